@@ -1,0 +1,299 @@
+"""Records and structures: from annotations to strict packing and unpacking.
+
+Each class is compiled once into a pair of functions (to and from plain lists), so that the price of
+strictness is a few checks a field. Canonical form is then checked by packing the plain lists again in
+C and comparing bytes, which is cheaper than any rule-by-rule check, and covers minimal integers, minimal
+headers, bin against str, and trailing bytes all at once.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
+
+import msgpack
+
+from protocol import limits
+from protocol.codec.fields import Items, Octets, Range, Text
+from protocol.errors import BrokenInvariant, Malformed
+
+T = TypeVar("T")
+Pack = Callable[[Any], Any]
+Unpack = Callable[[Any, str], Any]
+
+KINDS: dict[int, type[Any]] = {}
+"""Every kind of record, by number: a closed list, checked for doubles when a class is made."""
+
+ARRAY_ITEMS_MAX = max(limits.BATCH_ENVELOPES_MAX, limits.OPERATIONS_MAX, limits.OBSERVERS_MAX, limits.PROOF_EPOCHS_MAX)
+"""Largest array of any record. With msgpack's bound on nesting this bounds what a hostile header allocates."""
+
+_packer = msgpack.Packer(use_bin_type=True, strict_types=True)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=False)
+def record(kind: int, version: int = 1, bytes_max: int = limits.MESSAGE_BYTES_MAX) -> Callable[[type[T]], type[T]]:
+    """Make a class a record: an array behind (kind, version), of at most `bytes_max` bytes.
+
+    Raises BrokenInvariant if the kind is taken, or a field has no bound.
+    """
+
+    def wrap(cls: type[T]) -> type[T]:
+        made = dataclass(frozen=True, slots=True)(cls)
+        if kind in KINDS:
+            raise BrokenInvariant(f"record kind {kind} is taken by {KINDS[kind].__name__}, wanted by {cls.__name__}")
+        KINDS[kind] = made
+        _attach(made, kind, version, bytes_max)
+        return made
+
+    return wrap
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=False)
+def structure(cls: type[T]) -> type[T]:
+    """Make a class a structure: an array of its fields, without kind and version."""
+    made = dataclass(frozen=True, slots=True)(cls)
+    _attach(made, None, 0, limits.MESSAGE_BYTES_MAX)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What `encode` and `decode` need of one class."""
+
+    kind: int | None
+    version: int
+    bytes_max: int
+    pack: Pack
+    unpack: Unpack
+
+
+_COMPILED: dict[type[Any], Compiled] = {}
+
+
+def _attach(cls: type[Any], kind: int | None, version: int, bytes_max: int) -> None:
+    hints = get_type_hints(cls, include_extras=True)
+    names = tuple(f.name for f in fields(cls))
+    packs: list[Pack | None] = []
+    unpacks: list[Unpack] = []
+    for name in names:
+        pack, unpack = _field(hints[name], f"{cls.__name__}.{name}")
+        packs.append(pack)
+        unpacks.append(unpack)
+    head = [] if kind is None else [kind, version]
+    _COMPILED[cls] = Compiled(
+        kind, version, bytes_max, _packer_of(names, packs, head), _unpacker_of(cls, names, unpacks, head)
+    )
+
+
+def _packer_of(names: tuple[str, ...], packs: list[Pack | None], head: list[int]) -> Pack:
+    plan = tuple(zip(names, packs, strict=True))
+
+    def pack(value: Any) -> list[Any]:
+        out: list[Any] = head.copy()
+        for name, inner in plan:
+            item = getattr(value, name)
+            out.append(item if inner is None else inner(item))
+        return out
+
+    return pack
+
+
+def _unpacker_of(cls: type[Any], names: tuple[str, ...], unpacks: list[Unpack], head: list[int]) -> Unpack:
+    plan = tuple(zip(names, unpacks, strict=True))
+    skip = len(head)
+    length = skip + len(plan)
+
+    def unpack(raw: Any, path: str) -> Any:
+        if type(raw) is not list:
+            raise Malformed(path, f"expected {cls.__name__}, an array of {length}, got {_kind_word(raw)}")
+        if skip and raw[:2] != head:
+            raise Malformed(path, f"expected {cls.__name__}, kind and version {head}, got {str(raw[:2])[:60]}")
+        if len(raw) != length:
+            raise Malformed(path, f"expected {cls.__name__}, an array of {length}, got {len(raw)} items")
+        values = [inner(item, name) for (name, inner), item in zip(plan, raw[skip:], strict=True)]
+        return cls(*values)
+
+    def located(raw: Any, path: str) -> Any:
+        try:
+            return unpack(raw, "")
+        except Malformed as fault:
+            field = f"{path}.{fault.field}" if fault.field and path else (fault.field or path)
+            words = fault.words.removeprefix(f"{fault.field}: ") if fault.field else fault.words
+            raise Malformed(field, words) from None
+
+    return located
+
+
+def _field(hint: Any, where: str) -> tuple[Pack | None, Unpack]:
+    origin = get_origin(hint)
+    if origin is Annotated:
+        base, *bounds = get_args(hint)
+        return _bounded(base, bounds, where)
+    if origin in (typing.Union, types.UnionType):
+        return _optional(hint, where)
+    if hint is bool:
+        return None, _boolean
+    compiled = _COMPILED.get(hint)
+    if compiled is None:
+        raise BrokenInvariant(f"{where}: a field needs a bounded type, not {hint!r}")
+    return compiled.pack, compiled.unpack
+
+
+def _bounded(base: Any, bounds: list[Any], where: str) -> tuple[Pack | None, Unpack]:
+    bound = bounds[-1] if bounds else None
+    if base is bytes and isinstance(bound, Octets):
+        return None, _octets(bound.low, bound.low if bound.high is None else bound.high)
+    if base is str and isinstance(bound, Text):
+        return None, _text(bound.low, bound.high)
+    if base is int and isinstance(bound, Range):
+        return None, _integer(bound.low, bound.high)
+    if get_origin(base) is tuple and isinstance(bound, Items):
+        inner, ellipsis = get_args(base)
+        if ellipsis is not Ellipsis:
+            raise BrokenInvariant(f"{where}: tuples are written tuple[X, ...]")
+        return _items(bound, *_field(inner, where))
+    raise BrokenInvariant(f"{where}: {base!r} cannot be bounded by {bounds!r}")
+
+
+def _optional(hint: Any, where: str) -> tuple[Pack | None, Unpack]:
+    inner = [part for part in get_args(hint) if part is not type(None)]
+    if len(inner) != 1 or len(get_args(hint)) != 2:
+        raise BrokenInvariant(f"{where}: only X | None is a field, not {hint!r}")
+    pack, unpack = _field(inner[0], where)
+
+    def pack_optional(value: Any) -> Any:
+        return None if value is None or pack is None else pack(value)
+
+    def unpack_optional(raw: Any, path: str) -> Any:
+        return None if raw is None else unpack(raw, path)
+
+    return (None if pack is None else pack_optional), unpack_optional
+
+
+def _kind_word(raw: Any) -> str:
+    return {list: "an array", dict: "a map", bytes: "bytes", str: "text", int: "an integer", bool: "a boolean"}.get(
+        type(raw), "nil" if raw is None else type(raw).__name__
+    )
+
+
+def _boolean(raw: Any, path: str) -> bool:
+    if raw is True or raw is False:
+        return bool(raw)
+    raise Malformed(path, f"expected a boolean, got {_kind_word(raw)}")
+
+
+def _octets(low: int, high: int) -> Unpack:
+    expected = f"{low} bytes" if low == high else f"{low} to {high} bytes"
+
+    def unpack(raw: Any, path: str) -> bytes:
+        if type(raw) is bytes and low <= len(raw) <= high:
+            return raw
+        got = f"{len(raw)} bytes" if type(raw) is bytes else _kind_word(raw)
+        raise Malformed(path, f"expected {expected}, got {got}")
+
+    return unpack
+
+
+def _text(low: int, high: int) -> Unpack:
+    def unpack(raw: Any, path: str) -> str:
+        if type(raw) is not str:
+            raise Malformed(path, f"expected text, got {_kind_word(raw)}")
+        size = len(raw) if raw.isascii() else len(raw.encode("utf-8"))
+        if low <= size <= high:
+            return raw
+        raise Malformed(path, f"expected text of {low} to {high} bytes, got {size}")
+
+    return unpack
+
+
+def _integer(low: int, high: int) -> Unpack:
+    def unpack(raw: Any, path: str) -> int:
+        if type(raw) is int and low <= raw <= high:
+            return raw
+        got = str(raw) if type(raw) is int else _kind_word(raw)
+        raise Malformed(path, f"expected an integer from {low} to {high}, got {got}")
+
+    return unpack
+
+
+def _items(bound: Items, pack: Pack | None, unpack: Unpack) -> tuple[Pack, Unpack]:
+    low, high = bound.low, bound.high
+
+    def pack_items(value: Any) -> list[Any]:
+        return list(value) if pack is None else [pack(item) for item in value]
+
+    def unpack_items(raw: Any, path: str) -> tuple[Any, ...]:
+        if type(raw) is not list:
+            raise Malformed(path, f"expected an array, got {_kind_word(raw)}")
+        if not low <= len(raw) <= high:
+            raise Malformed(path, f"expected {low} to {high} items, got {len(raw)}")
+        try:
+            return tuple([unpack(item, "") for item in raw])
+        except Malformed:
+            return tuple(unpack(item, f"{path}[{index}]") for index, item in enumerate(raw))
+
+    return pack_items, unpack_items
+
+
+def encode(value: Any) -> bytes:
+    """Canonical bytes of a record or structure.
+
+    Raises BrokenInvariant if the value breaks its own bounds: nothing of ours leaves malformed.
+    """
+    compiled = _COMPILED[type(value)]
+    raw = compiled.pack(value)
+    try:
+        compiled.unpack(raw, "")
+    except Malformed as fault:
+        raise BrokenInvariant(f"{type(value).__name__} breaks its own bounds: {fault.words}") from fault
+    data = bytes(_packer.pack(raw))
+    if len(data) > compiled.bytes_max:
+        raise BrokenInvariant(f"{type(value).__name__} has {len(data)} bytes, more than {compiled.bytes_max}")
+    return data
+
+
+def decode(cls: type[T], data: bytes) -> T:
+    """The record in `data`; the inverse of `encode`.
+
+    Raises Malformed, naming the field, unless `data` is exactly what `encode` would give.
+    """
+    compiled = _COMPILED[cls]
+    if len(data) > compiled.bytes_max:
+        raise Malformed("", f"{cls.__name__} of {len(data)} bytes, more than {compiled.bytes_max}")
+    raw = _plain(data, cls.__name__)
+    value: T = compiled.unpack(raw, "")
+    if _packer.pack(raw) != data:
+        raise Malformed("", f"{cls.__name__} is not in canonical form")
+    return value
+
+
+def kind_of(data: bytes) -> int | None:
+    """The kind that `data` claims at its head, or None; reads only the first bytes."""
+    unpacker = msgpack.Unpacker(raw=True, max_buffer_size=16, max_array_len=ARRAY_ITEMS_MAX)
+    unpacker.feed(data[:16])
+    try:
+        if unpacker.read_array_header() < 2:
+            return None
+        kind = unpacker.unpack()
+    except (ValueError, msgpack.exceptions.UnpackException):
+        return None
+    return kind if type(kind) is int else None
+
+
+def _plain(data: bytes, what: str) -> Any:
+    size = len(data)
+    try:
+        return msgpack.unpackb(
+            data,
+            raw=False,
+            max_str_len=size,
+            max_bin_len=size,
+            max_array_len=min(size, ARRAY_ITEMS_MAX),
+            max_map_len=0,
+            max_ext_len=0,
+        )
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as fault:
+        raise Malformed("", f"{what}: not msgpack within its limits ({type(fault).__name__})") from None

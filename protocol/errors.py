@@ -1,0 +1,161 @@
+"""Errors, named by whose fault they are, and the one table of codes (L-10).
+
+Every refusal, wherever it happens (API, pool, execution, channel, command line), carries a code from
+`CODES`: its meaning, whose fault it is, and whether to try again. Codes are part of the product's
+stability promise: one is never renamed or given another meaning; a new one is added.
+
+Four families of exception, by fault:
+
+* `PeerFault`: another node sent something wrong. The sender is charged; the node goes on.
+* `ClientFault`: a client did. The client is told; the node goes on.
+* `OperatorFault`: a file, a key, a command is wrong. The command ends with words that say what to do.
+* `BrokenInvariant`: ours. The node stops before it signs or writes anything more.
+
+`Malformed` is neutral: bytes are not what they claim to be; the caller knows whose bytes they were.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fault(Enum):
+    """Whose fault a refusal is."""
+
+    CLIENT = "client"
+    PEER = "peer"
+    OPERATOR = "operator"
+    NETWORK = "network"
+    NODE = "node"
+
+
+class Retry(Enum):
+    """What the one refused can do."""
+
+    NEVER = "never"
+    """The same content will never be accepted."""
+    LATER = "later"
+    """The same content may be accepted later, here."""
+    ELSEWHERE = "elsewhere"
+    """The same content may be accepted by another node now."""
+    CHANGED = "changed"
+    """A corrected content, signed anew under a new id, may be accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One row of the table: a stable name, its meaning, whose fault, whether to try again."""
+
+    name: str
+    meaning: str
+    fault: Fault
+    retry: Retry
+
+
+class PapilioError(Exception):
+    """Base of all errors that carry a code and words."""
+
+    code: str = "internal_error"
+
+    def __init__(self, words: str, *, code: str | None = None) -> None:
+        super().__init__(words)
+        self.words = words
+        if code is not None:
+            self.code = code
+
+
+class Malformed(PapilioError):
+    """Bytes that are not a canonical record; `field` says where (dotted path)."""
+
+    code = "malformed"
+
+    def __init__(self, field: str, words: str) -> None:
+        super().__init__(f"{field}: {words}" if field else words)
+        self.field = field
+
+
+class PeerFault(PapilioError):
+    """Another node broke the protocol."""
+
+    code = "peer_fault"
+
+
+class ClientFault(PapilioError):
+    """A client's request cannot be honoured."""
+
+    code = "bad_request"
+
+
+class OperatorFault(PapilioError):
+    """A file, key or command of the operator is wrong; the words say what to do."""
+
+    code = "operator_fault"
+
+
+class BrokenInvariant(PapilioError):
+    """A promise of ours does not hold. The node stops before it signs or writes more."""
+
+    code = "broken_invariant"
+
+
+class Refused(PapilioError):
+    """An operation or envelope is refused with a code of the table."""
+
+    def __init__(self, code: str, words: str) -> None:
+        super().__init__(words, code=code)
+
+
+CODES: dict[str, Code] = {}
+
+
+def define(name: str, fault: Fault, retry: Retry, meaning: str) -> str:
+    """Add a row to the table and return its name.
+
+    Raises BrokenInvariant if the name is taken: two meanings for one code is our bug.
+    """
+    if name in CODES:
+        raise BrokenInvariant(f"code {name!r} is defined twice")
+    CODES[name] = Code(name, meaning, fault, retry)
+    return name
+
+
+# Outcomes of an envelope that are not failures.
+OK = define("ok", Fault.NODE, Retry.NEVER, "applied; the receipt holds its results")
+
+# Form, before anything else is looked at.
+MALFORMED = define("malformed", Fault.CLIENT, Retry.CHANGED, "the bytes are not a canonical record; the words name the field")
+TOO_LARGE = define("too_large", Fault.CLIENT, Retry.CHANGED, "larger than the limit that the words name")
+WRONG_NETWORK = define("wrong_network", Fault.CLIENT, Retry.CHANGED, "the envelope names another network id than this network's")
+BAD_SIGNATURE = define("bad_signature", Fault.CLIENT, Retry.CHANGED, "a signature does not verify under the rule L-3")
+
+# Time window and identity (L-7).
+EXPIRED = define("expired", Fault.CLIENT, Retry.CHANGED, "valid_until_ms is not after block time; sign anew with a later one")
+TOO_FAR_AHEAD = define("too_far_ahead", Fault.CLIENT, Retry.CHANGED, "valid_until_ms is further ahead than the network's envelope_ttl_max_ms")
+CONFLICT = define("conflict", Fault.CLIENT, Retry.CHANGED, "the same (account, id) was used with other content; choose a new id")
+DUPLICATE = define("duplicate", Fault.CLIENT, Retry.NEVER, "already final; the first receipt stands")
+NOT_AUTHORISED = define("not_authorised", Fault.CLIENT, Retry.CHANGED, "these signers may not act for this account")
+QUOTA_EXCEEDED = define("quota_exceeded", Fault.NETWORK, Retry.ELSEWHERE, "the member whose node sealed it has used its state quota")
+
+# Pressure.
+POOL_FULL = define("pool_full", Fault.NETWORK, Retry.LATER, "this node holds as many waiting envelopes as it may; try again later or at another node")
+ACCOUNT_SHARE_FULL = define("account_share_full", Fault.CLIENT, Retry.LATER, "this account has as many waiting envelopes as one account may")
+DISK_FULL = define("disk_full", Fault.NODE, Retry.ELSEWHERE, "this node's disk is nearly full; it accepts nothing until there is room")
+STOPPING = define("stopping", Fault.NODE, Retry.ELSEWHERE, "this node is shutting down")
+NOT_VALIDATOR = define("not_validator", Fault.NODE, Retry.LATER, "this node is an observer and knows no validator to pass the envelope to")
+
+# Execution, common to all apps.
+UNKNOWN_OPERATION = define("unknown_operation", Fault.CLIENT, Retry.CHANGED, "no such app or operation at this height")
+BAD_ARGUMENTS = define("bad_arguments", Fault.CLIENT, Retry.CHANGED, "the operation's arguments are not what its description says; the words name the field")
+FORBIDDEN = define("forbidden", Fault.CLIENT, Retry.CHANGED, "this account may not do this operation on this object")
+CONSENT_MISSING = define("consent_missing", Fault.CLIENT, Retry.CHANGED, "a second account that the operation names has not signed")
+NOT_FOUND = define("not_found", Fault.CLIENT, Retry.CHANGED, "the object that the operation names does not exist")
+ALREADY_EXISTS = define("already_exists", Fault.CLIENT, Retry.CHANGED, "an object of this name exists already")
+
+# Peers.
+PEER_FAULT = define("peer_fault", Fault.PEER, Retry.NEVER, "another node broke the protocol")
+# Our own.
+INTERNAL_ERROR = define("internal_error", Fault.NODE, Retry.ELSEWHERE, "the node failed; its log says why")
+BROKEN_INVARIANT = define("broken_invariant", Fault.NODE, Retry.ELSEWHERE, "a promise of the program does not hold; the node has stopped")
+OPERATOR_FAULT = define("operator_fault", Fault.OPERATOR, Retry.CHANGED, "a file, key or command is wrong; the words say what to do")
+BAD_REQUEST = define("bad_request", Fault.CLIENT, Retry.CHANGED, "the request is not what the interface describes")

@@ -1,0 +1,55 @@
+"""The tables that execution reads and writes: one interface for a dictionary and for a disk.
+
+Everything derived from final blocks stands in these tables. Execution is a pure function from a `Reader`
+and a block to a `Writes`; whoever owns the store applies the writes at once or not at all (L-26). The
+simulator keeps them in dictionaries, the daemon in one embedded store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Protocol
+
+
+class Table(Enum):
+    """A named space of keys. The value is the name on disk."""
+
+    META = "meta"
+    """Small facts: height, log size, frontier, schema version."""
+    STATE = "state"
+    """Encoded state key -> encoded value (L-20)."""
+    TRIE = "trie"
+    """Nibble path -> branch node of the state trie."""
+    TRIE_UNDO = "trie_undo"
+    """Height -> what the trie held before it, for proofs at recent heights."""
+    LOG = "log"
+    """(level, index) -> hash of a complete subtree of the receipt log (RFC 6962)."""
+    RECEIPT = "receipt"
+    """Log index -> encoded receipt."""
+    TRANSACTION = "transaction"
+    """Transaction id -> log index, height, position."""
+    SEEN = "seen"
+    """(account, id) -> transaction id and valid_until_ms (L-7)."""
+    SEEN_EXPIRY = "seen_expiry"
+    """valid_until_ms, account, id -> nothing: what may be forgotten, in order."""
+    ROOTS = "roots"
+    """Height -> executed (state root, log size, log root), header hash."""
+    HISTORY = "history"
+    """(account, log index) -> nothing: the transactions of an account, in order."""
+
+
+class Reader(Protocol):
+    """Consistent reads at one executed height."""
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """The value, or None."""
+        ...
+
+    def scan(self, table: Table, prefix: bytes, start: bytes = b"", limit: int = 1000) -> Iterable[tuple[bytes, bytes]]:
+        """At most `limit` pairs whose key starts with `prefix` and is >= `start`, ascending by key."""
+        ...
+
+
+Writes = dict[tuple[Table, bytes], bytes | None]
+"""What execution changes: a value, or None to remove. Insertion order has no meaning."""

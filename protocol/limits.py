@@ -1,0 +1,98 @@
+"""Every bound of the protocol, with its reason; the relations between them are asserted at the end.
+
+Names carry their unit. These are hard bounds that no configuration can pass; where a network may choose
+(`network.toml`, part `[genesis]`), it chooses below them. A decoder checks them before it allocates.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# -- Integers ---------------------------------------------------------------------------------------
+U63_MAX: Final = 2**63 - 1
+"""Largest integer in any record: fits a signed 64-bit column everywhere."""
+U53_MAX: Final = 2**53 - 1
+"""Largest total of voting power, and of times in ms: exact in every language's numbers."""
+
+# -- Transport --------------------------------------------------------------------------------------
+FRAME_BYTES_MAX: Final = 64 * KIB - 1
+"""One Noise transport message (Noise spec, section 3), tag included."""
+MESSAGE_BYTES_MAX: Final = 1 * MIB
+"""One message between nodes, after reassembly: the largest is a sync answer or a batch."""
+
+# -- Envelopes --------------------------------------------------------------------------------------
+ENVELOPE_BYTES_MAX: Final = 256 * KIB
+"""1,000 operations of some 200 bytes, or one operation with a long argument."""
+OPERATIONS_MAX: Final = 1_000
+OPERATION_ARGUMENTS_BYTES_MAX: Final = 16 * KIB
+SIGNERS_MAX: Final = 8
+ACCOUNT_KEYS_MAX: Final = 16
+NAME_BYTES_MAX: Final = 64
+"""Names of members, apps, operations, spaces, codes."""
+WORDS_BYTES_MAX: Final = 256
+"""The human words of a receipt."""
+RESULT_BYTES_MAX: Final = 1 * KIB
+"""The result of one operation."""
+STATE_KEY_BYTES_MAX: Final = 512
+STATE_VALUE_BYTES_MAX: Final = 32 * KIB
+ENVELOPE_TTL_MS_MAX: Final = 24 * 3600 * 1000
+"""Hard bound of a network's envelope_ttl_max_ms: what has to be remembered against replays."""
+
+# -- Batches and blocks -----------------------------------------------------------------------------
+BATCH_BYTES_MAX: Final = 768 * KIB
+"""A sealed batch, whole; holds at least one largest envelope."""
+BATCH_ENVELOPES_MAX: Final = 4_096
+BATCH_SIGNATURES_MAX: Final = 4_096
+BATCH_OPERATIONS_MAX: Final = 40_000
+REFERENCES_MAX: Final = 64
+"""Batches of one block."""
+BLOCK_BYTES_MAX: Final = 8 * MIB
+"""Sum of the bytes of a block's batches."""
+BLOCK_ENVELOPES_MAX: Final = 16_384
+HEADER_BYTES_MAX: Final = 16 * KIB
+UNORDERED_BATCHES_PER_AUTHOR_MAX: Final = 64
+UNORDERED_BYTES_PER_AUTHOR_MAX: Final = 16 * MIB
+"""Past these the author is told to slow down, and its API answers 429 (L-13)."""
+
+# -- Pool -------------------------------------------------------------------------------------------
+POOL_ENVELOPES_MAX: Final = 50_000
+POOL_BYTES_MAX: Final = 64 * MIB
+POOL_ACCOUNT_SHARE_PERCENT: Final = 50
+"""One account's largest share of the pool while others may come (L-12)."""
+REFUSED_REMEMBERED_MAX: Final = 10_000
+
+# -- Network ----------------------------------------------------------------------------------------
+VALIDATORS_MAX: Final = 256
+MEMBERS_MAX: Final = 1_024
+OBSERVERS_MAX: Final = 1_024
+PEERS_MAX: Final = 512
+
+# -- Consensus --------------------------------------------------------------------------------------
+VIEW_RETENTION: Final = 8
+"""Votes are kept for this many views below the current one (C-18)."""
+VIEW_LOOKAHEAD: Final = 64
+"""...and for this many above: a node behind can still assemble certificates of the others' views."""
+BACKOFF_MAX: Final = 64
+"""Hard bound of a network's backoff_max (C-14)."""
+CERTIFICATES_REQUESTED_MAX: Final = 64
+"""Views named in one request for certificates."""
+DIGESTS_REQUESTED_MAX: Final = 64
+SYNC_BLOCKS_MAX: Final = 256
+"""Blocks in one answer of block sync; bytes bind first."""
+
+# -- Proofs -----------------------------------------------------------------------------------------
+LOG_PATH_MAX: Final = 64
+TRIE_DEPTH_MAX: Final = 64
+PROOF_EPOCHS_MAX: Final = 4_096
+PROOF_BYTES_MAX: Final = 16 * MIB
+
+assert ENVELOPE_BYTES_MAX + 1024 <= BATCH_BYTES_MAX, "a batch holds at least one largest envelope"
+assert BATCH_BYTES_MAX + 1024 <= MESSAGE_BYTES_MAX, "a batch travels in one message"
+assert HEADER_BYTES_MAX + 1024 <= MESSAGE_BYTES_MAX, "a header travels in one message"
+assert REFERENCES_MAX * 96 + 512 <= HEADER_BYTES_MAX, "a header holds all its references"
+assert BATCH_BYTES_MAX <= BLOCK_BYTES_MAX, "a block holds at least one batch"
+assert BATCH_ENVELOPES_MAX <= BLOCK_ENVELOPES_MAX, "a block holds at least one batch"
+assert VALIDATORS_MAX * 72 + 256 <= MESSAGE_BYTES_MAX, "a certificate travels in one message"
