@@ -1,0 +1,333 @@
+"""What enters and leaves the node: the closed lists of inputs and effects.
+
+`Node.step(input, now)` takes one input and returns effects in the order in which they matter. Time comes
+as `Now`; everything slow is an effect that comes back as an input with the same `job`. Whoever drives a
+node (the daemon, the simulator) has these duties:
+
+1. Every `Persist` of a list is durable before any `Send`, `Append`, `Execute` or `Answer` of that list, or
+   of a later list, is carried out. Many lists may share one sync. If a sync fails, nothing of them is
+   carried out, ever: the node is abandoned.
+2. `Persisted(count)` is stepped once the first `count` `Persist` effects since the start are durable.
+3. `Append` and `Execute` are carried out in order. A block is handed to `Append` before `Execute`.
+4. `CheckSignatures`, `CheckEnvelopes`, `CheckBatch`, `ReadBlocks` may be carried out at any time and in any
+   order, also never (then nothing breaks, the node only waits and asks again where it can).
+5. `Tick` is stepped when `Node.wake_at_ms` (monotonic) has come. Being late is safe.
+6. After `Halt` nothing more is stepped, sent or written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import NamedTuple
+
+from protocol.ledger.records import Executed
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The time of one step: `monotonic_ms` for timers, `wall_ms` for block time."""
+
+    monotonic_ms: int
+    wall_ms: int
+
+
+class Priority(IntEnum):
+    """The stream of a message between nodes (L-30)."""
+
+    CONSENSUS = 0
+    BATCHES = 1
+    SYNC = 2
+
+
+class JournalKind(IntEnum):
+    """Kinds of journal records (L-24); on disk: never renumber."""
+
+    VOTE = 1
+    PROPOSAL = 2
+    CERTIFICATE = 3
+    BATCH = 4
+    VOTE_FLOOR = 5
+    HEADER = 6
+
+
+class JournalRecord(NamedTuple):
+    """One record of the journal."""
+
+    kind: int
+    data: bytes
+
+
+class SignatureItem(NamedTuple):
+    """One signature to check under L-3."""
+
+    public: bytes
+    message: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something was refused: a code of the table, and words."""
+
+    code: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """An envelope whose form, signatures and authorisation are good at the newest executed state."""
+
+    transaction: bytes
+    account: bytes
+    id: bytes
+    valid_until_ms: int
+    operations: int
+    signatures: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAccepted:
+    """A batch that is well formed with good signatures: its envelopes, in order."""
+
+    digest: bytes
+    author: bytes
+    expiry_height: int
+    envelopes: tuple[Admitted, ...]
+
+
+class Fate(Enum):
+    """What became of an envelope in a final block."""
+
+    FINAL = "final"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One envelope of an executed block, in block order. `log_index` is None when skipped; `code` as in the receipt or of the skip."""
+
+    transaction: bytes
+    account: bytes
+    id: bytes
+    fate: Fate
+    code: str
+    log_index: int | None
+
+
+# -- Inputs -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUp:
+    """An authenticated connection with the node `peer` (its node key) stands. A second `PeerUp` replaces the first."""
+
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDown:
+    """The connection is gone."""
+
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One whole message from a connected peer."""
+
+    peer: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """A client's envelopes. Answered by `Answer(ticket, ...)`, one result each, in order."""
+
+    ticket: int
+    envelopes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignaturesChecked:
+    """Answer to `CheckSignatures`."""
+
+    job: int
+    good: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopesChecked:
+    """Answer to `CheckEnvelopes`: one verdict each, in order."""
+
+    job: int
+    verdicts: tuple[Admitted | Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchChecked:
+    """Answer to `CheckBatch`."""
+
+    job: int
+    verdict: BatchAccepted | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class BlockExecuted:
+    """A block that was handed to `Execute` has been executed and its results stored."""
+
+    executed: Executed
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksRead:
+    """Answer to `ReadBlocks`: encoded `Block`s from `first_height` on, as many as there are and fit; none if unknown or damaged."""
+
+    job: int
+    first_height: int
+    blocks: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """The first `count` `Persist` effects since the start of this `Node` are durable."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """`wake_at_ms` has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """The disk is nearly full (stop accepting and voting) or has room again (L-28)."""
+
+    disk_full: bool
+
+
+Input = (
+    PeerUp
+    | PeerDown
+    | Received
+    | Submit
+    | SignaturesChecked
+    | EnvelopesChecked
+    | BatchChecked
+    | BlockExecuted
+    | BlocksRead
+    | Persisted
+    | Tick
+    | Pressure
+)
+
+
+# -- Effects ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Make this journal record durable before anything of this list or a later one leaves."""
+
+    record: JournalRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one message to these peers (node keys). A peer that is gone meanwhile is passed over."""
+
+    to: tuple[bytes, ...]
+    priority: Priority
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSignatures:
+    """Check these by L-3. Consensus waits for it: before all other checks."""
+
+    job: int
+    items: tuple[SignatureItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEnvelopes:
+    """Judge form, signatures and admission (L-7) of each, at the newest executed state."""
+
+    job: int
+    envelopes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckBatch:
+    """Judge an encoded `Batch`: form, the author's signature, and every envelope's form and signatures (L-13)."""
+
+    job: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Append this final block (encoded `Block`) to the segments. Need not be synced before what follows: the journal holds it."""
+
+    height: int
+    block: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Execute this final block on the state below it and store the results; answered by `BlockExecuted`."""
+
+    height: int
+    header: bytes
+    batches: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBlocks:
+    """Read up to `count` final blocks and about `bytes_max` bytes from `first_height` on."""
+
+    job: int
+    first_height: int
+    count: int
+    bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of a `Submit`: for each envelope its transaction id when it waits in the pool here (or already did), or why not."""
+
+    ticket: int
+    results: tuple[Admitted | Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth a log line or a counter: a stable name and plain facts (never secrets)."""
+
+    name: str
+    facts: dict[str, int | str | bytes | bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Stop now (L-22, C-24, broken invariant): sign and write nothing more."""
+
+    code: str
+    words: str
+
+
+Effect = (
+    Persist
+    | Send
+    | CheckSignatures
+    | CheckEnvelopes
+    | CheckBatch
+    | Append
+    | Execute
+    | ReadBlocks
+    | Answer
+    | Note
+    | Halt
+)

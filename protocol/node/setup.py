@@ -1,0 +1,67 @@
+"""What a node is made from: its configuration, and what it finds on its disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocol.crypto.signing import SigningKey
+from protocol.ledger.genesis import Genesis
+from protocol.ledger.records import Executed
+from protocol.node.interface import JournalRecord
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSetup:
+    """Who this node is. `voting_key` is None for an observer; `seed` decides ties in gossip, nothing else."""
+
+    genesis: Genesis
+    node_key: bytes
+    voting_key: SigningKey | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the disk holds at a start. All empty for a new node.
+
+    journal: its records, oldest first (L-24).
+    blocks: the newest final blocks of the segments (encoded `Block`, without batches where they are long:
+        only header and finalization are read), ascending by height, at least the last `batch_ttl_max` + 1
+        and down to the newest one with a finalization.
+    executed: results of the newest executed heights, ascending; the last one is the state's height.
+    """
+
+    journal: tuple[JournalRecord, ...] = ()
+    blocks: tuple[bytes, ...] = ()
+    executed: tuple[Executed, ...] = ()
+    amnesiac: bool = False
+    """The journal is absent, of another id, or damaged (C-24): follow, sign nothing."""
+
+
+@dataclass(slots=True)
+class NodeStatus:
+    """A snapshot for operators, the API and metrics."""
+
+    epoch: int = 1
+    view: int = 1
+    leader: int = 0
+    final_view: int = 0
+    final_height: int = 0
+    final_hash: bytes = b""
+    final_time_ms: int = 0
+    executed_height: int = 0
+    state_root: bytes = b""
+    log_size: int = 0
+    log_root: bytes = b""
+    covered_height: int = 0
+    """Highest height that a final header's *executed* covers: receipts up to it are provable."""
+    covering_height: int = 0
+    """Height of that header, the newest with its own finalization."""
+    pool_envelopes: int = 0
+    pool_bytes: int = 0
+    unordered_batches: int = 0
+    peers: tuple[bytes, ...] = ()
+    hears: tuple[bytes, ...] = ()
+    syncing_to_height: int = 0
+    voting: bool = False
+    counters: dict[str, int] = field(default_factory=dict)
