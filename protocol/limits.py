@@ -83,6 +83,10 @@ DIGESTS_REQUESTED_MAX: Final = 64
 SYNC_BLOCKS_MAX: Final = 256
 """Blocks in one answer of block sync; bytes bind first."""
 
+# -- Keys -------------------------------------------------------------------------------------------
+VALID_KEYS_REMEMBERED_MAX: Final = 16_384
+"""Public keys whose point check is remembered: some 3 MB; more than the keys that are active at one time."""
+
 # -- Proofs -----------------------------------------------------------------------------------------
 LOG_PATH_MAX: Final = 64
 TRIE_DEPTH_MAX: Final = 64
