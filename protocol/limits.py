@@ -57,6 +57,11 @@ UNORDERED_BATCHES_PER_AUTHOR_MAX: Final = 64
 UNORDERED_BYTES_PER_AUTHOR_MAX: Final = 16 * MIB
 """Past these the author is told to slow down, and its API answers 429 (L-13)."""
 
+BATCH_TTL_MAX: Final = 4_096
+"""Hard bound of a network's batch_ttl_max, in heights: how many heights of references are remembered."""
+EXECUTION_LAG_MAX: Final = 512
+"""Hard bound of a network's execution_lag_max, in blocks: what may wait for execution, and be undone for a proof."""
+
 # -- Pool -------------------------------------------------------------------------------------------
 POOL_ENVELOPES_MAX: Final = 50_000
 POOL_BYTES_MAX: Final = 64 * MIB
@@ -68,6 +73,8 @@ REFUSED_REMEMBERED_MAX: Final = 10_000
 VALIDATORS_MAX: Final = 256
 MEMBERS_MAX: Final = 1_024
 OBSERVERS_MAX: Final = 1_024
+RULES_VERSIONS_MAX: Final = 64
+"""Changes of rules that one genesis record can schedule."""
 PEERS_MAX: Final = 512
 
 # -- Consensus --------------------------------------------------------------------------------------
@@ -99,4 +106,5 @@ assert HEADER_BYTES_MAX + 1024 <= MESSAGE_BYTES_MAX, "a header travels in one me
 assert REFERENCES_MAX * 96 + 512 <= HEADER_BYTES_MAX, "a header holds all its references"
 assert BATCH_BYTES_MAX <= BLOCK_BYTES_MAX, "a block holds at least one batch"
 assert BATCH_ENVELOPES_MAX <= BLOCK_ENVELOPES_MAX, "a block holds at least one batch"
+assert BATCH_TTL_MAX > 4 * EXECUTION_LAG_MAX, "the largest lag leaves room for a longer ttl (L-11)"
 assert VALIDATORS_MAX * 72 + 256 <= MESSAGE_BYTES_MAX, "a certificate travels in one message"

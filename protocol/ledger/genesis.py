@@ -1,0 +1,287 @@
+"""Genesis: what all nodes of a network share, and the network's id.
+
+The genesis record is made from the `[genesis]` part of network.toml: names, parameters, members with their
+keys, validators with their power, known observers, and which rules hold from which height on. Addresses and
+comments are not in it. Its hash is the **network id**, which stands in everything signed (L-4).
+
+`check_genesis` judges what a field's bounds cannot: order, distinct names and keys, usable points, a total
+of power below 2^53, parameters that fit each other. A member's account is named `account_name(keys[0])`,
+the hash of the first (lowest) of its keys, also when several keys must sign together (L-6).
+
+A `ValidatorSet` is the part of the validators that votes are counted with (voting key and power). Its hash
+stands in every header, so a proof can carry a later set and have it checked.
+
+Deliberately absent: where nodes listen, how a file is read, how rules are implemented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Annotated
+
+from protocol import limits
+from protocol.codec import U53, U63, Items, Key, Name, Range, decode, encode, record, structure
+from protocol.crypto.contexts import Domain
+from protocol.crypto.hashing import digest
+from protocol.crypto.signing import is_valid_key
+from protocol.errors import BrokenInvariant, OperatorFault
+from protocol.ledger.records import account_name
+
+FIRST_EPOCH = 1
+FIRST_RULES = 1
+
+
+@structure
+class Parameters:
+    """The network's choices below the hard bounds of `limits`; times in ms, heights in blocks.
+
+    delta_ms: the delay within which messages and one full batch arrive in good times (consensus, Δ).
+    idle_interval_ms: without work, an empty block after so long (C-15).
+    backoff_max: most that timers are multiplied by (C-14).
+    retry_interval_ms: what is unanswered is sent again after so long (C-12, L-14).
+    batch_bytes, batch_wait_ms: a batch is sealed at so many bytes, or when its oldest envelope waited so long (L-11).
+    relay_delay_ms: how long another author's batch holds an envelope back here, and a missing batch may be late (L-11, L-15, L-16).
+    envelope_ttl_max_ms: how far ahead of block time `valid_until_ms` may be (L-7).
+    batch_ttl_max: a batch can be referenced for so many heights (L-11).
+    execution_lag_max: blocks with references that may be final and not covered by a header (L-18).
+    clock_drift_max_ms: how far ahead of the local clock a header's time may be before it has to wait (L-18).
+    block_references_max, block_bytes_max, block_envelopes_max: size of one block (L-18).
+    state_quota_bytes: new state that a member's nodes may seal, for members that genesis gives no quota of their own (L-12).
+    """
+
+    delta_ms: Annotated[int, Range(1, 600_000)]
+    idle_interval_ms: Annotated[int, Range(1, 24 * 3600 * 1000)]
+    backoff_max: Annotated[int, Range(1, limits.BACKOFF_MAX)]
+    retry_interval_ms: Annotated[int, Range(1, 600_000)]
+    batch_bytes: Annotated[int, Range(1, limits.BATCH_BYTES_MAX)]
+    batch_wait_ms: Annotated[int, Range(0, 60_000)]
+    relay_delay_ms: Annotated[int, Range(1, 600_000)]
+    envelope_ttl_max_ms: Annotated[int, Range(1_000, limits.ENVELOPE_TTL_MS_MAX)]
+    batch_ttl_max: Annotated[int, Range(5, limits.BATCH_TTL_MAX)]
+    execution_lag_max: Annotated[int, Range(1, limits.EXECUTION_LAG_MAX)]
+    clock_drift_max_ms: Annotated[int, Range(0, 3_600_000)]
+    block_references_max: Annotated[int, Range(1, limits.REFERENCES_MAX)]
+    block_bytes_max: Annotated[int, Range(limits.BATCH_BYTES_MAX, limits.BLOCK_BYTES_MAX)]
+    block_envelopes_max: Annotated[int, Range(limits.BATCH_ENVELOPES_MAX, limits.BLOCK_ENVELOPES_MAX)]
+    state_quota_bytes: U63
+
+
+DEFAULT_PARAMETERS = Parameters(
+    delta_ms=250,
+    idle_interval_ms=10_000,
+    backoff_max=16,
+    retry_interval_ms=500,
+    batch_bytes=256 * limits.KIB,
+    batch_wait_ms=5,
+    relay_delay_ms=500,
+    envelope_ttl_max_ms=600_000,
+    batch_ttl_max=64,
+    execution_lag_max=8,
+    clock_drift_max_ms=500,
+    block_references_max=limits.REFERENCES_MAX,
+    block_bytes_max=4 * limits.MIB,
+    block_envelopes_max=8_192,
+    state_quota_bytes=16 * 1024 * limits.MIB,
+)
+"""What `network create` writes unless told otherwise."""
+
+
+@structure
+class RulesFrom:
+    """Rules version `version` holds from `height` on (L-23)."""
+
+    height: Annotated[int, Range(1, limits.U53_MAX)]
+    version: Annotated[int, Range(1, 65535)]
+
+
+@structure
+class GenesisMember:
+    """An institution: its name, the keys of its account (ascending), how many must sign, its own state quota or None for the default."""
+
+    name: Name
+    keys: Annotated[tuple[Key, ...], Items(1, limits.ACCOUNT_KEYS_MAX)]
+    threshold: Annotated[int, Range(1, limits.ACCOUNT_KEYS_MAX)]
+    state_quota_bytes: U63 | None
+
+
+@structure
+class GenesisValidator:
+    """A node that votes: whose it is, the key of its channel, the key of its votes, its power."""
+
+    member: Name
+    node_key: Key
+    voting_key: Key
+    power: Annotated[int, Range(1, limits.U53_MAX)]
+
+
+@structure
+class GenesisObserver:
+    """A node that only follows; `member` is None when it is nobody's in particular."""
+
+    member: Name | None
+    node_key: Key
+
+
+@record(kind=1)
+class Genesis:
+    """The network's beginning. Members ascend by name, validators by voting key, observers by node key, rules by height."""
+
+    name: Name
+    created_ms: U53
+    parameters: Parameters
+    rules: Annotated[tuple[RulesFrom, ...], Items(1, limits.RULES_VERSIONS_MAX)]
+    members: Annotated[tuple[GenesisMember, ...], Items(1, limits.MEMBERS_MAX)]
+    validators: Annotated[tuple[GenesisValidator, ...], Items(1, limits.VALIDATORS_MAX)]
+    observers: Annotated[tuple[GenesisObserver, ...], Items(0, limits.OBSERVERS_MAX)]
+
+
+@structure
+class ValidatorPower:
+    """One validator as votes are counted."""
+
+    voting_key: Key
+    power: Annotated[int, Range(1, limits.U53_MAX)]
+
+
+@record(kind=9)
+class ValidatorSet:
+    """Who votes in an epoch, ascending by voting key."""
+
+    validators: Annotated[tuple[ValidatorPower, ...], Items(1, limits.VALIDATORS_MAX)]
+
+
+def network_id(genesis: Genesis) -> bytes:
+    """The network's id: hash of its canonical genesis record (L-4)."""
+    return digest(Domain.GENESIS, encode(genesis))
+
+
+def validator_set(genesis: Genesis) -> ValidatorSet:
+    """The set of the first epoch."""
+    return ValidatorSet(tuple(ValidatorPower(v.voting_key, v.power) for v in genesis.validators))
+
+
+def validators_hash(validators: ValidatorSet) -> bytes:
+    """What a header names a validator set by (L-17)."""
+    return digest(Domain.VALIDATORS, encode(validators))
+
+
+def member_account(member: GenesisMember) -> bytes:
+    """Name of a member's account: the hash of its first key (L-6)."""
+    return account_name(member.keys[0])
+
+
+def rules_version(genesis: Genesis, height: int) -> int:
+    """The version of the rules that holds at `height` >= 1 (L-23)."""
+    assert height >= 1, "rules hold for blocks, and blocks begin at height 1"
+    return max(entry for entry in ((r.height, r.version) for r in genesis.rules) if entry[0] <= height)[1]
+
+
+def decode_genesis(data: bytes) -> Genesis:
+    """The checked genesis record in `data`. Raises Malformed or OperatorFault."""
+    genesis = decode(Genesis, data)
+    check_genesis(genesis)
+    return genesis
+
+
+def check_genesis(genesis: Genesis) -> None:
+    """Raises OperatorFault with all that is wrong, one sentence each."""
+    try:
+        encode(genesis)
+    except BrokenInvariant as fault:
+        raise OperatorFault(f"genesis: {fault.words}") from fault
+    wrong = [
+        *_wrong_parameters(genesis.parameters),
+        *_wrong_rules(genesis.rules),
+        *_wrong_members(genesis.members),
+        *_wrong_nodes(genesis),
+    ]
+    if wrong:
+        raise OperatorFault("genesis: " + "; ".join(wrong))
+
+
+def check_validator_set(validators: ValidatorSet) -> None:
+    """Raises OperatorFault unless keys ascend, are usable, and the total of power is below 2^53."""
+    wrong = _wrong_powers(validators.validators)
+    if wrong:
+        raise OperatorFault("validator set: " + "; ".join(wrong))
+
+
+def _wrong_parameters(p: Parameters) -> list[str]:
+    relations = [
+        (p.batch_ttl_max > 4 * p.execution_lag_max, "batch_ttl_max must be more than 4 x execution_lag_max (L-11)"),
+        (
+            p.retry_interval_ms >= p.delta_ms,
+            "retry_interval_ms must be at least delta_ms, or what is on its way is sent again",
+        ),
+        (
+            p.relay_delay_ms >= p.batch_wait_ms,
+            "relay_delay_ms must be at least batch_wait_ms, or a batch counts as late before it is sealed",
+        ),
+        (
+            p.envelope_ttl_max_ms >= 4 * p.delta_ms,
+            "envelope_ttl_max_ms must be at least 4 x delta_ms, or envelopes expire on their way",
+        ),
+    ]
+    return [words for holds, words in relations if not holds]
+
+
+def _wrong_rules(rules: Sequence[RulesFrom]) -> list[str]:
+    wrong = [] if rules[0].height == 1 else ["the first rules must hold from height 1"]
+    if not _ascending(r.height for r in rules) or not _ascending(r.version for r in rules):
+        wrong.append("rules must ascend by height and by version")
+    return wrong
+
+
+def _wrong_members(members: Sequence[GenesisMember]) -> list[str]:
+    wrong = [] if _ascending(m.name.encode() for m in members) else ["members must ascend by name, each name once"]
+    accounts: set[bytes] = set()
+    for member in members:
+        if not _ascending(member.keys):
+            wrong.append(f"member {member.name}: keys must ascend, each once")
+        if member.threshold > len(member.keys):
+            wrong.append(f"member {member.name}: threshold {member.threshold} is more than its {len(member.keys)} keys")
+        if member.threshold > limits.SIGNERS_MAX:
+            wrong.append(
+                f"member {member.name}: threshold {member.threshold} is more than an envelope's {limits.SIGNERS_MAX} signers"
+            )
+        wrong += [
+            f"member {member.name}: key {key.hex()} is not usable (L-3)" for key in member.keys if not is_valid_key(key)
+        ]
+        account = member_account(member)
+        if account in accounts:
+            wrong.append(f"member {member.name}: its first key is another member's first key too")
+        accounts.add(account)
+    return wrong
+
+
+def _wrong_nodes(genesis: Genesis) -> list[str]:
+    wrong = _wrong_powers([ValidatorPower(v.voting_key, v.power) for v in genesis.validators])
+    names = {m.name for m in genesis.members}
+    for validator in genesis.validators:
+        if validator.member not in names:
+            wrong.append(f"validator {validator.voting_key.hex()}: no member is named {validator.member}")
+    for observer in genesis.observers:
+        if observer.member is not None and observer.member not in names:
+            wrong.append(f"observer {observer.node_key.hex()}: no member is named {observer.member}")
+    if not _ascending(o.node_key for o in genesis.observers):
+        wrong.append("observers must ascend by node key, each once")
+    nodes = [v.node_key for v in genesis.validators] + [o.node_key for o in genesis.observers]
+    if len(set(nodes)) != len(nodes):
+        wrong.append("two nodes have the same node key")
+    wrong += [f"node key {key.hex()} is not usable (L-3)" for key in nodes if not is_valid_key(key)]
+    return wrong
+
+
+def _wrong_powers(validators: Sequence[ValidatorPower]) -> list[str]:
+    wrong = [] if _ascending(v.voting_key for v in validators) else ["validators must ascend by voting key, each once"]
+    if sum(v.power for v in validators) > limits.U53_MAX:
+        wrong.append("the total of power must be below 2^53")
+    wrong += [
+        f"voting key {v.voting_key.hex()} is not usable (L-3)" for v in validators if not is_valid_key(v.voting_key)
+    ]
+    return wrong
+
+
+def _ascending(items: Iterable[bytes] | Iterable[int]) -> bool:
+    return all(low < high for low, high in pairwise(items))  # type: ignore[operator]
