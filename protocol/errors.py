@@ -159,3 +159,5 @@ INTERNAL_ERROR = define("internal_error", Fault.NODE, Retry.ELSEWHERE, "the node
 BROKEN_INVARIANT = define("broken_invariant", Fault.NODE, Retry.ELSEWHERE, "a promise of the program does not hold; the node has stopped")
 OPERATOR_FAULT = define("operator_fault", Fault.OPERATOR, Retry.CHANGED, "a file, key or command is wrong; the words say what to do")
 BAD_REQUEST = define("bad_request", Fault.CLIENT, Retry.CHANGED, "the request is not what the interface describes")
+STORE_FAILED = define("store_failed", Fault.NODE, Retry.ELSEWHERE, "a write or sync of this node's disk failed; the node stops before it signs anything more")
+SEGMENT_DAMAGED = define("segment_damaged", Fault.NODE, Retry.ELSEWHERE, "this node's copy of the block is damaged on disk; it is not served")
