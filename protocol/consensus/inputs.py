@@ -1,0 +1,312 @@
+"""What enters and leaves the consensus machine: closed lists, plain data.
+
+Peers are opaque names (node keys). Times are monotonic milliseconds. What the machine is given as
+`verified` was checked under L-3 by whoever gives it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from protocol.consensus.statements import Certificate, Proposal, Vote
+
+
+class Verdict(Enum):
+    """What the application says of a payload (C-6). *later* is said by silence: the verdict comes when it can."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+
+
+class Timer(Enum):
+    """The machine's timers."""
+
+    LEADER = "leader"
+    VIEW = "view"
+    IDLE = "idle"
+    """The leader proposes an empty block when it fires (C-15)."""
+    RETRY = "retry"
+    FORWARD = "forward"
+    """Certificates go to peers that have not shown them (C-12)."""
+
+
+# -- Inputs -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalReceived:
+    """A leader's proposal with its own notarize signature, verified."""
+
+    proposal: Proposal
+    signature: bytes
+    peer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class VoteReceived:
+    """A vote: over its signer's own channel, or verified already (C-19)."""
+
+    vote: Vote
+    peer: bytes | None
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VoteDurable:
+    """An own vote, or the notarize inside an own proposal, has reached the disk: now it counts here too."""
+
+    vote: Vote
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateReceived:
+    """A certificate from a peer, not verified yet."""
+
+    certificate: Certificate
+    peer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceived:
+    """A peer asks for the certificates of these views."""
+
+    views: tuple[int, ...]
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignaturesVerified:
+    """Answer to `Verify`."""
+
+    job: int
+    good: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadOffered:
+    """Answer to `Build`: what to propose."""
+
+    view: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadJudged:
+    """Answer to `Judge`."""
+
+    proposal: Proposal
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer's time has come."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class WorkChanged:
+    """Whether there is something to agree on (C-15)."""
+
+    work: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerJoined:
+    """A channel to a peer stands; `signer` is its place in the set if it is a validator."""
+
+    peer: bytes
+    signer: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeft:
+    """The channel is gone."""
+
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerShown:
+    """A peer says how far it is: its current view, and its highest final one."""
+
+    peer: bytes
+    view: int
+    final_view: int
+
+
+Input = (
+    ProposalReceived
+    | VoteReceived
+    | VoteDurable
+    | CertificateReceived
+    | RequestReceived
+    | SignaturesVerified
+    | PayloadOffered
+    | PayloadJudged
+    | TimerFired
+    | WorkChanged
+    | PeerJoined
+    | PeerLeft
+    | PeerShown
+)
+
+
+# -- Effects ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PersistVote:
+    """Make this own vote durable; `VoteDurable` follows."""
+
+    vote: Vote
+
+
+@dataclass(frozen=True, slots=True)
+class PersistProposal:
+    """Make this own proposal, with the notarize that it is, durable (C-5); `VoteDurable` follows with that notarize."""
+
+    proposal: Proposal
+    vote: Vote
+
+
+@dataclass(frozen=True, slots=True)
+class PersistCertificate:
+    """Make this certificate durable."""
+
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class SendProposal:
+    """Send the proposal to these peers, or to all."""
+
+    proposal: Proposal
+    signature: bytes
+    to: tuple[bytes, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendVote:
+    """Send an own vote to these peers, or to all."""
+
+    vote: Vote
+    to: tuple[bytes, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendCertificate:
+    """Send a certificate to these peers."""
+
+    certificate: Certificate
+    to: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """Ask these peers for the certificates of these views."""
+
+    views: tuple[int, ...]
+    to: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Check signatures: (public key, statement's kind, statement) of each stand behind `items` as signing messages."""
+
+    job: int
+    items: tuple[tuple[bytes, bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The leader needs a payload on top of `parent_payload`."""
+
+    view: int
+    parent_view: int
+    parent_payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Is this proposal's payload valid on top of `parent_payload`? Its certificates are in order."""
+
+    proposal: Proposal
+    parent_payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A new view began."""
+
+    view: int
+    leader: int
+    by: Certificate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notarized:
+    """A notarization is held here that was not before."""
+
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class NullifiedView:
+    """A nullification is held here that was not before."""
+
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Finalized:
+    """The proposal and all its ancestors are final (C-9)."""
+
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Two statements of one validator that C-10 forbids, both verified (C-17)."""
+
+    first: Vote
+    second: Vote
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """This validator, or this peer, sent something bad."""
+
+    signer: int | None
+    peer: bytes | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A statement by our own key that we did not make (C-24)."""
+
+    vote: Vote
+
+
+Effect = (
+    PersistVote
+    | PersistProposal
+    | PersistCertificate
+    | SendProposal
+    | SendVote
+    | SendCertificate
+    | SendRequest
+    | Verify
+    | Build
+    | Judge
+    | Entered
+    | Notarized
+    | NullifiedView
+    | Finalized
+    | Evidence
+    | Charge
+    | Twin
+)

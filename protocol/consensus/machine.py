@@ -1,0 +1,517 @@
+"""The consensus machine: one table from (phase of the view, input) to a handler.
+
+What it is: Simplex (Chan and Pass, ePrint 2023/463) with three separate votes. The numbered rules stand in
+SPECIFICATION.md beside this file; code cites them. It orders opaque payloads; it knows no blocks.
+
+How to read it: `TRANSITIONS` is the dispatcher and the documentation at once. A pair that is not in it is
+refused: the state stays deep-equal and nothing is said. `voting.py` holds what is signed, `spreading.py`
+what is sent again, `votes.py` how quorums are found, `pace.py` how long is waited.
+
+Properties, with the reason of each:
+* Agreement. Two quorums share an honest validator; C-10 lets it sign only one of nullify and finalize in a
+  view, and C-7 one notarize; so nothing can be notarized above a final view that does not descend from it.
+* Durability. Every own statement is in a Persist effect before the Send in the same list, and counts here
+  only when it comes back as `VoteDurable`.
+* Liveness. Every view ends: by a notarization, or because every honest timer fires and C-12 carries the
+  certificate to the last one.
+
+Where it differs from the paper: three votes in place of a dummy block; certificates go to peers only when
+not shown in time; leaders without a sign of life are not waited for; idle networks wait for work. Where
+from the specification's letter: timers are state that the caller reads (`wake_at_ms`), not effects; a
+certificate is forwarded after a quarter of Δ unless shown.
+
+Deliberately absent: epochs after the first change of validators (C-21 to C-24), clocks, I/O, randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from protocol import limits
+from protocol.consensus import spreading, voting
+from protocol.consensus.core import Core, Instance, Phase
+from protocol.consensus.certificates import certificate_items, well_formed
+from protocol.consensus.inputs import (
+    CertificateReceived,
+    Charge,
+    Effect,
+    Entered,
+    Evidence,
+    Finalized,
+    Input,
+    Notarized,
+    NullifiedView,
+    PayloadJudged,
+    PayloadOffered,
+    PeerJoined,
+    PeerLeft,
+    PeerShown,
+    PersistCertificate,
+    ProposalReceived,
+    RequestReceived,
+    SignaturesVerified,
+    Timer,
+    TimerFired,
+    Twin,
+    Verdict,
+    Verify,
+    VoteDurable,
+    VoteReceived,
+    WorkChanged,
+)
+from protocol.consensus.pace import Activity, Tempo
+from protocol.consensus.rotation import Rotation
+from protocol.consensus.statements import CONTEXTS, Certificate, Proposal, Vote, VoteKind, statement_bytes
+from protocol.consensus.core import PeerView
+from protocol.consensus.votes import VoteKeeper
+from protocol.crypto.signing import SigningKey, signing_message
+
+CHECKS_IN_FLIGHT_MAX: Final = 256
+"""Certificates and evidence whose signatures are being checked; past it a certificate is dropped (it comes again)."""
+
+Handler = Callable[["Machine", Any, int], list[Effect]]
+
+
+class Machine:
+    """One epoch's consensus on one node."""
+
+    def __init__(self, instance: Instance, tempo: Tempo, key: SigningKey | None, now_ms: int) -> None:
+        rotation = Rotation(instance.network_id, instance.epoch, instance.validators)
+        me = None if key is None else instance.validators.index_of(key.public)
+        activity = Activity(len(instance.validators.keys), 1, now_ms)
+        self.core = Core(instance, tempo, rotation, VoteKeeper(instance.validators), activity, key, me)
+
+    @property
+    def wake_at_ms(self) -> int | None:
+        """Monotonic time of the next timer, or None."""
+        return min(self.core.timers.values(), default=None)
+
+    def due(self, now_ms: int) -> Timer | None:
+        """A timer whose time has come: the earliest, ties by name."""
+        ready = [(at, timer.value, timer) for timer, at in self.core.timers.items() if at <= now_ms]
+        return min(ready)[2] if ready else None
+
+    # -- Start --------------------------------------------------------------------------------------
+
+    def restore(
+        self,
+        votes: Iterable[Vote],
+        proposals: Iterable[tuple[Proposal, Vote]],
+        certificates: Iterable[Certificate],
+        vote_floor: int,
+    ) -> None:
+        """C-10, L-24: remember what was signed and held before a restart. Before `start`, without effects."""
+        core = self.core
+        core.vote_floor = vote_floor
+        for certificate in certificates:
+            self._hold(certificate)
+        for vote in votes:
+            self._remember(vote)
+        for proposal, vote in proposals:
+            self._remember(vote)
+            core.own_of(proposal.view).proposal = proposal
+        for view in [view for view in core.own if view <= core.final_view]:
+            del core.own[view]
+
+    def _remember(self, vote: Vote) -> None:
+        own = self.core.own_of(vote.view)
+        if vote.kind == VoteKind.NOTARIZE:
+            own.notarized = vote
+        elif vote.kind == VoteKind.NULLIFY:
+            own.nullified = vote
+        else:
+            own.finalized = vote
+        self.core.keeper.add(vote, verified=True)
+
+    def _hold(self, certificate: Certificate) -> None:
+        core = self.core
+        if certificate.kind == VoteKind.FINALIZE:
+            if certificate.view > core.final_view:
+                core.finalization = certificate
+        elif certificate.view > core.final_view:
+            held = core.notarizations if certificate.kind == VoteKind.NOTARIZE else core.nullifications
+            held[certificate.view] = certificate
+
+    def start(self, now_ms: int) -> list[Effect]:
+        """Enter the view that the disk implies (L-24): above the last final one, every one signed in, every certificate's."""
+        core = self.core
+        reached = [core.final_view + 1, 1]
+        reached += [view for view, own in core.own.items() if own.votes()]
+        reached += [view + 1 for view in (*core.notarizations, *core.nullifications)]
+        for view in [view for view in (*core.notarizations, *core.nullifications) if view <= core.final_view]:
+            core.notarizations.pop(view, None)
+            core.nullifications.pop(view, None)
+        core.activity = Activity(len(core.instance.validators.keys), max(reached), now_ms)
+        return self._settled(self._enter(max(reached), None, now_ms), now_ms)
+
+    def hold_back(self, held_back: bool, now_ms: int) -> list[Effect]:
+        """Sign nothing from now on, or again: a disk without room (L-28), a journal not trusted (C-24)."""
+        core = self.core
+        core.held_back = held_back
+        if held_back:
+            core.phase = Phase.FOLLOW
+            return []
+        return self._settled(self._resume(now_ms), now_ms)
+
+    # -- The door -----------------------------------------------------------------------------------
+
+    def step(self, given: Input, now_ms: int) -> list[Effect]:
+        """Take one input; return what follows, in order."""
+        handler = TRANSITIONS.get((self.core.phase, type(given)))
+        if handler is None:
+            return []
+        return self._settled(handler(self, given, now_ms), now_ms)
+
+    def _settled(self, effects: list[Effect], now_ms: int) -> list[Effect]:
+        core = self.core
+        if Timer.RETRY not in core.timers and spreading.unfinished(core):
+            core.timers[Timer.RETRY] = now_ms + core.tempo.retry_interval_ms
+        if core.timers.get(Timer.FORWARD) == 0:
+            core.timers[Timer.FORWARD] = now_ms + core.tempo.forward_ms
+        return effects
+
+    # -- Views --------------------------------------------------------------------------------------
+
+    def _enter(self, view: int, by: Certificate | None, now_ms: int) -> list[Effect]:
+        """C-1, C-3: begin `view`."""
+        core = self.core
+        core.view, core.entered_by, core.entered_ms = view, by, now_ms
+        core.proposal, core.proposal_peer, core.judging = None, None, False
+        for timer in (Timer.LEADER, Timer.VIEW, Timer.IDLE):
+            core.timers.pop(timer, None)
+        self._prune()
+        effects: list[Effect] = [Entered(view, core.leader, by)]
+        return effects + self._resume(now_ms)
+
+    def _resume(self, now_ms: int) -> list[Effect]:
+        """Take up the current view where what was signed in it leaves it."""
+        core = self.core
+        if not core.may_sign(core.view):
+            core.phase = Phase.FOLLOW
+            return []
+        own = core.has_signed(core.view)
+        if own.nullified is not None:
+            core.phase = Phase.NULLIFIED
+            return []
+        core.phase = Phase.WAIT if own.notarized is None and own.finalized is None else Phase.VOTED
+        core.proposal = own.proposal
+        self._set_view_timers(now_ms)
+        if core.phase is not Phase.WAIT:
+            return []
+        early = core.early.pop(core.view, None)
+        if early is not None and not core.leading:
+            return voting.take_proposal(core, early[0], core.peer_of(core.leader))
+        return voting.lead(core, now_ms)
+
+    def _set_view_timers(self, now_ms: int) -> None:
+        core = self.core
+        tempo = core.tempo
+        inactive = not core.leading and core.activity.inactive(core.rotation, core.view, now_ms, tempo.delta_ms)
+        idle = 0 if core.work or inactive else tempo.idle_interval_ms
+        leader = 0 if inactive else tempo.scaled(2 * tempo.delta_ms, core.view, core.final_view)
+        whole = 0 if inactive else tempo.scaled(3 * tempo.delta_ms, core.view, core.final_view)
+        if core.phase is Phase.WAIT:
+            core.timers[Timer.LEADER] = now_ms + leader + idle
+        core.timers[Timer.VIEW] = now_ms + whole + idle
+
+    def _hasten(self, now_ms: int) -> None:
+        """C-15: work has come: timers are normal from now on."""
+        core, tempo = self.core, self.core.tempo
+        for timer, base in ((Timer.LEADER, 2 * tempo.delta_ms), (Timer.VIEW, 3 * tempo.delta_ms)):
+            if timer in core.timers:
+                due = now_ms + tempo.scaled(base, core.view, core.final_view)
+                core.timers[timer] = min(core.timers[timer], due)
+
+    def _prune(self) -> None:
+        core = self.core
+        lowest = core.view - limits.VIEW_RETENTION
+        core.keeper.prune(lowest, core.highest_notarized)
+        for table in (core.notarizations, core.nullifications, core.own):
+            for view in [view for view in table if view <= core.final_view]:
+                del table[view]  # type: ignore[attr-defined]
+        for view in [view for view in core.early if view < core.view]:
+            del core.early[view]
+        core.equivocated = {view for view in core.equivocated if view >= lowest}
+
+    # -- Votes and certificates ---------------------------------------------------------------------
+
+    def _vote(self, vote: Vote, *, verified: bool, now_ms: int) -> list[Effect]:
+        core = self.core
+        if not self._in_reach(vote.view):
+            return []
+        conflict = core.keeper.add(vote, verified=verified)
+        effects = [] if conflict is None else self._suspect(conflict, vote)
+        kind = VoteKind(vote.kind)
+        effects += self._count(vote.view, kind, now_ms)
+        if kind is VoteKind.NULLIFY and vote.view == core.view:
+            effects += self._nullify_seen(vote, now_ms)
+        return effects
+
+    def _in_reach(self, view: int) -> bool:
+        core = self.core
+        low = core.view - limits.VIEW_RETENTION
+        return view == core.highest_notarized or low <= view <= core.view + limits.VIEW_LOOKAHEAD
+
+    def _nullify_seen(self, vote: Vote, now_ms: int) -> list[Effect]:
+        """C-11: a nullify by the leader fires the timers at once. C-15: one of blocking power is work."""
+        core = self.core
+        if vote.signer == core.leader and Timer.VIEW in core.timers:
+            core.timers[Timer.VIEW] = now_ms
+        elif core.keeper.power_of(core.view, VoteKind.NULLIFY) >= core.instance.validators.blocking:
+            self._hasten(now_ms)
+        return []
+
+    def _count(self, view: int, kind: VoteKind, now_ms: int) -> list[Effect]:
+        """C-8, C-9, C-19: use a quorum of checked votes, or have those of a possible quorum checked."""
+        if self._known(view, kind):
+            return []
+        certificate = self.core.keeper.certificate(view, kind)
+        if certificate is not None:
+            return self._certified(certificate, now_ms)
+        votes = self.core.keeper.unchecked(view, kind)
+        if not votes:
+            return []
+        self.core.keeper.views[view].checking.add(kind)
+        job = self._job()
+        self.core.vote_checks[job] = (view, kind, tuple(votes))
+        return [Verify(job, tuple(self._item(vote) for vote in votes))]
+
+    def _item(self, vote: Vote) -> tuple[bytes, bytes, bytes]:
+        instance = self.core.instance
+        payload = statement_bytes(vote.kind, vote.epoch, vote.view, vote.proposal)
+        message = signing_message(CONTEXTS[VoteKind(vote.kind)], instance.network_id, payload)
+        return (instance.validators.keys[vote.signer], message, vote.signature)
+
+    def _job(self) -> int:
+        self.core.jobs += 1
+        return self.core.jobs
+
+    def _known(self, view: int, kind: VoteKind) -> bool:
+        core = self.core
+        if view <= core.final_view:
+            return True
+        if kind is VoteKind.NOTARIZE:
+            return view in core.notarizations
+        return kind is VoteKind.NULLIFY and view in core.nullifications
+
+    def _certified(self, certificate: Certificate, now_ms: int) -> list[Effect]:
+        """A valid certificate that was not held: keep it, and go where it leads (C-1, C-8, C-9)."""
+        core = self.core
+        view, proposal = certificate.view, certificate.proposal
+        effects: list[Effect] = [PersistCertificate(certificate)]
+        core.timers.setdefault(Timer.FORWARD, 0)
+        for signer in _signers(certificate):
+            core.activity.signed(signer, view, now_ms)
+        self._hold(certificate)
+        if certificate.kind == VoteKind.FINALIZE:
+            assert proposal is not None, "a finalization states a proposal"
+            effects.append(Finalized(certificate))
+            self._prune()
+        elif certificate.kind == VoteKind.NOTARIZE:
+            assert proposal is not None, "a notarization states a proposal"
+            effects.append(Notarized(certificate))
+            effects += voting.finalize(core, proposal)
+        else:
+            effects.append(NullifiedView(certificate))
+        if view >= core.view:
+            return effects + self._enter(view + 1, certificate, now_ms)
+        return effects + voting.look_again(core) + voting.lead(core, now_ms)
+
+    def _suspect(self, first: Vote, second: Vote) -> list[Effect]:
+        """C-17: two statements that may be evidence: check both signatures."""
+        if len(self.core.evidence_checks) >= CHECKS_IN_FLIGHT_MAX:
+            return []
+        job = self._job()
+        self.core.evidence_checks[job] = (first, second)
+        return [Verify(job, (self._item(first), self._item(second)))]
+
+    # -- Handlers -----------------------------------------------------------------------------------
+
+    def on_proposal(self, given: ProposalReceived, now_ms: int) -> list[Effect]:
+        """C-6: the first proposal of the view's leader; one that is early waits; a second one is equivocation."""
+        core, proposal = self.core, given.proposal
+        leader = core.rotation.leader(proposal.view)
+        if not self._in_reach(proposal.view) or not proposal.parent_view < proposal.view:
+            return []
+        vote = Vote(VoteKind.NOTARIZE, proposal.epoch, proposal.view, proposal, leader, given.signature)
+        if leader == core.me:
+            return self._own_seen(vote)
+        core.activity.signed(leader, proposal.view, now_ms)
+        spreading.note_vote(core, vote)
+        self._note_equivocation(vote)
+        effects = self._vote(vote, verified=True, now_ms=now_ms)
+        if proposal.view > core.view:
+            core.early.setdefault(proposal.view, (proposal, given.signature))
+        elif proposal.view == core.view and core.phase is Phase.WAIT and not core.leading:
+            effects += voting.take_proposal(core, proposal, given.peer)
+        return effects
+
+    def _note_equivocation(self, vote: Vote) -> None:
+        """C-8: remember that a leader proposed two things in one view."""
+        held = self.core.keeper.conflict_of(vote)
+        if held is not None and held.kind == VoteKind.NOTARIZE and vote.signer == self.core.rotation.leader(vote.view):
+            self.core.equivocated.add(vote.view)
+
+    def _own_seen(self, vote: Vote) -> list[Effect]:
+        """C-24: a statement by our key that we did not make is a twin's. Ours, come back to us, is nothing new."""
+        core = self.core
+        if vote.view <= max(core.vote_floor, core.final_view) or vote in core.has_signed(vote.view).votes():
+            return []
+        return [Twin(vote)]
+
+    def on_vote(self, given: VoteReceived, now_ms: int) -> list[Effect]:
+        """C-18, C-19: a vote takes its slot. One from below shows a peer that is behind (C-12)."""
+        core, vote = self.core, given.vote
+        if vote.signer >= len(core.instance.validators.keys):
+            return [Charge(None, given.peer, "a vote by nobody")]
+        if vote.signer == core.me:
+            return self._own_seen(vote) if given.verified else []
+        core.activity.signed(vote.signer, vote.view, now_ms)
+        if given.verified or vote.kind != VoteKind.NOTARIZE:
+            self._note_equivocation(vote)
+        if spreading.note_vote(core, vote):
+            core.timers.setdefault(Timer.FORWARD, 0)
+        return self._vote(vote, verified=given.verified, now_ms=now_ms)
+
+    def on_durable(self, given: VoteDurable, now_ms: int) -> list[Effect]:
+        """An own vote counts here from now on."""
+        return self._vote(given.vote, verified=True, now_ms=now_ms)
+
+    def on_certificate(self, given: CertificateReceived, now_ms: int) -> list[Effect]:
+        """C-12, C-18: a certificate is used whatever its view, once; one already held is not checked again."""
+        core, certificate = self.core, given.certificate
+        kind = VoteKind(certificate.kind)
+        if not well_formed(core.instance.validators, certificate, core.instance.epoch):
+            return [Charge(None, given.peer, "a certificate that is not well formed")]
+        if self._known(certificate.view, kind):
+            spreading.note_certificate(core, certificate, given.peer)
+            return []
+        if any(held == certificate for held, _ in core.certificate_checks.values()):
+            return []
+        if len(core.certificate_checks) >= CHECKS_IN_FLIGHT_MAX:
+            return []
+        job = self._job()
+        core.certificate_checks[job] = (certificate, given.peer)
+        return [Verify(job, certificate_items(core.instance.network_id, core.instance.validators, certificate))]
+
+    def on_verified(self, given: SignaturesVerified, now_ms: int) -> list[Effect]:
+        """Signatures were checked: of votes, of a certificate, of suspected evidence."""
+        core = self.core
+        if given.job in core.vote_checks:
+            return self._votes_checked(given, now_ms)
+        if given.job in core.certificate_checks:
+            certificate, peer = core.certificate_checks.pop(given.job)
+            if not all(given.good):
+                return [Charge(None, peer, "a certificate with a bad signature")]
+            spreading.note_certificate(core, certificate, peer)
+            known = self._known(certificate.view, VoteKind(certificate.kind))
+            return [] if known else self._certified(certificate, now_ms)
+        if given.job in core.evidence_checks:
+            first, second = core.evidence_checks.pop(given.job)
+            if all(given.good) and (first.signer, first.view) not in core.keeper.proven:
+                core.keeper.proven.add((first.signer, first.view))
+                return [Evidence(first, second)]
+        return []
+
+    def _votes_checked(self, given: SignaturesVerified, now_ms: int) -> list[Effect]:
+        core = self.core
+        view, kind, votes = core.vote_checks.pop(given.job)
+        if view in core.keeper.views:
+            core.keeper.views[view].checking.discard(kind)
+        effects: list[Effect] = []
+        for vote, good in zip(votes, given.good, strict=True):
+            if core.keeper.settle(vote, good=good):
+                effects.append(Charge(vote.signer, None, "a vote with a bad signature"))
+        return effects + self._count(view, kind, now_ms)
+
+    def on_request(self, given: RequestReceived, now_ms: int) -> list[Effect]:
+        """C-20."""
+        del now_ms
+        return spreading.answer(self.core, given.views, given.peer)
+
+    def on_offer(self, given: PayloadOffered, now_ms: int) -> list[Effect]:
+        """C-5: the payload to propose, if the view is still the one it was built for."""
+        del now_ms
+        return voting.propose(self.core, given.payload) if given.view == self.core.view else []
+
+    def on_judged(self, given: PayloadJudged, now_ms: int) -> list[Effect]:
+        """C-6: valid: notarize; invalid: nullify."""
+        del now_ms
+        if given.proposal != self.core.proposal or not self.core.judging:
+            return []
+        if given.verdict is Verdict.VALID:
+            return voting.notarize(self.core, given.proposal)
+        return voting.nullify(self.core)
+
+    def on_timer(self, given: TimerFired, now_ms: int) -> list[Effect]:
+        """C-11, C-12, C-15."""
+        core = self.core
+        if core.timers.pop(given.timer, None) is None:
+            return []
+        if given.timer in (Timer.LEADER, Timer.VIEW):
+            return voting.nullify(core)
+        if given.timer is Timer.IDLE:
+            return voting.lead(core, now_ms)
+        if given.timer is Timer.RETRY:
+            return spreading.retry(core, now_ms) + voting.look_again(core) + voting.lead(core, now_ms)
+        return spreading.forward(core, now_ms)
+
+    def on_work(self, given: WorkChanged, now_ms: int) -> list[Effect]:
+        """C-15."""
+        self.core.work = given.work
+        if not given.work:
+            return []
+        self._hasten(now_ms)
+        return voting.lead(self.core, now_ms)
+
+    def on_joined(self, given: PeerJoined, now_ms: int) -> list[Effect]:
+        """A channel stands: bring the peer to where we are."""
+        del now_ms
+        self.core.peers[given.peer] = PeerView(given.signer)
+        return spreading.greet(self.core, given.peer)
+
+    def on_left(self, given: PeerLeft, now_ms: int) -> list[Effect]:
+        """A channel is gone."""
+        del now_ms
+        self.core.peers.pop(given.peer, None)
+        return []
+
+    def on_shown(self, given: PeerShown, now_ms: int) -> list[Effect]:
+        """A peer said how far it is; if that is behind, what it lacks goes to it."""
+        del now_ms
+        core, peer = self.core, self.core.peers.get(given.peer)
+        if peer is None:
+            return []
+        peer.view, peer.final_view = max(peer.view, given.view), max(peer.final_view, given.final_view)
+        peer.notarized = max(peer.notarized, given.final_view)
+        if spreading.needed_by(core, peer):
+            core.timers.setdefault(Timer.FORWARD, 0)
+        return []
+
+
+def _signers(certificate: Certificate) -> list[int]:
+    return [index for index in range(len(certificate.signers) * 8) if certificate.signers[index // 8] >> (index % 8) & 1]
+
+
+ALWAYS: Final[dict[type[Any], Handler]] = {
+    ProposalReceived: Machine.on_proposal,
+    VoteReceived: Machine.on_vote,
+    VoteDurable: Machine.on_durable,
+    CertificateReceived: Machine.on_certificate,
+    RequestReceived: Machine.on_request,
+    SignaturesVerified: Machine.on_verified,
+    TimerFired: Machine.on_timer,
+    WorkChanged: Machine.on_work,
+    PeerJoined: Machine.on_joined,
+    PeerLeft: Machine.on_left,
+    PeerShown: Machine.on_shown,
+}
+"""Inputs that mean the same in every phase."""
+
+TRANSITIONS: Final[dict[tuple[Phase, type[Any]], Handler]] = {
+    **{(phase, given): handler for phase in Phase for given, handler in ALWAYS.items()},
+    (Phase.BUILD, PayloadOffered): Machine.on_offer,
+    (Phase.JUDGE, PayloadJudged): Machine.on_judged,
+}
+"""(phase of the view, input) -> handler. What is not here is refused, and nothing changes."""
