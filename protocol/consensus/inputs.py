@@ -85,9 +85,10 @@ class SignaturesVerified:
 
 @dataclass(frozen=True, slots=True)
 class PayloadOffered:
-    """Answer to `Build`: what to propose."""
+    """Answer to `Build`: what to propose, on the parent that it was built for."""
 
     view: int
+    parent_view: int
     payload: bytes
 
 
@@ -214,7 +215,7 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Check signatures: (public key, statement's kind, statement) of each stand behind `items` as signing messages."""
+    """Check signatures: (public key, message, signature) of each."""
 
     job: int
     items: tuple[tuple[bytes, bytes, bytes], ...]

@@ -30,8 +30,8 @@ from typing import Any, Final
 
 from protocol import limits
 from protocol.consensus import spreading, voting
-from protocol.consensus.core import Core, Instance, Phase
-from protocol.consensus.certificates import certificate_items, well_formed
+from protocol.consensus.certificates import certificate_items, signers_of, vote_well_formed, well_formed
+from protocol.consensus.core import Core, Instance, PeerView, Phase
 from protocol.consensus.inputs import (
     CertificateReceived,
     Charge,
@@ -63,7 +63,6 @@ from protocol.consensus.inputs import (
 from protocol.consensus.pace import Activity, Tempo
 from protocol.consensus.rotation import Rotation
 from protocol.consensus.statements import CONTEXTS, Certificate, Proposal, Vote, VoteKind, statement_bytes
-from protocol.consensus.core import PeerView
 from protocol.consensus.votes import VoteKeeper
 from protocol.crypto.signing import SigningKey, signing_message
 
@@ -229,7 +228,7 @@ class Machine:
         core.keeper.prune(lowest, core.highest_notarized)
         for table in (core.notarizations, core.nullifications, core.own):
             for view in [view for view in table if view <= core.final_view]:
-                del table[view]  # type: ignore[attr-defined]
+                del table[view]
         for view in [view for view in core.early if view < core.view]:
             del core.early[view]
         core.equivocated = {view for view in core.equivocated if view >= lowest}
@@ -301,7 +300,7 @@ class Machine:
         view, proposal = certificate.view, certificate.proposal
         effects: list[Effect] = [PersistCertificate(certificate)]
         core.timers.setdefault(Timer.FORWARD, 0)
-        for signer in _signers(certificate):
+        for signer in signers_of(certificate):
             core.activity.signed(signer, view, now_ms)
         self._hold(certificate)
         if certificate.kind == VoteKind.FINALIZE:
@@ -332,9 +331,11 @@ class Machine:
         """C-6: the first proposal of the view's leader; one that is early waits; a second one is equivocation."""
         core, proposal = self.core, given.proposal
         leader = core.rotation.leader(proposal.view)
-        if not self._in_reach(proposal.view) or not proposal.parent_view < proposal.view:
-            return []
         vote = Vote(VoteKind.NOTARIZE, proposal.epoch, proposal.view, proposal, leader, given.signature)
+        if not vote_well_formed(core.instance.validators, vote, core.instance.epoch):
+            return [Charge(None, given.peer, "a proposal that is not well formed")]
+        if not self._in_reach(proposal.view):
+            return []
         if leader == core.me:
             return self._own_seen(vote)
         core.activity.signed(leader, proposal.view, now_ms)
@@ -363,13 +364,12 @@ class Machine:
     def on_vote(self, given: VoteReceived, now_ms: int) -> list[Effect]:
         """C-18, C-19: a vote takes its slot. One from below shows a peer that is behind (C-12)."""
         core, vote = self.core, given.vote
-        if vote.signer >= len(core.instance.validators.keys):
-            return [Charge(None, given.peer, "a vote by nobody")]
+        if not vote_well_formed(core.instance.validators, vote, core.instance.epoch):
+            return [Charge(None, given.peer, "a vote that is not well formed")]
         if vote.signer == core.me:
             return self._own_seen(vote) if given.verified else []
         core.activity.signed(vote.signer, vote.view, now_ms)
-        if given.verified or vote.kind != VoteKind.NOTARIZE:
-            self._note_equivocation(vote)
+        self._note_equivocation(vote)
         if spreading.note_vote(core, vote):
             core.timers.setdefault(Timer.FORWARD, 0)
         return self._vote(vote, verified=given.verified, now_ms=now_ms)
@@ -432,8 +432,10 @@ class Machine:
 
     def on_offer(self, given: PayloadOffered, now_ms: int) -> list[Effect]:
         """C-5: the payload to propose, if the view is still the one it was built for."""
-        del now_ms
-        return voting.propose(self.core, given.payload) if given.view == self.core.view else []
+        if given.view != self.core.view:
+            return []
+        effects = voting.propose(self.core, given.parent_view, given.payload)
+        return effects or voting.lead(self.core, now_ms)
 
     def on_judged(self, given: PayloadJudged, now_ms: int) -> list[Effect]:
         """C-6: valid: notarize; invalid: nullify."""
@@ -488,10 +490,6 @@ class Machine:
         if spreading.needed_by(core, peer):
             core.timers.setdefault(Timer.FORWARD, 0)
         return []
-
-
-def _signers(certificate: Certificate) -> list[int]:
-    return [index for index in range(len(certificate.signers) * 8) if certificate.signers[index // 8] >> (index % 8) & 1]
 
 
 ALWAYS: Final[dict[type[Any], Handler]] = {

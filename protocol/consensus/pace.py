@@ -33,7 +33,8 @@ class Tempo:
         steps = max(0, view - final_view - 2)
         # 1.5^40 is past any cap; without the bound the integers would grow with the outage.
         steps = min(steps, 40)
-        factor = min(self.backoff_max * 1000, 1000 * 3**steps // 2**steps)
+        grown: int = 1000 * 3**steps // 2**steps
+        factor = min(self.backoff_max * 1000, grown)
         return base_ms * factor // 1000
 
 

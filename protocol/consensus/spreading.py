@@ -55,10 +55,10 @@ def unshown(core: Core) -> bool:
 
 
 def unfinished(core: Core) -> bool:
-    """Whether something of ours may have to be sent again: a nullify of this view, or a finalize of the highest notarized one."""
+    """Whether something may have to be sent or asked for again: our nullify of this view, our finalize of the highest notarized one, a certificate that is missing."""
     if core.has_signed(core.view).nullified is not None:
         return True
-    return core.highest_notarized > core.final_view
+    return core.highest_notarized > core.final_view or bool(_missing(core))
 
 
 def own_to_repeat(core: Core) -> list[Vote]:

@@ -1,14 +1,24 @@
 """Leading and voting in the current view (C-3 to C-11).
 
 Every signature of this validator is made here, in `_sign`, behind the one guard that C-10 is: whoever
-looks for how a double vote is impossible reads `_guard`. What is signed becomes durable, is sent, and
+looks for how a double vote is impossible reads `permits`. What is signed becomes durable, is sent, and
 counts here only when `VoteDurable` brings it back.
 """
 
 from __future__ import annotations
 
 from protocol.consensus.core import Core, Own, Phase
-from protocol.consensus.inputs import Build, Effect, Judge, PersistProposal, PersistVote, SendProposal, SendRequest, SendVote, Timer
+from protocol.consensus.inputs import (
+    Build,
+    Effect,
+    Judge,
+    PersistProposal,
+    PersistVote,
+    SendProposal,
+    SendRequest,
+    SendVote,
+    Timer,
+)
 from protocol.consensus.statements import CONTEXTS, Proposal, Vote, VoteKind, statement_bytes
 from protocol.errors import BrokenInvariant
 
@@ -85,13 +95,16 @@ def lead(core: Core, now_ms: int) -> list[Effect]:
     return [Build(core.view, parent, payload)]
 
 
-def propose(core: Core, payload: bytes) -> list[Effect]:
-    """C-5: the application's payload becomes this view's proposal, durable before it is sent."""
-    parent, _ = core.parent_to_lead()
-    if parent is None or not core.may_sign(core.view):
+def propose(core: Core, parent_view: int, payload: bytes) -> list[Effect]:
+    """C-5: the application's payload becomes this view's proposal, durable before it is sent.
+
+    A higher parent that has become known since the payload was built is no objection (C-6); one that is
+    final above it is: then the leader starts again.
+    """
+    if parent_view < core.final_view or not core.may_sign(core.view):
         core.phase = Phase.WAIT
         return []
-    proposal = Proposal(core.instance.epoch, core.view, parent, payload)
+    proposal = Proposal(core.instance.epoch, core.view, parent_view, payload)
     vote = _sign(core, VoteKind.NOTARIZE, core.view, proposal)
     core.own_of(core.view).proposal = proposal
     core.proposal = proposal
