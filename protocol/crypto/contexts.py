@@ -26,6 +26,7 @@ class Domain(Enum):
     MESSAGE = b"papilio/hash/message\x00"
     SALTED_FIELD = b"papilio/hash/salted-field\x00"
     CLAIM = b"papilio/hash/claim\x00"
+    STATE_VALUE = b"papilio/hash/state-value\x00"
 
 
 class Context(Enum):
@@ -42,5 +43,5 @@ class Context(Enum):
 
 for _enum in (Domain, Context):
     for _item in _enum:
-        assert _item.value.count(b"\x00") == 1 and _item.value.endswith(b"\x00"), _item
+        assert _item.value.index(b"\x00") == len(_item.value) - 1, _item
 assert not {d.value for d in Domain} & {c.value for c in Context}

@@ -207,7 +207,7 @@ class Handshake:
 
     def __init__(
         self,
-        initiator: bool,  # noqa: FBT001 - the one fact that tells the two sides apart
+        initiator: bool,
         prologue: bytes,
         static_private: bytes,
         ephemeral_private: bytes,
@@ -264,7 +264,7 @@ class Handshake:
         if not self._may_write():
             raise BrokenInvariant(f"{self!r} writes out of turn")
         self._failed = True  # until the whole message is there
-        parts = [self._write_token(token) for token in self._pattern.messages[self._messages_done]]
+        parts = [self._write_token(step) for step in self._pattern.messages[self._messages_done]]
         parts.append(self._symmetric.encrypt_and_hash(payload))
         message = b"".join(parts)
         if len(message) > MESSAGE_BYTES_MAX:
@@ -284,8 +284,8 @@ class Handshake:
             raise HandshakeFailed(f"a handshake message of {len(message)} bytes; at most {MESSAGE_BYTES_MAX}")
         try:
             rest = message
-            for token in self._pattern.messages[self._messages_done]:
-                rest = self._read_token(token, rest)
+            for step in self._pattern.messages[self._messages_done]:
+                rest = self._read_token(step, rest)
             payload = self._symmetric.decrypt_and_hash(rest)
         except TransportFailed:
             raise HandshakeFailed("a handshake message does not decrypt") from None
@@ -322,33 +322,33 @@ class Handshake:
         if self._failed:
             raise HandshakeFailed("the handshake has failed before")
 
-    def _write_token(self, token: Token) -> bytes:
-        if token == "e":
+    def _write_token(self, step: Token) -> bytes:
+        if step == "e":
             self._symmetric.mix_hash(self.ephemeral_public)
             return self.ephemeral_public
-        if token == "s":
+        if step == "s":
             return self._symmetric.encrypt_and_hash(self.static_public)
-        self._mix_agreement(token)
+        self._mix_agreement(step)
         return b""
 
-    def _read_token(self, token: Token, rest: bytes) -> bytes:
-        """Consume what `token` has in front of `rest`; the remainder."""
-        if token not in ("e", "s"):
-            self._mix_agreement(token)
+    def _read_token(self, step: Token, rest: bytes) -> bytes:
+        """Consume what `step` has in front of `rest`; the remainder."""
+        if step not in ("e", "s"):
+            self._mix_agreement(step)
             return rest
-        size = KEY_BYTES + (TAG_BYTES if token == "s" and self._symmetric.cipher is not None else 0)
+        size = KEY_BYTES + (TAG_BYTES if step == "s" and self._symmetric.cipher is not None else 0)
         if len(rest) < size:
             raise HandshakeFailed("a handshake message is too short")
-        if token == "e":
+        if step == "e":
             self._remote_ephemeral = rest[:size]
             self._symmetric.mix_hash(rest[:size])
         else:
             self.remote_static = self._symmetric.decrypt_and_hash(rest[:size])
         return rest[size:]
 
-    def _mix_agreement(self, token: Token) -> None:
-        """Mix in one Diffie-Hellman result; the token names the initiator's key first, then the responder's."""
-        mine, theirs = (token[0], token[1]) if self._initiator else (token[1], token[0])
+    def _mix_agreement(self, step: Token) -> None:
+        """Mix in one Diffie-Hellman result; it names the initiator's key first, then the responder's."""
+        mine, theirs = (step[0], step[1]) if self._initiator else (step[1], step[0])
         private = self._ephemeral_private if mine == "e" else self._static_private
         public = self._remote_ephemeral if theirs == "e" else self.remote_static
         assert public is not None, "a pattern agrees on keys that were sent"

@@ -1,0 +1,267 @@
+"""The state trie equals a naive one, and its proofs prove (L-20)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.codec import decode, encode
+from protocol.crypto.trie import (
+    EMPTY_ROOT,
+    OtherLeaf,
+    PathOf,
+    TrieLevel,
+    TrieProof,
+    path_of,
+    prove,
+    root,
+    update,
+    verify_absence,
+    verify_inclusion,
+)
+from protocol.errors import BrokenInvariant, Malformed
+
+
+def naive_root(pairs: Mapping[bytes, bytes], path_of: PathOf) -> bytes:
+    """The root by the definition alone, from tags written out here and the set of pairs."""
+
+    def subtree(leaves: list[tuple[str, bytes]], depth: int) -> bytes:
+        if not leaves:
+            return bytes(32)
+        if len(leaves) == 1:
+            path, value = leaves[0]
+            value_digest = sha256(b"papilio/hash/state-value\x00" + value).digest()
+            return sha256(b"papilio/hash/state-leaf\x00" + bytes.fromhex(path) + value_digest).digest()
+        bitmap, hashes = 0, b""
+        for nibble in range(16):
+            below = [leaf for leaf in leaves if int(leaf[0][depth], 16) == nibble]
+            if below:
+                bitmap += 2**nibble
+                hashes += subtree(below, depth + 1)
+        return sha256(b"papilio/hash/state-branch\x00" + bitmap.to_bytes(2, "big") + hashes).digest()
+
+    return subtree([(path_of(key).hex(), value) for key, value in pairs.items()], 0)
+
+
+class Store:
+    """A stored trie and the map that it should commit to."""
+
+    def __init__(self, path_of: PathOf = path_of) -> None:
+        self.path_of = path_of
+        self.nodes: dict[bytes, bytes] = {}
+        self.pairs: dict[bytes, bytes] = {}
+
+    def apply(self, changes: Mapping[bytes, bytes | None]) -> dict[bytes, bytes | None]:
+        """Update map and trie; the writes, after checking the root against the naive one."""
+        found, writes = update(self.nodes.get, changes, path_of=self.path_of)
+        for position, node in writes.items():
+            if node is None:
+                assert self.nodes.pop(position, None) is not None, "only what was stored is removed"
+            else:
+                assert self.nodes.get(position) != node, "only what differs is written"
+                self.nodes[position] = node
+        for key, value in changes.items():
+            if value is None:
+                self.pairs.pop(key, None)
+            else:
+                self.pairs[key] = value
+        assert found == root(self.nodes.get) == naive_root(self.pairs, self.path_of)
+        return writes
+
+
+def close_path(key: bytes) -> bytes:
+    """A path that shares all but its last nibbles with others: what a birthday attack would look for."""
+    return b"\xab" * (30 - key[0] % 3 * 14) + key.rjust(2 + key[0] % 3 * 14, b"\x00")
+
+
+_KEYS = st.binary(min_size=1, max_size=1) | st.binary(min_size=2, max_size=2)
+_BATCHES = st.lists(st.dictionaries(_KEYS, st.none() | st.binary(max_size=3), max_size=12), max_size=6)
+
+
+@given(batches=_BATCHES)
+def test_equals_the_naive_trie(batches: list[dict[bytes, bytes | None]]) -> None:
+    """L-20: after any sequence of inserts, updates and deletes the root is that of the resulting map."""
+    store = Store()
+    for batch in batches:
+        store.apply(batch)
+
+
+@given(
+    batches=st.lists(st.dictionaries(_KEYS.filter(lambda k: k[0] > 0), st.none() | st.binary(max_size=3), max_size=12))
+)
+@settings(max_examples=60)
+def test_equals_the_naive_trie_with_long_common_prefixes(batches: list[dict[bytes, bytes | None]]) -> None:
+    """L-20: the same where paths agree in up to 62 nibbles."""
+    store = Store(close_path)
+    for batch in batches:
+        store.apply(batch)
+
+
+@given(batches=_BATCHES)
+def test_stored_nodes_depend_on_the_map_alone(batches: list[dict[bytes, bytes | None]]) -> None:
+    """L-20: not only the root, every stored node is the same whatever way the map came about."""
+    store = Store()
+    for batch in batches:
+        store.apply(batch)
+    fresh = Store()
+    fresh.apply(dict(store.pairs))
+    assert store.nodes == fresh.nodes
+
+
+def test_everything_removed_leaves_nothing() -> None:
+    """L-20: the empty map has the empty root, and no node is left behind."""
+    store = Store()
+    keys = [b"key %d" % i for i in range(300)]
+    store.apply(dict.fromkeys(keys, b"v"))
+    store.apply(dict.fromkeys(keys[:299]))
+    assert list(store.nodes) == [b""], "a map of one is stored at the root position"
+    store.apply(dict.fromkeys(keys))
+    assert store.nodes == {}
+    assert root(store.nodes.get) == EMPTY_ROOT == bytes(32)
+
+
+def test_a_change_that_changes_nothing_writes_nothing() -> None:
+    """L-20: setting what is there and removing what is not: same root, no writes."""
+    store = Store()
+    assert store.apply({b"absent": None}) == {}
+    store.apply({b"one": b"1"})
+    assert store.apply({b"one": b"1", b"absent": None}) == {}
+    store.apply({b"key %d" % i: b"v" for i in range(100)})
+    assert store.apply({b"key 7": b"v", b"absent": None}) == {}
+    assert store.apply({}) == {}
+
+
+def test_a_missing_or_damaged_node_is_our_fault() -> None:
+    """L-26: the trie is derived; what does not fit stops the node instead of giving a wrong root."""
+    store = Store()
+    store.apply({b"key %d" % i: b"v" for i in range(100)})
+    top = store.nodes[b""]
+    for damaged in (b"", top[:3], top[:-1], top + b"\x00", bytes(4), b"\x00\x01\x00\x02" + bytes(96)):
+        with pytest.raises(BrokenInvariant, match="damaged"):
+            root({b"": damaged}.get)
+    del store.nodes[next(position for position in store.nodes if position)]
+    with pytest.raises(BrokenInvariant, match="missing"):
+        update(store.nodes.get, {b"key %d" % i: b"w" for i in range(100)})
+    with pytest.raises(BrokenInvariant, match="missing"):
+        for i in range(100):
+            prove(store.nodes.get, b"key %d" % i)
+
+
+@given(batches=_BATCHES, asked=_KEYS)
+def test_proofs_say_what_is_so_and_nothing_else(batches: list[dict[bytes, bytes | None]], asked: bytes) -> None:
+    """L-20: a present key is proven with its value only, an absent one as absent only."""
+    store = Store()
+    for batch in batches:
+        store.apply(batch)
+    top = root(store.nodes.get)
+    for key in {asked, *store.pairs}:
+        proof = decode(TrieProof, encode(prove(store.nodes.get, key)))
+        value = store.pairs.get(key)
+        assert verify_inclusion(top, key, b"other value", proof) is False
+        assert verify_absence(top, key, proof) is (value is None)
+        if value is not None:
+            assert verify_inclusion(top, key, value, proof)
+            assert not verify_inclusion(sha256(top).digest(), key, value, proof)
+
+
+def _four_endings() -> tuple[bytes, dict[str, tuple[bytes, bytes | None, TrieProof]]]:
+    """A root, and by how the way ends: key, value or None, proof."""
+    store = Store()
+    store.apply({b"key %d" % i: b"value %d" % i for i in range(60)})
+    found: dict[str, tuple[bytes, bytes | None, TrieProof]] = {}
+    for i in range(2000):
+        key = b"key %d" % i
+        proof = prove(store.nodes.get, key)
+        ending = "own leaf" if i < 60 else "empty child" if proof.other is None else "other leaf"
+        found.setdefault(ending, (key, store.pairs.get(key), proof))
+    return root(store.nodes.get), found
+
+
+def test_every_altered_byte_makes_a_proof_fail() -> None:
+    """L-20, L-21: a proof has one valid encoding; each bit of it counts."""
+    top, found = _four_endings()
+    assert set(found) == {"own leaf", "empty child", "other leaf"}
+
+    def holds(key: bytes, value: bytes | None, data: bytes) -> bool:
+        try:
+            proof = decode(TrieProof, data)
+        except Malformed:
+            return False
+        if value is None:
+            return verify_absence(top, key, proof)
+        return verify_inclusion(top, key, value, proof) or verify_absence(top, key, proof)
+
+    for key, value, proof in found.values():
+        data = encode(proof)
+        assert holds(key, value, data)
+        for at in range(len(data)):
+            for mask in (0x01, 0x80, 0xFF):
+                altered = data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
+                assert not holds(key, value, altered), f"byte {at} ^ {mask:#x}"
+
+
+def test_a_proof_of_one_thing_is_none_of_another() -> None:
+    """L-20: cut, lengthened and borrowed proofs are refused."""
+    top, found = _four_endings()
+    key, value, proof = found["own leaf"]
+    assert value is not None
+    assert not verify_inclusion(top, b"another key", value, proof)
+    assert not verify_inclusion(top, key, value, TrieProof(proof.levels[:-1], None))
+    assert not verify_inclusion(top, key, value, TrieProof(proof.levels * 2, None))
+    assert not verify_inclusion(top, key, value, TrieProof(proof.levels, OtherLeaf(bytes(32), bytes(32))))
+    own = OtherLeaf(path_of(key), sha256(b"papilio/hash/state-value\x00" + value).digest())
+    assert not verify_absence(top, key, TrieProof(proof.levels, own)), "a key's own leaf is not another's"
+    elsewhere, _, other_proof = found["other leaf"]
+    assert other_proof.other is not None
+    assert verify_absence(top, elsewhere, other_proof)
+    assert not verify_absence(top, key, other_proof), "a leaf off the key's way says nothing about the key"
+    assert not verify_absence(EMPTY_ROOT, key, proof)
+    assert not verify_absence(top, key, TrieProof((), None)), "only the empty map is proven by nothing"
+
+
+def test_the_empty_map_and_a_map_of_one() -> None:
+    """L-20: proofs without levels."""
+    store = Store()
+    nothing = prove(store.nodes.get, b"k")
+    assert nothing == TrieProof((), None)
+    assert verify_absence(EMPTY_ROOT, b"k", nothing)
+    assert not verify_inclusion(EMPTY_ROOT, b"k", b"", nothing)
+    store.apply({b"k": b"v"})
+    top = root(store.nodes.get)
+    assert verify_inclusion(top, b"k", b"v", prove(store.nodes.get, b"k"))
+    assert verify_absence(top, b"q", prove(store.nodes.get, b"q"))
+    assert not verify_absence(top, b"q", nothing)
+
+
+def test_a_level_with_another_number_of_siblings_is_refused() -> None:
+    """L-20: the bitmap says how many hashes there are; hashes cannot move between bitmap and siblings."""
+    top, found = _four_endings()
+    key, value, proof = found["own leaf"]
+    assert value is not None
+    first, *rest = proof.levels
+    for siblings in (first.siblings[:-1], (*first.siblings, bytes(32)), ()):
+        assert not verify_inclusion(top, key, value, TrieProof((TrieLevel(first.bitmap, siblings), *rest), None))
+    absent, _, gap = found["empty child"]
+    *above, last = gap.levels
+    for siblings in (last.siblings[:-1], (*last.siblings, bytes(32)), ()):
+        assert not verify_absence(top, absent, TrieProof((*above, TrieLevel(last.bitmap, siblings)), None))
+
+
+def test_paths_that_agree_to_the_last_nibble() -> None:
+    """L-20: the deepest possible branch, at 63 nibbles; its proof has 64 levels and fits the record."""
+
+    def path(key: bytes) -> bytes:
+        return b"\x77" * 31 + key
+
+    store = Store(path)
+    store.apply({b"\x70": b"a", b"\x71": b"b"})
+    assert max(map(len, store.nodes)) == 63
+    proof = decode(TrieProof, encode(prove(store.nodes.get, b"\x71", path_of=path)))
+    assert len(proof.levels) == 64
+    assert verify_inclusion(root(store.nodes.get), b"\x71", b"b", proof, path_of=path)
+    store.apply({b"\x70": None})
+    assert list(store.nodes) == [b""]
