@@ -8,19 +8,22 @@ from hypothesis import strategies as st
 from protocol.ledger.memory import MemoryTables
 from protocol.ledger.tables import Table, Writes
 
+Model = dict[tuple[Table, bytes], bytes]
 KEYS = st.binary(max_size=3)
-WRITES = st.dictionaries(st.tuples(st.sampled_from([Table.STATE, Table.SEEN]), KEYS), st.none() | st.binary(max_size=2), max_size=120)
-SCANS = st.tuples(st.sampled_from([Table.STATE, Table.SEEN, Table.META]), st.binary(max_size=2), KEYS, st.integers(0, 5) | st.just(1000))
+PLACES = st.tuples(st.sampled_from([Table.STATE, Table.SEEN]), KEYS)
+WRITES = st.dictionaries(PLACES, st.none() | st.binary(max_size=2), max_size=120)
+TABLES = st.sampled_from([Table.STATE, Table.SEEN, Table.META])
+SCANS = st.tuples(TABLES, st.binary(max_size=2), KEYS, st.integers(0, 5) | st.just(1000))
 
 
-def naive_scan(model: dict[tuple[Table, bytes], bytes], table: Table, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-    pairs = [(key, value) for (where, key), value in model.items() if where is table and key.startswith(prefix) and key >= start]
-    return sorted(pairs)[:limit]
+def naive_scan(model: Model, table: Table, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+    pairs = [(key, value) for (where, key), value in model.items() if where is table and key >= start]
+    return sorted(pair for pair in pairs if pair[0].startswith(prefix))[:limit]
 
 
 @given(st.lists(st.tuples(WRITES, SCANS), max_size=12))
 def test_equals_a_naive_model_after_every_step(steps: list[tuple[Writes, tuple[Table, bytes, bytes, int]]]) -> None:
-    tables, model = MemoryTables(), dict[tuple[Table, bytes], bytes]()
+    tables, model = MemoryTables(), Model()
     for writes, (table, prefix, start, limit) in steps:
         tables.apply(writes)
         for place, value in writes.items():

@@ -1,0 +1,89 @@
+"""Bounds of the daemon alone, each with its reason. What the protocol bounds stands in `protocol.limits`.
+
+Names carry their unit. None of these is part of the protocol: nodes with different ones understand each other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol.limits import BLOCK_BYTES_MAX, KIB, MESSAGE_BYTES_MAX, MIB
+
+# -- Runtime: inputs --------------------------------------------------------------------------------
+INBOX_URGENT_MAX: Final = 4_096
+INBOX_URGENT_BYTES_MAX: Final = 8 * MIB
+"""Votes, proposals and certificates that wait for a step: some views of the largest validator set."""
+INBOX_BULK_MAX: Final = 512
+INBOX_BULK_BYTES_MAX: Final = 8 * MIB
+"""Batches and sync answers that wait for a step; then peers wait, and TCP tells them."""
+LOOP_RUN_MS: Final = 5
+"""The driver gives way to other tasks at least this often while inputs wait."""
+
+# -- Runtime: disk ----------------------------------------------------------------------------------
+JOURNAL_GENERATION_BYTES: Final = 32 * MIB
+"""Past this a journal generation is replaced: bounds its disk use, and the time to read it at a start."""
+SEGMENTS_DIRTY_BYTES: Final = 64 * MIB
+SEGMENTS_DIRTY_SECONDS: Final = 10
+"""Appended blocks are synced in the background at least this often; the journal holds them meanwhile."""
+FINALS_WAITING_BYTES: Final = 32 * MIB
+"""Final blocks that wait for the disk; past this peers' sync answers are not taken in."""
+DISK_FREE_LOW_BYTES: Final = 512 * MIB
+DISK_FREE_ENOUGH_BYTES: Final = 768 * MIB
+"""Below the first the node stops accepting and voting (L-28), above the second it goes on: far enough apart
+that it does not change its mind with each rotated file."""
+DISK_LOOK_SECONDS: Final = 5
+
+# -- Store ------------------------------------------------------------------------------------------
+JOURNAL_RECORD_BYTES_MAX: Final = 16 * MIB
+"""One record of the journal: far above the largest, a batch."""
+JOURNAL_GROUP_BYTES_MAX: Final = 32 * MIB
+"""One frame of the journal; what waits beyond goes into a second one of the same write."""
+JOURNAL_ALLOCATION_BYTES: Final = 4 * MIB
+"""Room is reserved in such steps: a sync that does not change the file's length is a third cheaper (store/journal.py)."""
+SEGMENT_BYTES: Final = 64 * MIB
+"""A segment is sealed once it is so large: seconds to scan, a handy object to move elsewhere."""
+STATE_MAP_BYTES: Final = 4 * 1024 * MIB
+"""Address space of the state store at first; doubled when full. Neither memory nor disk."""
+STATE_READERS_MAX: Final = 512
+"""Read transactions open at once, over all processes."""
+STATE_READER_CHECK_COMMITS: Final = 256
+"""So often the writer clears the slots of readers that died, whose pages could not be used again."""
+
+# -- Runtime: workers -------------------------------------------------------------------------------
+WORKER_FRAME_BYTES_MAX: Final = 64 * MIB
+"""One message between the node and its own worker: the largest is the outcomes of a full block."""
+CHUNK_SIGNATURES: Final = 32
+"""Signatures that a worker checks before it looks for something more urgent: 1.7 ms."""
+BULK_JOBS_IN_FLIGHT: Final = 2
+"""Bulk jobs a verify worker holds: the next is there when one ends; the rest can still be overtaken here."""
+EXECUTE_IN_FLIGHT_BYTES: Final = 16 * MIB
+EXECUTE_IN_FLIGHT_BLOCKS: Final = 64
+"""Blocks handed to the execute worker and not answered: what one transaction of the store may hold at once."""
+EXECUTE_WAITING_BYTES: Final = 32 * MIB
+"""Content of final blocks kept in memory for execution; past this it is read again from the segments."""
+WORKER_RESTART_SECONDS: Final = (0.0, 0.2, 1.0, 5.0)
+"""Pauses before a crashed worker is started again: at once the first time, then longer."""
+WORKER_STEADY_SECONDS: Final = 60
+"""A worker that lived so long starts again without a pause."""
+EXECUTE_DEATHS_MAX: Final = 5
+"""Deaths of the execute worker at one block; then the block is taken to be the cause, and the node stops."""
+
+# -- Service ----------------------------------------------------------------------------------------
+SUBMITS_WAITING_MAX: Final = 1_024
+SUBMITS_WAITING_BYTES: Final = 32 * MIB
+"""Clients' posts that wait for their answer; past this the next is refused at once with `pool_full`."""
+EVENTS_READ_MAX: Final = 256
+"""Receipts that a subscriber reads from the store at once: all that is held for it."""
+SHUTDOWN_SECONDS: Final = 10
+"""How long answers, streams and disk writes may take to finish after the first signal."""
+
+assert INBOX_BULK_BYTES_MAX >= 4 * MESSAGE_BYTES_MAX, "several peers' largest messages wait side by side"
+assert WORKER_FRAME_BYTES_MAX >= 4 * BLOCK_BYTES_MAX, "a block and its outcomes fit into one message to a worker"
+assert EXECUTE_IN_FLIGHT_BYTES >= BLOCK_BYTES_MAX + MIB, "the largest block can be handed over"
+assert FINALS_WAITING_BYTES >= 2 * BLOCK_BYTES_MAX, "one block is written while the next waits"
+assert DISK_FREE_LOW_BYTES >= 4 * JOURNAL_GENERATION_BYTES, "there is room to rotate the journal when the disk is low"
+assert DISK_FREE_ENOUGH_BYTES > DISK_FREE_LOW_BYTES
+assert CHUNK_SIGNATURES * KIB <= MIB
+assert JOURNAL_RECORD_BYTES_MAX >= 2 * MESSAGE_BYTES_MAX, "whatever came in one message is one record"
+assert JOURNAL_GROUP_BYTES_MAX > JOURNAL_RECORD_BYTES_MAX, "a record fits into a group"
+assert SEGMENT_BYTES >= 4 * BLOCK_BYTES_MAX, "a segment holds several of the largest blocks"
