@@ -68,10 +68,14 @@ class SignatureItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why something was refused: a code of the table, and words."""
+    """Why something was refused: a code of the table, and words.
+
+    `transaction` is given when the signatures were good: only then is a refusal remembered (L-9).
+    """
 
     code: str
     words: str
+    transaction: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +307,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Disconnect:
+    """Close the channel to this peer: it broke the protocol. It may come back after the usual back-off."""
+
+    peer: bytes
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Something worth a log line or a counter: a stable name and plain facts (never secrets)."""
 
@@ -328,6 +340,7 @@ Effect = (
     | Execute
     | ReadBlocks
     | Answer
+    | Disconnect
     | Note
     | Halt
 )

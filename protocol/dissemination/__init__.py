@@ -1,0 +1,9 @@
+"""Dissemination: batches on their way from sealed to ready to ordered (L-11, L-13, L-15).
+
+May import ledger (records), wire, limits. Public names: `Batches`, `Held`, `State`, `Wants`.
+"""
+
+from protocol.dissemination.batches import Batches, Held, State
+from protocol.dissemination.wants import Want, Wants
+
+__all__ = ["Batches", "Held", "State", "Want", "Wants"]

@@ -1,0 +1,114 @@
+"""Batches that are not final yet: where each stands, and the bounds for each author.
+
+A batch is *checking* (its signatures are being verified elsewhere), *storing* (it waits for the disk), then
+*ready* (L-13): a proposal may reference it and this validator may vote for that. Unordered batches are
+bounded for each author in count and bytes; a batch that a proposal or a final block needs is taken outside
+the bound. When a block is final its batches leave; a few of the last stay at hand for neighbours that are
+a moment behind. What can't be referenced any more is dropped.
+
+Deliberately absent: how batches are asked for (`wants`), how blocks use them (`node.chain`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from protocol import limits
+from protocol.ledger.records import Reference
+
+RECENT_BYTES_MAX: Final = 8 * limits.MIB
+"""Final batches kept at hand for neighbours that are a moment behind; further back it is block sync's."""
+
+
+class State(Enum):
+    """Where a batch stands here."""
+
+    CHECKING = "checking"
+    STORING = "storing"
+    READY = "ready"
+
+
+@dataclass(slots=True)
+class Held:
+    """A batch held here. `transactions` are known once it was checked."""
+
+    reference: Reference
+    data: bytes
+    expiry_height: int
+    state: State
+    since_ms: int
+    transactions: tuple[bytes, ...] = ()
+    announced_by: set[bytes] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Batches:
+    """All batches that are not final, by digest, and the recent final ones."""
+
+    held: OrderedDict[bytes, Held] = field(default_factory=OrderedDict)
+    count_of: dict[bytes, int] = field(default_factory=dict)
+    bytes_of: dict[bytes, int] = field(default_factory=dict)
+    recent: OrderedDict[bytes, bytes] = field(default_factory=OrderedDict)
+    recent_bytes: int = 0
+    sealed_elsewhere: dict[bytes, int] = field(default_factory=dict)
+    """Transactions in ready batches of other authors -> since when (L-11)."""
+
+    def fits(self, author: bytes, size: int) -> bool:
+        """Whether one more batch of this author is within its bound."""
+        return (
+            self.count_of.get(author, 0) < limits.UNORDERED_BATCHES_PER_AUTHOR_MAX
+            and self.bytes_of.get(author, 0) + size <= limits.UNORDERED_BYTES_PER_AUTHOR_MAX
+        )
+
+    def add(self, held: Held) -> None:
+        """Take a batch in."""
+        author = held.reference.author
+        self.held[held.reference.digest] = held
+        self.count_of[author] = self.count_of.get(author, 0) + 1
+        self.bytes_of[author] = self.bytes_of.get(author, 0) + held.reference.bytes
+
+    def ready(self, digest: bytes) -> bool:
+        """Whether this batch may be referenced and voted for here."""
+        held = self.held.get(digest)
+        return held is not None and held.state is State.READY
+
+    def data(self, digest: bytes) -> bytes | None:
+        """The encoded `Batch`, if it is checked or was final a moment ago."""
+        held = self.held.get(digest)
+        if held is not None:
+            return held.data if held.state is not State.CHECKING else None
+        return self.recent.get(digest)
+
+    def drop(self, digest: bytes) -> Held | None:
+        """Forget a batch that is not final; returns it if it was here."""
+        held = self.held.pop(digest, None)
+        if held is None:
+            return None
+        author = held.reference.author
+        self.count_of[author] -= 1
+        self.bytes_of[author] -= held.reference.bytes
+        if not self.count_of[author]:
+            del self.count_of[author], self.bytes_of[author]
+        for transaction in held.transactions:
+            self.sealed_elsewhere.pop(transaction, None)
+        return held
+
+    def ordered(self, digest: bytes, data: bytes) -> Held | None:
+        """The batch is in a final block: it leaves, and stays at hand for a while."""
+        self.recent[digest] = data
+        self.recent_bytes += len(data)
+        while self.recent_bytes > RECENT_BYTES_MAX:
+            _, oldest = self.recent.popitem(last=False)
+            self.recent_bytes -= len(oldest)
+        return self.drop(digest)
+
+    def expired(self, final_height: int) -> list[bytes]:
+        """Digests that no block above `final_height` can reference."""
+        return [digest for digest, held in self.held.items() if held.expiry_height <= final_height]
+
+    def unordered(self) -> list[Held]:
+        """Ready batches, oldest first."""
+        return [held for held in self.held.values() if held.state is State.READY]

@@ -1,0 +1,121 @@
+"""Block sync: a node that was away asks one peer for final blocks, range by range.
+
+What comes is believed only as far as it proves itself: each header names its parent by hash, each batch
+matches the digest in its header, and blocks count as final only when a finalization that consensus has
+verified names one above or at them. Until then they wait here, bounded. Signatures of clients need not be
+checked again: a quorum of finalize votes stands for it. A peer that sends what does not fit is left for
+another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from protocol import limits
+from protocol.codec import decode, encode
+from protocol.errors import Malformed
+from protocol.ledger.records import Batch, Block, Header, batch_digest
+from protocol.wire.messages import BlockPart, BlocksWanted
+
+WAITING_BYTES_MAX: Final = 32 * limits.MIB
+"""Fetched blocks that wait for a finalization above them."""
+PART_BYTES: Final = limits.MESSAGE_BYTES_MAX - limits.HEADER_BYTES_MAX - 66 * limits.KIB
+
+
+@dataclass(slots=True)
+class FetchedBlock:
+    """A block that came whole: header, its encoding, batches by digest, the finalization or nothing."""
+
+    header: Header
+    header_bytes: bytes
+    batches: list[bytes]
+    finalization: bytes
+
+
+@dataclass(slots=True)
+class BlockSync:
+    """The state of one catching-up."""
+
+    retry_interval_ms: int
+    peer: bytes | None = None
+    target_height: int = 0
+    next_height: int = 0
+    waiting_bytes: int = 0
+    parts: list[BlockPart] = field(default_factory=list)
+    deadline_ms: int = 0
+    avoid: dict[bytes, int] = field(default_factory=dict)
+    """Peers that failed us, until when they are left alone."""
+
+    def begin(self, peer: bytes, first_height: int, target_height: int, now_ms: int) -> BlocksWanted:
+        """Start asking `peer`."""
+        self.peer, self.target_height, self.next_height = peer, target_height, first_height
+        self.parts, self.waiting_bytes = [], 0
+        return self._ask(now_ms)
+
+    def _ask(self, now_ms: int) -> BlocksWanted:
+        self.deadline_ms = now_ms + 4 * self.retry_interval_ms
+        return BlocksWanted(self.next_height, limits.SYNC_BLOCKS_MAX)
+
+    def end(self, now_ms: int, *, failed: bool) -> None:
+        """Stop; a peer that failed is left alone for a while."""
+        if failed and self.peer is not None:
+            self.avoid[self.peer] = now_ms + 10 * self.retry_interval_ms
+        self.peer, self.parts, self.waiting_bytes = None, [], 0
+
+    def usable(self, peer: bytes, now_ms: int) -> bool:
+        """Whether this peer may be asked."""
+        return self.avoid.get(peer, 0) <= now_ms
+
+    def take(self, part: BlockPart, now_ms: int) -> FetchedBlock | None:
+        """A part came from the peer asked; the block when it is whole. Raises Malformed if it does not fit."""
+        if part.height != self.next_height or bool(self.parts) == bool(part.header):
+            raise Malformed("height", f"expected a part of block {self.next_height}")
+        self.parts.append(part)
+        self.waiting_bytes += sum(map(len, part.batches)) + len(part.header)
+        if self.waiting_bytes > WAITING_BYTES_MAX + limits.BLOCK_BYTES_MAX:
+            raise Malformed("batches", "blocks without a finalization above them")
+        self.deadline_ms = now_ms + 4 * self.retry_interval_ms
+        if not part.last:
+            return None
+        block = self._assemble()
+        self.next_height += 1
+        self.parts = []
+        return block
+
+    def _assemble(self) -> FetchedBlock:
+        first = self.parts[0]
+        header = decode(Header, first.header)
+        batches = [batch for part in self.parts for batch in part.batches]
+        if header.height != self.next_height or len(batches) != len(header.references):
+            raise Malformed("batches", f"block {self.next_height}: not what its header says")
+        for reference, data in zip(header.references, batches, strict=True):
+            if batch_digest(decode(Batch, data).body) != reference.digest or len(data) != reference.bytes:
+                raise Malformed("batches", f"block {self.next_height}: a batch with another digest than referenced")
+        return FetchedBlock(header, first.header, batches, first.finalization)
+
+
+def parts_of(height: int, data: bytes) -> list[bytes]:
+    """An encoded `Block` as encoded `BlockPart`s, each within a message's bound."""
+    block = decode(Block, data)
+    groups: list[list[bytes]] = [[]]
+    size = 0
+    for batch in block.batches:
+        if size + len(batch) > PART_BYTES and groups[-1]:
+            groups.append([])
+            size = 0
+        groups[-1].append(batch)
+        size += len(batch) + 5
+    last = len(groups) - 1
+    return [
+        encode(
+            BlockPart(
+                height,
+                block.header if index == 0 else b"",
+                (block.finalization or b"") if index == 0 else b"",
+                tuple(group),
+                index == last,
+            )
+        )
+        for index, group in enumerate(groups)
+    ]

@@ -1,0 +1,152 @@
+"""Messages between nodes.
+
+A message is one canonical record; its kind says what it is. What a peer may send stands in `MESSAGES`, and
+`read` refuses everything else. Bounds are those of the fields; a message never passes
+`limits.MESSAGE_BYTES_MAX`.
+
+Deliberately absent: addresses, signatures of the sender (the channel proves who it is; what must convince
+others is signed inside), compression.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from protocol import limits
+from protocol.codec import U53, Flag, Hash, Items, Key, Octets, Range, Signature, decode, kind_of, record
+from protocol.consensus.statements import Certificate, Proposal, Vote
+from protocol.errors import Malformed
+from protocol.ledger.records import Batch, Reference
+
+Digests = Annotated[tuple[Hash, ...], Items(1, limits.DIGESTS_REQUESTED_MAX)]
+
+
+@record(kind=40, bytes_max=limits.HEADER_BYTES_MAX + 1024)
+class ProposalMessage:
+    """A leader's proposal: its own notarize signature, and the header whose hash is the payload."""
+
+    proposal: Proposal
+    signature: Signature
+    header: Annotated[bytes, Octets(1, limits.HEADER_BYTES_MAX)]
+
+
+@record(kind=41, bytes_max=4096)
+class CertificatesWanted:
+    """Send me the certificates of these views (C-20)."""
+
+    epoch: U53
+    views: Annotated[tuple[U53, ...], Items(1, limits.CERTIFICATES_REQUESTED_MAX)]
+
+
+@record(kind=42, bytes_max=4096)
+class BatchesWanted:
+    """Send me these batches (L-15)."""
+
+    digests: Digests
+
+
+@record(kind=43, bytes_max=4096)
+class HeadersWanted:
+    """Send me the headers of these hashes (L-15)."""
+
+    hashes: Digests
+
+
+@record(kind=44, bytes_max=limits.HEADER_BYTES_MAX + 1024)
+class HeaderFound:
+    """A header that was asked for."""
+
+    header: Annotated[bytes, Octets(1, limits.HEADER_BYTES_MAX)]
+
+
+@record(kind=45, bytes_max=limits.HEADER_BYTES_MAX)
+class Announcement:
+    """Batches that are ready here and not ordered yet (C-15, L-15)."""
+
+    references: Annotated[tuple[Reference, ...], Items(1, limits.REFERENCES_MAX)]
+
+
+@record(kind=46, bytes_max=32 * limits.KIB)
+class Keepalive:
+    """How far the sender is, and from which validators' nodes it hears directly (L-14)."""
+
+    view: U53
+    final_view: U53
+    final_height: U53
+    executed_height: U53
+    hears: Annotated[tuple[Key, ...], Items(0, limits.VALIDATORS_MAX)]
+    accepting: Flag
+    """False: the sender's pool is full, or its disk; observers pass envelopes to another."""
+
+
+@record(kind=47, bytes_max=64)
+class BlocksWanted:
+    """Send me final blocks from this height on (block sync)."""
+
+    first_height: Annotated[int, Range(1, limits.U53_MAX)]
+    count: Annotated[int, Range(1, limits.SYNC_BLOCKS_MAX)]
+
+
+@record(kind=48)
+class BlockPart:
+    """A part of a final block: header and finalization in the first, as many batches as fit in each.
+
+    `finalization` is empty where none was formed for this very block; a later block's covers it.
+    """
+
+    height: Annotated[int, Range(1, limits.U53_MAX)]
+    header: Annotated[bytes, Octets(0, limits.HEADER_BYTES_MAX)]
+    finalization: Annotated[bytes, Octets(0, 64 * limits.KIB)]
+    batches: Annotated[tuple[Annotated[bytes, Octets(1, limits.BATCH_BYTES_MAX)], ...], Items(0, limits.REFERENCES_MAX)]
+    last: Flag
+
+
+@record(kind=49)
+class EnvelopesRelayed:
+    """An observer passes clients' envelopes on to a validator (L-16)."""
+
+    envelopes: Annotated[tuple[Annotated[bytes, Octets(1, limits.ENVELOPE_BYTES_MAX)], ...], Items(1, 256)]
+
+
+Message = (
+    ProposalMessage
+    | Vote
+    | Certificate
+    | CertificatesWanted
+    | Batch
+    | BatchesWanted
+    | HeadersWanted
+    | HeaderFound
+    | Announcement
+    | Keepalive
+    | BlocksWanted
+    | BlockPart
+    | EnvelopesRelayed
+)
+
+MESSAGES: Final[dict[int, type[Any]]] = {
+    40: ProposalMessage,
+    22: Vote,
+    23: Certificate,
+    41: CertificatesWanted,
+    5: Batch,
+    42: BatchesWanted,
+    43: HeadersWanted,
+    44: HeaderFound,
+    45: Announcement,
+    46: Keepalive,
+    47: BlocksWanted,
+    48: BlockPart,
+    49: EnvelopesRelayed,
+}
+"""What a peer may send, by kind."""
+
+
+def read(data: bytes) -> Message:
+    """The message in `data`. Raises Malformed."""
+    kind = kind_of(data)
+    cls = MESSAGES.get(kind) if kind is not None else None
+    if cls is None:
+        raise Malformed("", f"no message of kind {kind}")
+    message: Message = decode(cls, data)
+    return message
