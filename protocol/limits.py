@@ -36,7 +36,8 @@ WORDS_BYTES_MAX: Final = 256
 """The human words of a receipt."""
 RESULT_BYTES_MAX: Final = 1 * KIB
 """The result of one operation."""
-STATE_KEY_BYTES_MAX: Final = 512
+STATE_KEY_BYTES_MAX: Final = 480
+"""Below the 511 bytes that the embedded store takes as a key, with room for a table's mark."""
 STATE_VALUE_BYTES_MAX: Final = 32 * KIB
 ENVELOPE_TTL_MS_MAX: Final = 24 * 3600 * 1000
 """Hard bound of a network's envelope_ttl_max_ms: what has to be remembered against replays."""

@@ -41,13 +41,14 @@ class Parameters:
     backoff_max: most that timers are multiplied by (C-14).
     retry_interval_ms: what is unanswered is sent again after so long (C-12, L-14).
     batch_bytes, batch_wait_ms: a batch is sealed at so many bytes, or when its oldest envelope waited so long (L-11).
-    relay_delay_ms: how long another author's batch holds an envelope back here, and a missing batch may be late (L-11, L-15, L-16).
+    relay_delay_ms: how long another author's batch holds an envelope back here, and a missing batch may be late
+        (L-11, L-15, L-16).
     envelope_ttl_max_ms: how far ahead of block time `valid_until_ms` may be (L-7).
     batch_ttl_max: a batch can be referenced for so many heights (L-11).
     execution_lag_max: blocks with references that may be final and not covered by a header (L-18).
     clock_drift_max_ms: how far ahead of the local clock a header's time may be before it has to wait (L-18).
     block_references_max, block_bytes_max, block_envelopes_max: size of one block (L-18).
-    state_quota_bytes: new state that a member's nodes may seal, for members that genesis gives no quota of their own (L-12).
+    state_quota_bytes: new state that a member's nodes may seal, unless genesis gives it a quota of its own (L-12).
     """
 
     delta_ms: Annotated[int, Range(1, 600_000)]
@@ -97,7 +98,10 @@ class RulesFrom:
 
 @structure
 class GenesisMember:
-    """An institution: its name, the keys of its account (ascending), how many must sign, its own state quota or None for the default."""
+    """An institution: its name, the keys of its account (ascending), and how many of them must sign.
+
+    state_quota_bytes: its own quota of state, None for the parameters' default.
+    """
 
     name: Name
     keys: Annotated[tuple[Key, ...], Items(1, limits.ACCOUNT_KEYS_MAX)]
@@ -125,7 +129,10 @@ class GenesisObserver:
 
 @record(kind=1)
 class Genesis:
-    """The network's beginning. Members ascend by name, validators by voting key, observers by node key, rules by height."""
+    """The network's beginning.
+
+    Members ascend by name, validators by voting key, observers by node key, rules by height.
+    """
 
     name: Name
     created_ms: U53
@@ -243,7 +250,8 @@ def _wrong_members(members: Sequence[GenesisMember]) -> list[str]:
             wrong.append(f"member {member.name}: threshold {member.threshold} is more than its {len(member.keys)} keys")
         if member.threshold > limits.SIGNERS_MAX:
             wrong.append(
-                f"member {member.name}: threshold {member.threshold} is more than an envelope's {limits.SIGNERS_MAX} signers"
+                f"member {member.name}: threshold {member.threshold} is more than the"
+                f" {limits.SIGNERS_MAX} signers of an envelope"
             )
         wrong += [
             f"member {member.name}: key {key.hex()} is not usable (L-3)" for key in member.keys if not is_valid_key(key)

@@ -9,7 +9,23 @@ from __future__ import annotations
 from typing import Annotated
 
 from protocol import limits
-from protocol.codec import U53, U63, Blob, Hash, Id16, Items, Key, Name, Octets, Range, Signature, Words, encode, record, structure
+from protocol.codec import (
+    U53,
+    U63,
+    Blob,
+    Hash,
+    Id16,
+    Items,
+    Key,
+    Name,
+    Octets,
+    Range,
+    Signature,
+    Words,
+    encode,
+    record,
+    structure,
+)
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
 
@@ -54,7 +70,9 @@ class BatchBody:
     network_id: Hash
     author: Key
     expiry_height: U53
-    envelopes: Annotated[tuple[Annotated[bytes, Octets(1, limits.ENVELOPE_BYTES_MAX)], ...], Items(1, limits.BATCH_ENVELOPES_MAX)]
+    envelopes: Annotated[
+        tuple[Annotated[bytes, Octets(1, limits.ENVELOPE_BYTES_MAX)], ...], Items(1, limits.BATCH_ENVELOPES_MAX)
+    ]
 
 
 @record(kind=5, bytes_max=limits.BATCH_BYTES_MAX)
@@ -87,7 +105,10 @@ class Executed:
 
 @record(kind=6, bytes_max=limits.HEADER_BYTES_MAX)
 class Header:
-    """A block's header (L-17). `proposer` is a voting key; `parent` the hash of the header below, or the network id at height 1."""
+    """A block's header (L-17).
+
+    `proposer` is a voting key; `parent` the hash of the header below, or the network id at height 1.
+    """
 
     rules: Annotated[int, Range(1, 65535)]
     epoch: U53
@@ -103,7 +124,10 @@ class Header:
 
 @record(kind=7)
 class Receipt:
-    """The outcome of one envelope (L-21). `operation` is the index of the one that failed; `results` one for each operation if ok."""
+    """The outcome of one envelope (L-21).
+
+    `operation` is the index of the one that failed; `results` holds one for each operation if ok.
+    """
 
     transaction: Hash
     height: U53
@@ -117,7 +141,7 @@ class Receipt:
 
 @record(kind=8, bytes_max=limits.BLOCK_BYTES_MAX + limits.MIB)
 class Block:
-    """A finalized block as segments hold it: header, batches in its order, and a finalization if one was formed for it."""
+    """A finalized block as segments hold it: header, batches in its order, a finalization if one was formed for it."""
 
     header: Annotated[bytes, Octets(1, limits.HEADER_BYTES_MAX)]
     batches: Annotated[tuple[Annotated[bytes, Octets(1, limits.BATCH_BYTES_MAX)], ...], Items(0, limits.REFERENCES_MAX)]
