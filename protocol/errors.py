@@ -120,6 +120,8 @@ def define(name: str, fault: Fault, retry: Retry, meaning: str) -> str:
     return name
 
 
+# A table: one row a line.
+# fmt: off
 # Outcomes of an envelope that are not failures.
 OK = define("ok", Fault.NODE, Retry.NEVER, "applied; the receipt holds its results")
 

@@ -46,7 +46,7 @@ class Nullified:
 
 @record(kind=22)
 class Vote:
-    """One validator's signed statement. `signer` is its place in the validator set; `proposal` is None for a nullify."""
+    """One validator's signed statement. `signer`: its place in the validator set; `proposal`: None for a nullify."""
 
     kind: Annotated[int, Range(0, 2)]
     epoch: U53
@@ -58,7 +58,10 @@ class Vote:
 
 @record(kind=23)
 class Certificate:
-    """A quorum of one vote: bitmap of signers in the order of the set (bit i of byte i//8 from the low end), a signature a bit."""
+    """A quorum of one vote: a bitmap of signers in the order of the set, and a signature a bit.
+
+    Bit i stands in byte i // 8, counted from the low end.
+    """
 
     kind: Annotated[int, Range(0, 2)]
     epoch: U53
@@ -72,5 +75,6 @@ def statement_bytes(kind: int, epoch: int, view: int, proposal: Proposal | None)
     """The payload that a vote of this kind signs, under the context `CONTEXTS[kind]`."""
     if kind == VoteKind.NULLIFY:
         return encode(Nullified(epoch, view))
-    assert proposal is not None and proposal.epoch == epoch and proposal.view == view
+    assert proposal is not None
+    assert (proposal.epoch, proposal.view) == (epoch, view)
     return encode(proposal)

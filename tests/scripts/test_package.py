@@ -1,0 +1,24 @@
+"""The wheel holds the packages daemon and protocol, and nothing else at its top."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from scripts.lock import ROOT
+
+
+def test_wheel(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("papilio-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        entry_points = archive.read(next(n for n in names if n.endswith("entry_points.txt"))).decode()
+    assert {name.split("/")[0] for name in names} == {"daemon", "protocol", "papilio-0.1.0.dist-info"}
+    assert "papilio = daemon.cli:main" in entry_points
+    assert "protocol/limits.py" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
