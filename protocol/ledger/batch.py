@@ -8,7 +8,7 @@ validator, and the heights at which the batch can be referenced, are judged wher
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 from protocol import limits
@@ -58,6 +58,17 @@ def parse_batch(data: bytes, network_id: bytes) -> ParsedBatch:
 
     Raises Refused: malformed, too_large, wrong_network; the words say which envelope.
     """
+    steps = parse_batch_in_steps(data, network_id, limits.BATCH_ENVELOPES_MAX)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            parsed: ParsedBatch = end.value
+            return parsed
+
+
+def parse_batch_in_steps(data: bytes, network_id: bytes, step: int) -> Generator[None, None, ParsedBatch]:
+    """As `parse_batch`, but yields after every `step` envelopes, so that something more urgent can come between."""
     if len(data) > limits.BATCH_BYTES_MAX:
         raise Refused(TOO_LARGE, f"a batch of {len(data)} bytes, at most {limits.BATCH_BYTES_MAX}")
     try:
@@ -67,6 +78,11 @@ def parse_batch(data: bytes, network_id: bytes) -> ParsedBatch:
         raise Refused(MALFORMED, f"batch: {fault.words}") from fault
     if body.network_id != network_id:
         raise Refused(WRONG_NETWORK, f"the batch is for network {body.network_id.hex()}, not {network_id.hex()}")
+    envelopes: list[ParsedEnvelope] = []
+    for start in range(0, len(body.envelopes), step):
+        for envelope in body.envelopes[start : start + step]:
+            envelopes.append(_parse_one(envelope, len(envelopes), network_id))
+        yield
     parsed = ParsedBatch(
         data,
         batch.body,
@@ -75,7 +91,7 @@ def parse_batch(data: bytes, network_id: bytes) -> ParsedBatch:
         batch_digest(batch.body),
         body.author,
         body.expiry_height,
-        _parse_envelopes(body.envelopes, network_id),
+        tuple(envelopes),
     )
     _check_sums(parsed)
     return parsed
@@ -90,14 +106,11 @@ def batch_signature_items(parsed: ParsedBatch) -> list[SignatureItem]:
     return items
 
 
-def _parse_envelopes(envelopes: Sequence[bytes], network_id: bytes) -> tuple[ParsedEnvelope, ...]:
-    parsed: list[ParsedEnvelope] = []
-    for data in envelopes:
-        try:
-            parsed.append(parse_envelope(data, network_id))
-        except Refused as fault:
-            raise Refused(fault.code, f"envelopes[{len(parsed)}]: {fault.words}") from fault
-    return tuple(parsed)
+def _parse_one(data: bytes, index: int, network_id: bytes) -> ParsedEnvelope:
+    try:
+        return parse_envelope(data, network_id)
+    except Refused as fault:
+        raise Refused(fault.code, f"envelopes[{index}]: {fault.words}") from fault
 
 
 def _check_sums(parsed: ParsedBatch) -> None:
