@@ -35,7 +35,10 @@ def run_check(name: str, command: list[str]) -> bool:
     result = "ok" if done.returncode == 0 else "FAILED"
     print(f"{name:<8}{result:<8}{time.monotonic() - began:6.1f} s", flush=True)
     if done.returncode != 0:
-        print("\n".join(f"    {line}" for line in (done.stdout + done.stderr).splitlines()), flush=True)
+        print(
+            "\n".join(f"    {line}" for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()),
+            flush=True,
+        )
     return done.returncode == 0
 
 

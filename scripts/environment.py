@@ -51,18 +51,21 @@ def wanted_stamp(root: Path, name: str) -> dict[str, str]:
     content = hashlib.sha256()
     for path in (root / "pyproject.toml", *(root / "scripts" / "requirements" / f for f in REQUIREMENTS[name])):
         content.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return {"files": content.hexdigest(), "python": sys.version, "base": sys.base_prefix, "place": str(root)}
+    return {"files": content.hexdigest(), "python": sys.version, "place": str(root)}
 
 
 def is_current(environment: Path, wanted: dict[str, str]) -> bool:
-    """Whether the environment stands, works, and was made from just this."""
+    """Whether the environment stands, works, and was made from this: by another Python too, unless one was named."""
     try:
-        if json.loads((environment / STAMP).read_text(encoding="utf-8")) != wanted:
-            return False
-        probe = [str(python_of(environment)), "-I", "-c", "import daemon, protocol"]
-        return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+        stamp = json.loads((environment / STAMP).read_text(encoding="utf-8"))
+        probe = [str(python_of(environment)), "-I", "-c", "import sys, daemon, protocol; print(sys.version)"]
+        done = subprocess.run(probe, capture_output=True, text=True, check=False)
     except (OSError, ValueError):
         return False
+    if done.returncode != 0 or done.stdout.strip() != stamp["python"]:
+        return False
+    named = "PAPILIO_PYTHON" in os.environ
+    return bool(stamp == (wanted if named else wanted | {"python": stamp["python"]}))
 
 
 def python_of(environment: Path) -> Path:

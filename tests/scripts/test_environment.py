@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ class Steps:
             (place / "bin").mkdir(parents=True)
             (place / "pyvenv.cfg").touch()
             python = place / "bin" / "python"
-            python.write_text("#!/bin/sh\nexit 0\n")
+            python.write_text(f"#!/bin/sh\necho '{sys.version}'\n")
             python.chmod(0o755)
 
 
@@ -83,6 +84,26 @@ def test_made_anew_when_the_checkout_moved(root: Path, steps: Steps) -> None:
     moved = root.with_name("moved")
     root.rename(moved)
     environment.ensure(moved, "run")
+    assert len(steps.words) == 6
+
+
+def test_another_python_takes_it_as_it_is_unless_named(
+    root: Path, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PAPILIO_PYTHON", raising=False)
+    environment.ensure(root, "run")
+    monkeypatch.setattr(sys, "version", "3.99.0 (another)")
+    environment.ensure(root, "run")
+    assert len(steps.words) == 3
+    monkeypatch.setenv("PAPILIO_PYTHON", "/another/python")
+    environment.ensure(root, "run")
+    assert len(steps.words) == 6
+
+
+def test_made_anew_when_its_python_was_replaced(root: Path, steps: Steps) -> None:
+    python = environment.ensure(root, "run")
+    python.write_text("#!/bin/sh\necho '3.99.0 (replaced)'\n")
+    environment.ensure(root, "run")
     assert len(steps.words) == 6
 
 
