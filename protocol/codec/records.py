@@ -27,8 +27,9 @@ Unpack = Callable[[Any, str], Any]
 KINDS: dict[int, type[Any]] = {}
 """Every kind of record, by number: a closed list, checked for doubles when a class is made."""
 
-ARRAY_ITEMS_MAX = max(limits.BATCH_ENVELOPES_MAX, limits.OPERATIONS_MAX, limits.OBSERVERS_MAX, limits.PROOF_EPOCHS_MAX)
-"""Largest array of any record. With msgpack's bound on nesting this bounds what a hostile header allocates."""
+_FIELDS_MAX = 64
+"""Fields of one record, kind and version included."""
+_ARRAY_ITEMS_SLACK = _FIELDS_MAX
 
 _packer = msgpack.Packer(use_bin_type=True, strict_types=True)
 
@@ -66,6 +67,10 @@ class Compiled:
     kind: int | None
     version: int
     bytes_max: int
+    array_items_max: int
+    """Arrays longer than this are refused unread: the longest that the class can hold and some more, so that one
+    slightly too long is still refused by name. With msgpack's bound on nesting (some 1,000 levels, whatever is decoded) it
+    bounds what hostile headers allocate: half a MiB for most classes, some 32 MiB for a batch's body."""
     pack: Pack
     unpack: Unpack
 
@@ -83,8 +88,16 @@ def _attach(cls: type[Any], kind: int | None, version: int, bytes_max: int) -> N
         packs.append(pack)
         unpacks.append(unpack)
     head = [] if kind is None else [kind, version]
+    if len(head) + len(names) > _FIELDS_MAX:
+        raise BrokenInvariant(f"{cls.__name__} has more than {_FIELDS_MAX} fields")
+    longest = max([_longest_array(hints[name]) for name in names], default=0)
     _COMPILED[cls] = Compiled(
-        kind, version, bytes_max, _packer_of(names, packs, head), _unpacker_of(cls, names, unpacks, head)
+        kind,
+        version,
+        bytes_max,
+        longest + _ARRAY_ITEMS_SLACK,
+        _packer_of(names, packs, head),
+        _unpacker_of(cls, names, unpacks, head),
     )
 
 
@@ -109,7 +122,7 @@ def _unpacker_of(cls: type[Any], names: tuple[str, ...], unpacks: list[Unpack], 
     def unpack(raw: Any, path: str) -> Any:
         if type(raw) is not list:
             raise Malformed(path, f"expected {cls.__name__}, an array of {length}, got {_kind_word(raw)}")
-        if skip and raw[:2] != head:
+        if skip and (raw[:2] != head or type(raw[0]) is not int or type(raw[1]) is not int):  # True == 1 == 1.0
             raise Malformed(path, f"expected {cls.__name__}, kind and version {head}, got {str(raw[:2])[:60]}")
         if len(raw) != length:
             raise Malformed(path, f"expected {cls.__name__}, an array of {length}, got {len(raw)} items")
@@ -173,6 +186,15 @@ def _optional(hint: Any, where: str) -> tuple[Pack | None, Unpack]:
     return (None if pack is None else pack_optional), unpack_optional
 
 
+def _longest_array(hint: Any) -> int:
+    """Most items that an array somewhere in a field of this type can have."""
+    if hint in _COMPILED:
+        return _COMPILED[hint].array_items_max - _ARRAY_ITEMS_SLACK
+    own = [bound.high for bound in getattr(hint, "__metadata__", ()) if isinstance(bound, Items)]
+    inner = get_args(hint)[:1] if get_origin(hint) is Annotated else get_args(hint)
+    return max([*own, *(_longest_array(part) for part in inner if part is not Ellipsis)], default=0)
+
+
 def _kind_word(raw: Any) -> str:
     return {list: "an array", dict: "a map", bytes: "bytes", str: "text", int: "an integer", bool: "a boolean"}.get(
         type(raw), "nil" if raw is None else type(raw).__name__
@@ -201,7 +223,10 @@ def _text(low: int, high: int) -> Unpack:
     def unpack(raw: Any, path: str) -> str:
         if type(raw) is not str:
             raise Malformed(path, f"expected text, got {_kind_word(raw)}")
-        size = len(raw) if raw.isascii() else len(raw.encode("utf-8"))
+        try:
+            size = len(raw) if raw.isascii() else len(raw.encode("utf-8"))
+        except UnicodeEncodeError:
+            raise Malformed(path, "expected text, got a lone surrogate, which UTF-8 has not") from None
         if low <= size <= high:
             return raw
         raise Malformed(path, f"expected text of {low} to {high} bytes, got {size}")
@@ -263,7 +288,7 @@ def decode(cls: type[T], data: bytes) -> T:
     compiled = _COMPILED[cls]
     if len(data) > compiled.bytes_max:
         raise Malformed("", f"{cls.__name__} of {len(data)} bytes, more than {compiled.bytes_max}")
-    raw = _plain(data, cls.__name__)
+    raw = _plain(data, cls.__name__, compiled.array_items_max)
     value: T = compiled.unpack(raw, "")
     if _packer.pack(raw) != data:
         raise Malformed("", f"{cls.__name__} is not in canonical form")
@@ -272,10 +297,10 @@ def decode(cls: type[T], data: bytes) -> T:
 
 def kind_of(data: bytes) -> int | None:
     """The kind that `data` claims at its head, or None; reads only the first bytes."""
-    unpacker = msgpack.Unpacker(raw=True, max_buffer_size=16, max_array_len=ARRAY_ITEMS_MAX)
+    unpacker = msgpack.Unpacker(raw=True, max_buffer_size=16)
     unpacker.feed(data[:16])
     try:
-        if unpacker.read_array_header() < 2:
+        if not 2 <= unpacker.read_array_header() <= _FIELDS_MAX:
             return None
         kind = unpacker.unpack()
     except (ValueError, msgpack.exceptions.UnpackException):
@@ -283,7 +308,7 @@ def kind_of(data: bytes) -> int | None:
     return kind if type(kind) is int else None
 
 
-def _plain(data: bytes, what: str) -> Any:
+def _plain(data: bytes, what: str, array_items_max: int) -> Any:
     size = len(data)
     try:
         return msgpack.unpackb(
@@ -291,9 +316,10 @@ def _plain(data: bytes, what: str) -> Any:
             raw=False,
             max_str_len=size,
             max_bin_len=size,
-            max_array_len=min(size, ARRAY_ITEMS_MAX),
+            max_array_len=min(size, array_items_max),
             max_map_len=0,
             max_ext_len=0,
         )
-    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as fault:
-        raise Malformed("", f"{what}: not msgpack within its limits ({type(fault).__name__})") from None
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError):
+        # Our words, not msgpack's: a receipt may hold them, and all nodes must say the same.
+        raise Malformed("", f"{what}: not msgpack, or an array far longer than any of its fields") from None
