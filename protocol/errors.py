@@ -159,6 +159,7 @@ PEER_FAULT = define("peer_fault", Fault.PEER, Retry.NEVER, "another node broke t
 # Our own.
 INTERNAL_ERROR = define("internal_error", Fault.NODE, Retry.ELSEWHERE, "the node failed; its log says why")
 BROKEN_INVARIANT = define("broken_invariant", Fault.NODE, Retry.ELSEWHERE, "a promise of the program does not hold; the node has stopped")
+DIVERGED = define("diverged", Fault.NODE, Retry.ELSEWHERE, "this node computed other results than a final header states; it has stopped (L-22)")
 OPERATOR_FAULT = define("operator_fault", Fault.OPERATOR, Retry.CHANGED, "a file, key or command is wrong; the words say what to do")
 BAD_REQUEST = define("bad_request", Fault.CLIENT, Retry.CHANGED, "the request is not what the interface describes")
 STORE_FAILED = define("store_failed", Fault.NODE, Retry.ELSEWHERE, "a write or sync of this node's disk failed; the node stops before it signs anything more")

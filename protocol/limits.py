@@ -36,6 +36,8 @@ WORDS_BYTES_MAX: Final = 256
 """The human words of a receipt."""
 RESULT_BYTES_MAX: Final = 1 * KIB
 """The result of one operation."""
+RECEIPT_RESULTS_BYTES_MAX: Final = 256 * KIB
+"""All results of one envelope: a receipt travels in one message."""
 STATE_KEY_BYTES_MAX: Final = 480
 """Below the 511 bytes that the embedded store takes as a key, with room for a table's mark."""
 STATE_VALUE_BYTES_MAX: Final = 32 * KIB

@@ -25,7 +25,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from protocol.codec import KINDS, decode
+from protocol import limits
+from protocol.codec import KINDS, decode, encode
 from protocol.errors import (
     BAD_ARGUMENTS,
     CODES,
@@ -41,6 +42,8 @@ from protocol.ledger.members import LEDGER_SPACES, member_of_account
 from protocol.ledger.records import Operation
 from protocol.ledger.spaces import Space
 from protocol.ledger.state import State, StateView
+
+_NoneType = type(None)
 
 
 class Context(NamedTuple):
@@ -185,12 +188,18 @@ def read_operation(rules: Rules, operation: Operation) -> tuple[OperationKind, A
     return kind, arguments
 
 
-def apply_operation(rules: Rules, context: Context, state: State, operation: Operation) -> Any:
-    """Check, ask for consents, apply; the result record or None. Raises Refused (L-8)."""
+def apply_operation(rules: Rules, context: Context, state: State, operation: Operation) -> bytes:
+    """Check, ask for consents, apply; the encoded result, empty if there is none. Raises Refused (L-8)."""
     kind, arguments = read_operation(rules, operation)
     for account in kind.consents(arguments):
         context.require_consent(account, state)
-    return kind.apply(context, state, arguments)
+    result = kind.apply(context, state, arguments)
+    if type(result) is not (kind.result or _NoneType):
+        raise BrokenInvariant(f"{operation.app}.{operation.name} returned {type(result).__name__}")
+    data = b"" if result is None else encode(result)
+    if len(data) > limits.RESULT_BYTES_MAX:
+        raise BrokenInvariant(f"{operation.app}.{operation.name} returned {len(data)} bytes")
+    return data
 
 
 def _check_application(name: str, application: Application) -> None:

@@ -48,7 +48,8 @@ class Surroundings:
     """What a header is judged against.
 
     proposer: voting key of the view's leader. validators: voting keys of the epoch. rules: version by height.
-    used: whether an ancestor references this digest. ready: expiry height of a batch that is ready here, or None.
+    used: whether an ancestor references this digest. ready: expiry height of a batch that is ready here, None if it is
+        not, -1 if the reference does not fit the batch of its digest.
     executed_at: what was computed here at a final height, or None if it was not (yet).
     lag: how many blocks with references lie above a height in the ancestry, up to and including the parent.
     """
@@ -139,6 +140,8 @@ def _judge_batches(header: Header, around: Surroundings) -> Judgement | None:
         expiry = around.ready(reference)
         if expiry is None:
             missing.append(reference)
+        elif expiry < 0:
+            return Judgement(Standing.INVALID, "a reference that does not fit its batch")
         elif not expiry - around.parameters.batch_ttl_max <= header.height <= expiry:
             return Judgement(Standing.INVALID, f"a batch outside its heights, up to {expiry}")
     return Judgement(Standing.LATER, f"{len(missing)} batches missing", tuple(missing)) if missing else None
@@ -156,7 +159,7 @@ def _judge_rest(header: Header, around: Surroundings) -> Judgement | None:
 def choose_references(
     candidates: Sequence[Reference], member_of: Callable[[bytes], str], parameters: Parameters
 ) -> tuple[Reference, ...]:
-    """References for one block, the members' authors in turn (L-12), oldest first of each, within the block's bounds."""
+    """References for one block: the members' authors in turn (L-12), oldest first of each, within its bounds."""
     queues: dict[str, list[Reference]] = {}
     for reference in candidates:
         queues.setdefault(member_of(reference.author), []).append(reference)

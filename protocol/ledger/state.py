@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from protocol import limits
 from protocol.codec import decode, encode
-from protocol.errors import TOO_LARGE, BrokenInvariant, Refused
+from protocol.errors import TOO_LARGE, BrokenInvariant, Malformed, Refused
 from protocol.ledger.spaces import KeyParts, Space
 from protocol.ledger.tables import Reader, Table
 
@@ -133,7 +133,7 @@ class StateTransaction:
 
     def _load(self, space: Space[Any], key: bytes) -> _Entry:
         data = self._reader.get(Table.STATE, key)
-        entry = _NOTHING if data is None else _Entry(decode(space.record, data), data)
+        entry = _NOTHING if data is None else _Entry(_stored_record(space, data), data)
         self._stored[key] = entry
         return entry
 
@@ -149,7 +149,7 @@ class StateReader:
     def get(self, space: Space[R], parts: KeyParts) -> R | None:
         """The value, or None."""
         data = self._reader.get(Table.STATE, space.key(parts))
-        return None if data is None else decode(space.record, data)
+        return None if data is None else _stored_record(space, data)
 
 
 class StateView(Protocol):
@@ -158,6 +158,13 @@ class StateView(Protocol):
     def get(self, space: Space[R], parts: KeyParts) -> R | None:
         """The value, or None."""
         ...
+
+
+def _stored_record(space: Space[R], data: bytes) -> R:
+    try:
+        return decode(space.record, data)
+    except Malformed as fault:
+        raise BrokenInvariant(f"a stored value of {space.name} is damaged: {fault.words}") from fault
 
 
 def _size(key: bytes, value: bytes | None) -> int:

@@ -1,0 +1,164 @@
+"""The derived tables' keys and values, written by execution and read by everyone else (L-7, L-20, L-21).
+
+Values that every envelope writes are packed with fixed layouts, big endian, so that keys sort as numbers:
+
+    META          b"height"                          height (8)
+    ROOTS         height (8)                         state root, log size (8), log root, header hash, time_ms (8)
+    RECEIPT       log index (8)                      encoded receipt
+    TRANSACTION   transaction id                     log index (8), height (8), position (4)
+    HISTORY       account, log index (8)             nothing
+    SEEN          account, id                        transaction id, valid_until_ms (8)
+    SEEN_EXPIRY   valid_until_ms (8), account, id    nothing
+    LOG           level (1), index (8)               hash
+    TRIE          b"/", position                     node (a key is never empty, which some stores forbid)
+    TRIE_UNDO     height (8)                         what the state held before that height: see `undo`
+
+At height 0 stand the roots of genesis, with the network id in the place of the header's hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import NamedTuple
+
+from protocol.codec import decode
+from protocol.errors import BrokenInvariant
+from protocol.ledger.records import Executed, Receipt
+from protocol.ledger.tables import Reader, Table
+
+HEIGHT_KEY = b"height"
+INDEXED_FROM_KEY = b"indexed_from_ms"
+
+_number = Struct(">Q")
+_roots = Struct(">32sQ32s32sQ")
+_location = Struct(">QQI")
+_seen = Struct(">32sQ")
+_log_key = Struct(">BQ")
+
+
+class Roots(NamedTuple):
+    """What stands at a height: results, hash of the header (network id at height 0), block time."""
+
+    executed: Executed
+    header_hash: bytes
+    time_ms: int
+
+
+class Location(NamedTuple):
+    """Where a transaction became final."""
+
+    log_index: int
+    height: int
+    position: int
+
+
+class Seen(NamedTuple):
+    """The final envelope of an (account, id), to be remembered until `valid_until_ms` has passed (L-7)."""
+
+    transaction: bytes
+    valid_until_ms: int
+
+
+def number_key(number: int) -> bytes:
+    """A height, time or log index as a key (8 bytes)."""
+    return _number.pack(number)
+
+
+def number_of(key: bytes) -> int:
+    """The number at the head of a key."""
+    return int(_number.unpack_from(key)[0])
+
+
+def log_key(level: int, index: int) -> bytes:
+    """Key of a subtree of the receipt log."""
+    return _log_key.pack(level, index)
+
+
+def trie_key(position: bytes) -> bytes:
+    """Key of a node of the state trie."""
+    return b"/" + position
+
+
+def pack_roots(roots: Roots) -> bytes:
+    """Value of ROOTS."""
+    done = roots.executed
+    return _roots.pack(done.state_root, done.log_size, done.log_root, roots.header_hash, roots.time_ms)
+
+
+def pack_location(log_index: int, height: int, position: int) -> bytes:
+    """Value of TRANSACTION."""
+    return _location.pack(log_index, height, position)
+
+
+def pack_seen(transaction: bytes, valid_until_ms: int) -> bytes:
+    """Value of SEEN."""
+    return _seen.pack(transaction, valid_until_ms)
+
+
+def unpack_seen(value: bytes) -> Seen:
+    """Value of SEEN, opened."""
+    return Seen(*_seen.unpack(value))
+
+
+def executed_height(reader: Reader) -> int | None:
+    """The newest executed height; None in an empty store."""
+    value = reader.get(Table.META, HEIGHT_KEY)
+    return None if value is None else number_of(value)
+
+
+def read_roots(reader: Reader, height: int) -> Roots | None:
+    """What stands at a height, None if it is not executed."""
+    value = reader.get(Table.ROOTS, number_key(height))
+    if value is None:
+        return None
+    state_root, log_size, log_root, header_hash, time_ms = _roots.unpack(value)
+    return Roots(Executed(height, state_root, log_size, log_root), header_hash, time_ms)
+
+
+def read_head(reader: Reader) -> Roots:
+    """What stands at the newest executed height. Raises BrokenInvariant on a store without genesis."""
+    height = executed_height(reader)
+    roots = None if height is None else read_roots(reader, height)
+    if roots is None:
+        raise BrokenInvariant("the state store has no genesis, or its newest height has no roots")
+    return roots
+
+
+def locate(reader: Reader, transaction: bytes) -> Location | None:
+    """Where a transaction became final, None if it has not (here)."""
+    value = reader.get(Table.TRANSACTION, transaction)
+    return None if value is None else Location(*_location.unpack(value))
+
+
+def read_seen(reader: Reader, account: bytes, envelope_id: bytes) -> Seen | None:
+    """The final envelope of this (account, id), as far as it is remembered."""
+    value = reader.get(Table.SEEN, account + envelope_id)
+    return None if value is None else unpack_seen(value)
+
+
+def read_receipt(reader: Reader, log_index: int) -> bytes | None:
+    """The encoded receipt at a place of the log."""
+    return reader.get(Table.RECEIPT, number_key(log_index))
+
+
+def receipt_at(reader: Reader, log_index: int) -> Receipt | None:
+    """The receipt at a place of the log."""
+    data = read_receipt(reader, log_index)
+    return None if data is None else decode(Receipt, data)
+
+
+def account_history(reader: Reader, account: bytes, first_log_index: int = 0, limit: int = 100) -> list[int]:
+    """Log indices of an account's receipts from `first_log_index` on, ascending, at most `limit`."""
+    start = account + number_key(first_log_index)
+    return [number_of(key[len(account) :]) for key, _ in reader.scan(Table.HISTORY, account, start, limit)]
+
+
+def log_getter(reader: Reader) -> Callable[[int, int], bytes | None]:
+    """What `crypto.log` reads subtrees with."""
+    return lambda level, index: reader.get(Table.LOG, _log_key.pack(level, index))
+
+
+def trie_getter(reader: Reader) -> Callable[[bytes], bytes | None]:
+    """What `crypto.trie` reads nodes with."""
+    return lambda position: reader.get(Table.TRIE, b"/" + position)
