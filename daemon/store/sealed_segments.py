@@ -1,0 +1,187 @@
+"""The sealed segments: blocks found through an index on disk, checked each time they are read (segments.py).
+
+In memory each has its first height and its index's header, whatever number of blocks it holds. A wrong or missing index
+is noticed (its header at a start, an entry when it is used) and made anew from the segment. With `writable=False` a new
+index is used and not kept.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from daemon.store.errors import DiskFull, SegmentDamaged
+from daemon.store.files import File, Files
+from daemon.store.framing import Seal, body_of, head_at
+from daemon.store.segment_file import (
+    SALT_BYTES,
+    SEGMENT_HEADER_BYTES,
+    SegmentHeader,
+    index_path,
+    scan_segment,
+    segment_path,
+)
+from daemon.store.segment_index import (
+    IndexHeader,
+    index_is_right,
+    make_index,
+    read_entries,
+    read_index_header,
+    write_index,
+)
+
+
+@dataclass(slots=True)
+class SegmentsReport:
+    """What a start found and did: for the log."""
+
+    torn_bytes: int = 0
+    """Length of the torn tail that was cut; none of it was promised."""
+    damaged: list[str] = field(default_factory=list)
+    rebuilt_indexes: list[str] = field(default_factory=list)
+
+
+def read_block(file: File, seal: Seal, name: str, height: int, offset: int) -> bytes:
+    """The block of `height` at `offset`. Raises SegmentDamaged if it does not check there; 0 is known damage."""
+    if offset == 0:
+        raise SegmentDamaged(height, name, 0, "no record of this height checks in its segment")
+    frame = head_at(file, seal, offset)
+    if frame is None or frame.tag != height:
+        raise SegmentDamaged(height, name, offset, "the head of its record does not check")
+    body = body_of(file, seal, frame)
+    if body is None:
+        raise SegmentDamaged(height, name, offset, "its content does not check")
+    return body
+
+
+class SealedSegments:
+    """Read-only segments in ascending order of heights."""
+
+    def __init__(self, directory: Path, files: Files, network_id: bytes, *, writable: bool) -> None:
+        self._directory = directory
+        self._files = files
+        self._network_id = network_id
+        self.report = SegmentsReport()
+        self._writable = writable
+        self._firsts = array("Q")
+        self._indexes: list[IndexHeader] = []
+        self._made: dict[int, array[int]] = {}
+        """Offsets of segments whose index was made anew and could not be written."""
+        self._making = Lock()
+
+    @property
+    def first_height(self) -> int:
+        """The lowest height held; 0 if none."""
+        return self._firsts[0] if self._firsts else 0
+
+    def add(self, index: IndexHeader) -> None:
+        """Take over a segment that was sealed just now."""
+        assert not self._indexes or self._end == index.first, "segments follow one another"
+        self._indexes.append(index)
+        self._firsts.append(index.first)
+
+    def find(self, first: int, end: int) -> None:
+        """Take over the segment of heights `first` to before `end` at a start; checks its index, or makes it anew."""
+        index = read_index_header(self._files, index_path(self._directory, first))
+        path = segment_path(self._directory, first)
+        file = self._files.open(path, writable=False)
+        size = file.size()
+        file.close()
+        if index is None or (index.first, index.count, index.segment_bytes) != (first, end - first, size):
+            index = self._make(first, end - first, index)
+        self.add(index)
+
+    @property
+    def _end(self) -> int:
+        return self._indexes[-1].first + self._indexes[-1].count
+
+    def blocks(self, height: int, end: int) -> Iterator[bytes]:
+        """Blocks from `height` on, to before `end` or the end of the segment that holds `height`.
+
+        Raises SegmentDamaged at the first that does not check.
+        """
+        at = bisect_right(self._firsts, height) - 1
+        index = self._indexes[at]
+        end = min(end, index.first + index.count)
+        name = segment_path(self._directory, index.first).name
+        offsets = self._offsets(at, height, end)
+        try:
+            file = self._files.open(self._directory / name, writable=False)
+        except FileNotFoundError:
+            raise SegmentDamaged(height, name, 0, "the file is missing") from None
+        try:
+            seal = self._seal(self._indexes[at])
+            for position in range(end - height):
+                try:
+                    block = read_block(file, seal, name, height + position, offsets[position])
+                except SegmentDamaged:
+                    if not self._mend(at):
+                        raise
+                    offsets, seal = self._offsets(at, height, end), self._seal(self._indexes[at])
+                    block = read_block(file, seal, name, height + position, offsets[position])
+                yield block
+        finally:
+            file.close()
+
+    def _seal(self, index: IndexHeader) -> Seal:
+        return SegmentHeader(self._network_id, index.first, index.salt).seal()
+
+    def _offsets(self, at: int, height: int, end: int) -> array[int]:
+        """Where the blocks stand, as the index says; 0 where it says nothing."""
+        first = self._indexes[at].first
+        if first in self._made:
+            return self._made[first][height - first : end - first]
+        try:
+            offsets = read_entries(self._files, index_path(self._directory, first), height - first, end - height)
+        except FileNotFoundError:
+            offsets = array("Q")
+        offsets.extend([0] * (end - height - len(offsets)))
+        return offsets
+
+    def _mend(self, at: int) -> bool:
+        """Whether the index was to blame for a record that does not check, and has been made anew."""
+        index = self._indexes[at]
+        with self._making:
+            if index is not self._indexes[at]:
+                return True  # another reader was quicker
+            if index.first in self._made or index_is_right(
+                self._files, index_path(self._directory, index.first), index
+            ):
+                return False
+            self._indexes[at] = self._make(index.first, index.count, index)
+            return True
+
+    def _make(self, first: int, count: int, old: IndexHeader | None) -> IndexHeader:
+        """Scan a segment and make its index; heights that the scan does not find stand as damaged."""
+        path = segment_path(self._directory, first)
+        file = self._files.open(path, writable=False)
+        try:
+            header = SegmentHeader.decode(file.read_at(0, SEGMENT_HEADER_BYTES))
+            if header is None and old is not None:
+                header = SegmentHeader(self._network_id, first, old.salt)
+            offsets = scan_segment(file, header)[1][:count] if header is not None else array("Q")
+            size = file.size()
+        finally:
+            file.close()
+        offsets.extend([0] * (count - len(offsets)))
+        if missing := offsets.count(0):
+            self.report.damaged.append(f"{path.name}: {missing} of {count} blocks cannot be read")
+        self.report.rebuilt_indexes.append(path.name)
+        index = make_index(first, offsets, size, header.salt if header is not None else bytes(SALT_BYTES))
+        self._keep(index, offsets)
+        return index
+
+    def _keep(self, index: IndexHeader, offsets: array[int]) -> None:
+        """On disk if that may and can be, else in memory."""
+        try:
+            if self._writable:
+                write_index(self._files, index_path(self._directory, index.first), index, offsets)
+                self._files.sync_directory(self._directory)
+                return
+        except DiskFull:
+            pass
+        self._made[index.first] = offsets

@@ -1,0 +1,100 @@
+"""One segment file: its name, its header, and the offsets of its blocks as a scan finds them.
+
+`00000000000000000001.seg` is named by its first height (20 digits, so that names sort as heights do). The header holds
+the network id, the first height, and a random salt that keys the checks of the frames after it: who chooses the
+content of a block cannot put bytes into it that pass for another block when a scan searches past damage.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from array import array
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from daemon.store.files import File, Files
+from daemon.store.framing import Scan, Seal, scan
+from protocol.errors import OperatorFault
+
+SEGMENT_VERSION: Final = 1
+SALT_BYTES: Final = 16
+_MAGIC: Final = b"papilios"
+_HEADER: Final = struct.Struct("<8sH32sQ16s")
+_CHECK_BYTES: Final = 8
+SEGMENT_HEADER_BYTES: Final = _HEADER.size + _CHECK_BYTES
+_NAME: Final = re.compile(r"(\d{20})\.seg")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """The first bytes of a segment."""
+
+    network_id: bytes
+    first: int
+    salt: bytes
+
+    def encode(self) -> bytes:
+        """`SEGMENT_HEADER_BYTES` bytes, the last eight a check of the others."""
+        fields = _HEADER.pack(_MAGIC, SEGMENT_VERSION, self.network_id, self.first, self.salt)
+        return fields + blake2b(fields, digest_size=_CHECK_BYTES).digest()
+
+    def seal(self) -> Seal:
+        """The checks of this segment's frames."""
+        return Seal(self.salt + self.network_id + self.first.to_bytes(8, "little"))
+
+    @staticmethod
+    def decode(data: bytes) -> SegmentHeader | None:
+        """The header, or None if it does not check. Raises OperatorFault for a newer format."""
+        fields = data[: _HEADER.size]
+        if len(data) != SEGMENT_HEADER_BYTES or not data.startswith(_MAGIC):
+            return None
+        if blake2b(fields, digest_size=_CHECK_BYTES).digest() != data[_HEADER.size :]:
+            return None
+        _, version, network_id, first, salt = _HEADER.unpack(fields)
+        if version != SEGMENT_VERSION:
+            words = f"a segment has format {version}, this program knows {SEGMENT_VERSION}; run a newer one"
+            raise OperatorFault(words)
+        return SegmentHeader(network_id, first, salt)
+
+
+def segment_path(directory: Path, first: int) -> Path:
+    """Path of the segment that begins at height `first`."""
+    return directory / f"{first:020d}.seg"
+
+
+def index_path(directory: Path, first: int) -> Path:
+    """Path of that segment's index."""
+    return directory / f"{first:020d}.idx"
+
+
+def first_heights(files: Files, directory: Path) -> list[int]:
+    """First heights of the segments in `directory`, ascending."""
+    return sorted(int(match[1]) for name in files.list(directory) if (match := _NAME.fullmatch(name)))
+
+
+def create_segment(files: Files, directory: Path, header: SegmentHeader) -> File:
+    """A new segment, its header and name durable on return."""
+    file = files.open(segment_path(directory, header.first), create=True)
+    try:
+        file.write_at(0, header.encode())
+        file.sync()
+        files.sync_directory(directory)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def scan_segment(file: File, header: SegmentHeader) -> tuple[Scan, array[int]]:
+    """Read a segment whole: the scan, and the offset of each height from `first` on, 0 where it is damaged."""
+    scanned = scan(file, header.seal(), SEGMENT_HEADER_BYTES, keep_bodies=False)
+    offsets = array("Q")
+    for frame in scanned.frames:
+        position = frame.tag - header.first
+        assert position >= len(offsets), "heights in a segment ascend"
+        offsets.extend([0] * (position - len(offsets)))
+        offsets.append(frame.offset)
+    return scanned, offsets
