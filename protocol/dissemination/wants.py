@@ -13,6 +13,8 @@ from typing import Final
 from protocol import limits
 
 WANTS_MAX: Final = 4 * limits.REFERENCES_MAX
+ASKED_MAX: Final = 16
+"""Questions after which a want is dropped; what still needs it wants it again."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ class Wants:
     def due(self, now_ms: int, neighbours: tuple[bytes, ...]) -> dict[bytes, list[bytes]]:
         """Whom to ask for what now: peer -> digests. Candidates without a channel are passed over for neighbours."""
         asks: dict[bytes, list[bytes]] = {}
+        for digest in [digest for digest, want in self.missing.items() if want.asked > ASKED_MAX]:
+            del self.missing[digest]
         for want in self.missing.values():
             if now_ms < want.next_ms or not neighbours:
                 continue

@@ -22,18 +22,21 @@ class NodeSetup:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What the disk holds at a start. All empty for a new node.
+    """What the disk holds at a start. A new node has no journal records and no blocks, and of `executed`
+    the genesis state's result at height 0.
 
     journal: its records, oldest first (L-24).
     blocks: the newest final blocks of the segments (encoded `Block`, without batches where they are long:
         only header and finalization are read), ascending by height, at least the last `batch_ttl_max` + 1
         and down to the newest one with a finalization.
-    executed: results of the newest executed heights, ascending; the last one is the state's height.
+    executed: results of the newest executed heights, ascending, at least one; the last one is the state's height.
     """
 
     journal: tuple[JournalRecord, ...] = ()
     blocks: tuple[bytes, ...] = ()
     executed: tuple[Executed, ...] = ()
+    genesis_executed: Executed | None = None
+    """The genesis state's result (height 0); needed where `executed` does not begin with it and `blocks` is empty."""
     amnesiac: bool = False
     """The journal is absent, of another id, or damaged (C-24): follow, sign nothing."""
 

@@ -15,6 +15,7 @@ told why. Deliberately absent: fees, priorities, replacement.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from protocol import limits
@@ -79,10 +80,10 @@ class Pool:
         entry = next(iter(self.waiting.values()), None)
         return None if entry is None else entry.since_ms
 
-    def take(self, bytes_max: int, held_back: set[bytes]) -> list[Entry]:
+    def take(self, bytes_max: int, held_back: Callable[[bytes], bool]) -> list[Entry]:
         """Envelopes for one batch, accounts in turn, within the batch's bounds. They count as sealed from now on.
 
-        `held_back` are those that stand in another author's batch (L-11): passed over this time.
+        `held_back` says which stand in another author's batch (L-11): passed over this time.
         """
         chosen: list[Entry] = []
         size = operations = signatures = 0
@@ -92,7 +93,7 @@ class Pool:
             for account in list(self.queues):
                 queue = self.queues[account]
                 entry = self.waiting[next(iter(queue))]
-                if entry.transaction in held_back:
+                if held_back(entry.transaction):
                     passed.append(self._leave_queue(entry))
                     continue
                 size += len(entry.data) + 5

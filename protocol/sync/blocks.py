@@ -14,6 +14,8 @@ from typing import Final
 
 from protocol import limits
 from protocol.codec import decode, encode
+from protocol.crypto.contexts import Domain
+from protocol.crypto.hashing import digest
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Block, Header, batch_digest
 from protocol.wire.messages import BlockPart, BlocksWanted
@@ -44,16 +46,22 @@ class BlockSync:
     waiting_bytes: int = 0
     parts: list[BlockPart] = field(default_factory=list)
     deadline_ms: int = 0
+    progress: int = 0
+    """Blocks that came since the last question."""
+    previous: bytes = b""
+    """Hash of the last block that came, which the next names as its parent."""
     avoid: dict[bytes, int] = field(default_factory=dict)
     """Peers that failed us, until when they are left alone."""
 
-    def begin(self, peer: bytes, first_height: int, target_height: int, now_ms: int) -> BlocksWanted:
-        """Start asking `peer`."""
+    def begin(self, peer: bytes, first_height: int, previous: bytes, target_height: int, now_ms: int) -> BlocksWanted:
+        """Start asking `peer` for what stands on the block `previous`."""
         self.peer, self.target_height, self.next_height = peer, target_height, first_height
-        self.parts, self.waiting_bytes = [], 0
-        return self._ask(now_ms)
+        self.previous, self.parts, self.waiting_bytes = previous, [], 0
+        return self.ask(now_ms)
 
-    def _ask(self, now_ms: int) -> BlocksWanted:
+    def ask(self, now_ms: int) -> BlocksWanted:
+        """Ask for the next range."""
+        self.progress = 0
         self.deadline_ms = now_ms + 4 * self.retry_interval_ms
         return BlocksWanted(self.next_height, limits.SYNC_BLOCKS_MAX)
 
@@ -66,6 +74,10 @@ class BlockSync:
     def usable(self, peer: bytes, now_ms: int) -> bool:
         """Whether this peer may be asked."""
         return self.avoid.get(peer, 0) <= now_ms
+
+    def is_end(self, part: BlockPart) -> bool:
+        """Whether this part says that an answer is over."""
+        return not self.parts and part.last and not part.header and not part.batches
 
     def take(self, part: BlockPart, now_ms: int) -> FetchedBlock | None:
         """A part came from the peer asked; the block when it is whole. Raises Malformed if it does not fit."""
@@ -80,6 +92,8 @@ class BlockSync:
             return None
         block = self._assemble()
         self.next_height += 1
+        self.progress += 1
+        self.previous = digest(Domain.HEADER, block.header_bytes)
         self.parts = []
         return block
 
@@ -89,10 +103,17 @@ class BlockSync:
         batches = [batch for part in self.parts for batch in part.batches]
         if header.height != self.next_height or len(batches) != len(header.references):
             raise Malformed("batches", f"block {self.next_height}: not what its header says")
+        if header.parent != self.previous:
+            raise Malformed("parent", f"block {self.next_height} does not stand on the one before it")
         for reference, data in zip(header.references, batches, strict=True):
             if batch_digest(decode(Batch, data).body) != reference.digest or len(data) != reference.bytes:
                 raise Malformed("batches", f"block {self.next_height}: a batch with another digest than referenced")
         return FetchedBlock(header, first.header, batches, first.finalization)
+
+
+def end_of_answer(next_height: int) -> bytes:
+    """What ends an answer: a part without content."""
+    return encode(BlockPart(next_height, b"", b"", (), True))
 
 
 def parts_of(height: int, data: bytes) -> list[bytes]:

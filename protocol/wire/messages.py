@@ -49,7 +49,7 @@ class BatchesWanted:
 class HeadersWanted:
     """Send me the headers of these hashes (L-15)."""
 
-    hashes: Digests
+    digests: Digests
 
 
 @record(kind=44, bytes_max=limits.HEADER_BYTES_MAX + 1024)

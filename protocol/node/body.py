@@ -1,0 +1,232 @@
+"""The node's state, and the small verbs that all its parts use.
+
+`Body` holds the rooms' state machines side by side and the list of effects that a step is gathering. The
+parts (`ordering`, `data`, `talk`) are modules of functions over it: each changes only what its essay says.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from protocol.codec import encode
+from protocol.consensus import inputs as agree
+from protocol.consensus.core import Instance
+from protocol.consensus.machine import Machine
+from protocol.consensus.pace import Tempo
+from protocol.consensus.statements import Certificate, Proposal
+from protocol.consensus.validators import Validators
+from protocol.crypto.contexts import Domain
+from protocol.crypto.hashing import digest
+from protocol.dissemination import Batches, Wants
+from protocol.gossip import Neighbours
+from protocol.ledger.genesis import Genesis, Parameters, network_id, validator_set, validators_hash
+from protocol.ledger.records import Executed
+from protocol.node.chain import Chain
+from protocol.node.interface import (
+    CheckSignatures,
+    Disconnect,
+    Effect,
+    Halt,
+    JournalKind,
+    JournalRecord,
+    Note,
+    Now,
+    Persist,
+    Priority,
+    Send,
+    SignatureItem,
+)
+from protocol.node.setup import NodeSetup
+from protocol.pool import Pool
+from protocol.sync import BlockSync
+
+FIRST_EPOCH: Final = 1
+VERIFIED_REMEMBERED_MAX: Final = 4_096
+"""Hashes of signed messages whose signature was good: what is passed around a ring is checked once."""
+JOBS_MAX: Final = 4_096
+"""Checks in flight; past it messages that would need one are dropped (they are sent again)."""
+CHARGES_MAX: Final = 20
+"""Faults after which a peer is disconnected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The epoch's validators from all sides: votes, channels, members."""
+
+    validators: Validators
+    validators_hash: bytes
+    keys: frozenset[bytes]
+    node_keys: tuple[bytes, ...]
+    """Channel key of each validator, by its place."""
+    signer_of: dict[bytes, int]
+    """Channel key -> place."""
+    node_of: dict[bytes, bytes]
+    """Voting key -> channel key."""
+    member_of: dict[bytes, str]
+    """Voting key -> member."""
+
+
+def roster_of(genesis: Genesis) -> Roster:
+    """The first epoch's roster."""
+    entries = genesis.validators
+    nodes = tuple(entry.node_key for entry in entries)
+    return Roster(
+        Validators(tuple(entry.voting_key for entry in entries), tuple(entry.power for entry in entries)),
+        validators_hash(validator_set(genesis)),
+        frozenset(entry.voting_key for entry in entries),
+        nodes,
+        {key: index for index, key in enumerate(nodes)},
+        {entry.voting_key: entry.node_key for entry in entries},
+        {entry.voting_key: entry.member for entry in entries},
+    )
+
+
+@dataclass(slots=True)
+class Body:
+    """All state of one node."""
+
+    setup: NodeSetup
+    network_id: bytes
+    parameters: Parameters
+    roster: Roster
+    machine: Machine
+    chain: Chain
+    neighbours: Neighbours
+    sync: BlockSync
+    batch_wants: Wants
+    header_wants: Wants
+    now: Now
+    pool: Pool = field(default_factory=Pool)
+    batches: Batches = field(default_factory=Batches)
+    out: list[Effect] = field(default_factory=list)
+    inbox: deque[agree.Input] = field(default_factory=deque)
+    jobs: dict[int, Any] = field(default_factory=dict)
+    job_count: int = 0
+    persist_count: int = 0
+    undurable: deque[tuple[int, Any]] = field(default_factory=deque)
+    """(number of the Persist, what becomes true when it is durable), in order."""
+    verified: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    fetched: dict[bytes, bytes] = field(default_factory=dict)
+    """Batches that block sync brought, by digest: good only for final blocks."""
+    target: Certificate | None = None
+    """The highest finalization; the chain advances to its block."""
+    covering: tuple[int, int] = (0, 0)
+    """(height of the newest final header with its own finalization, height that its *executed* covers)."""
+    judging: tuple[Proposal, bytes] | None = None
+    building: agree.Build | None = None
+    turn_nullified: bool = False
+    """Whether this validator's previous turn to lead was nullified (L-18)."""
+    work_stale: bool = True
+    executed_before_start: int = 0
+    checking_envelopes: int = 0
+    disk_full: bool = False
+    halted: bool = False
+    amnesiac: bool = False
+    behind_since_ms: int | None = None
+    housekeeping_ms: int = 0
+    rejudge_ms: int | None = None
+    relays: OrderedDict[bytes, tuple[int, int]] = field(default_factory=OrderedDict)
+    """Observer: transaction -> (when passed on, how often)."""
+    counters: dict[str, int] = field(default_factory=dict)
+
+    # -- Verbs --------------------------------------------------------------------------------------
+
+    def emit(self, effect: Effect) -> None:
+        """Add an effect to this step's list."""
+        self.out.append(effect)
+
+    def persist(self, kind: JournalKind, data: bytes, then: Any = None) -> None:
+        """Make a journal record durable; `then` is handled when it is."""
+        self.persist_count += 1
+        if then is not None:
+            self.undurable.append((self.persist_count, then))
+        self.emit(Persist(JournalRecord(kind, data)))
+
+    def send(self, to: tuple[bytes, ...], priority: Priority, data: bytes) -> None:
+        """Send to peers, if any."""
+        if to:
+            self.emit(Send(to, priority, data))
+
+    def everyone(self) -> tuple[bytes, ...]:
+        """All connected peers."""
+        return tuple(self.neighbours.peers)
+
+    def job(self, purpose: Any) -> int:
+        """A number under which an answer comes back to `purpose`."""
+        self.job_count += 1
+        self.jobs[self.job_count] = purpose
+        return self.job_count
+
+    def check(self, purpose: Any, items: tuple[tuple[bytes, bytes, bytes], ...]) -> None:
+        """Have signatures checked."""
+        self.emit(CheckSignatures(self.job(purpose), tuple(SignatureItem(*item) for item in items)))
+
+    def note(self, name: str, **facts: int | str | bytes | bool | None) -> None:
+        """Say something worth a log line, and count it."""
+        self.count(name)
+        self.emit(Note(name, facts))
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Count something."""
+        self.counters[name] = self.counters.get(name, 0) + by
+
+    def charge(self, peer: bytes | None, words: str) -> None:
+        """A peer did something that no honest node does. Often enough, and its channel is closed."""
+        self.note("peer_charged", peer=peer, words=words)
+        neighbour = None if peer is None else self.neighbours.peers.get(peer)
+        if peer is None or neighbour is None:
+            return
+        neighbour.charges += 1
+        if neighbour.charges > CHARGES_MAX:
+            neighbour.charges = 0
+            self.emit(Disconnect(peer, words))
+
+    def halt(self, code: str, words: str) -> None:
+        """Stop: nothing more is signed or written (L-22)."""
+        self.halted = True
+        self.out.clear()
+        self.emit(Halt(code, words))
+
+    def remember_verified(self, message: bytes) -> None:
+        """Note that the signature in this message (named by its hash) was good."""
+        self.verified[message] = None
+        if len(self.verified) > VERIFIED_REMEMBERED_MAX:
+            self.verified.popitem(last=False)
+
+
+def message_hash(data: bytes) -> bytes:
+    """Name of a message on its way."""
+    return digest(Domain.MESSAGE, data)
+
+
+def make_body(setup: NodeSetup, genesis_executed: Executed, now: Now) -> Body:
+    """A node without memory."""
+    genesis, parameters = setup.genesis, setup.genesis.parameters
+    network, roster = network_id(genesis), roster_of(genesis)
+    tempo = Tempo(
+        parameters.delta_ms, parameters.idle_interval_ms, parameters.retry_interval_ms, parameters.backoff_max
+    )
+    machine = Machine(
+        Instance(network, FIRST_EPOCH, roster.validators, network), tempo, setup.voting_key, now.monotonic_ms
+    )
+    retry = parameters.retry_interval_ms
+    return Body(
+        setup,
+        network,
+        parameters,
+        roster,
+        machine,
+        Chain(network, genesis.created_ms, genesis_executed, parameters.batch_ttl_max),
+        Neighbours(retry),
+        BlockSync(retry),
+        Wants(retry),
+        Wants(retry),
+        now,
+    )
+
+
+def encoded(value: Any) -> bytes:
+    """Shorthand for `encode`, so that parts need not import the codec."""
+    return encode(value)

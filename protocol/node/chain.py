@@ -1,0 +1,166 @@
+"""The chain as this node knows it: headers not final, the final tip, what is used, what was executed.
+
+Headers are found by hash. Of final blocks the last `batch_ttl_max` are remembered, because within them a
+batch may not be referenced twice (L-18); older ones are on disk only. Execution results come in order and
+are kept from the last final header's *executed* on.
+
+`Chain` answers questions and remembers; it decides nothing. The node asks `ledger.blocks` with what stands
+here, and moves the final tip with `advance`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from protocol import limits
+from protocol.codec import encode
+from protocol.crypto.contexts import Domain
+from protocol.crypto.hashing import digest
+from protocol.errors import BrokenInvariant
+from protocol.ledger.blocks import Parent
+from protocol.ledger.records import Executed, Header
+
+HEADERS_MAX: Final = 8 * limits.VIEW_LOOKAHEAD
+"""Headers that are not final: past it the oldest are forgotten (they can be asked for again)."""
+
+
+@dataclass(slots=True)
+class Known:
+    """A header that is not final. `newest_executed` is the height executed here when it was first seen (L-18)."""
+
+    header: Header
+    data: bytes
+    newest_executed: int
+    since_ms: int
+
+
+@dataclass(slots=True)
+class Chain:
+    """Headers, the final tip, results."""
+
+    network_id: bytes
+    genesis_time_ms: int
+    genesis_executed: Executed
+    batch_ttl_max: int
+    known: OrderedDict[bytes, Known] = field(default_factory=OrderedDict)
+    final: Parent = field(init=False)
+    final_newest_executed: int = -1
+    """`newest_executed` of the final tip; -1 after a start, when it is not known."""
+    recent: OrderedDict[bytes, bytes] = field(default_factory=OrderedDict)
+    """Encoded headers of the last final blocks, for neighbours that are a moment behind."""
+    final_used: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
+    """Height -> digests of its references, for the last final blocks."""
+    used: set[bytes] = field(default_factory=set)
+    """All digests in `final_used`."""
+    results: OrderedDict[int, Executed] = field(default_factory=OrderedDict)
+    executed_height: int = 0
+
+    def __post_init__(self) -> None:
+        self.final = Parent(self.network_id, 0, self.genesis_time_ms, self.genesis_executed)
+        self.results[0] = self.genesis_executed
+
+    # -- Headers ------------------------------------------------------------------------------------
+
+    def learn(self, header: Header, now_ms: int) -> bytes:
+        """Remember a header that is not final; returns its hash."""
+        data = encode(header)
+        hashed = digest(Domain.HEADER, data)
+        if hashed not in self.known and header.height > self.final.height:
+            self.known[hashed] = Known(header, data, self.executed_height, now_ms)
+            while len(self.known) > HEADERS_MAX:
+                self.known.popitem(last=False)
+        return hashed
+
+    def parent(self, hashed: bytes) -> Parent | None:
+        """The block of this hash as a parent, if its header is known or it is the final tip."""
+        if hashed == self.final.hash:
+            return self.final
+        known = self.known.get(hashed)
+        if known is None:
+            return None
+        header = known.header
+        return Parent(hashed, header.height, header.time_ms, header.executed)
+
+    def path(self, hashed: bytes) -> tuple[list[bytes], bytes | None]:
+        """Hashes above the final tip up to `hashed`, lowest first; and a missing header's hash, if one is missing."""
+        line: list[bytes] = []
+        while hashed != self.final.hash:
+            known = self.known.get(hashed)
+            if known is None:
+                return line[::-1], hashed
+            line.append(hashed)
+            hashed = known.header.parent
+        return line[::-1], None
+
+    def ancestry(self, hashed: bytes) -> Iterator[Known]:
+        """Known headers from `hashed` down to the final tip, which is not included."""
+        while hashed != self.final.hash:
+            known = self.known.get(hashed)
+            if known is None:
+                return
+            yield known
+            hashed = known.header.parent
+
+    def header_bytes(self, hashed: bytes) -> bytes | None:
+        """An encoded header, not final or final a moment ago."""
+        known = self.known.get(hashed)
+        return self.recent.get(hashed) if known is None else known.data
+
+    def is_used(self, tip: bytes) -> set[bytes]:
+        """Digests referenced by the block `tip` or its ancestors that are not final."""
+        return {reference.digest for known in self.ancestry(tip) for reference in known.header.references}
+
+    def lag(self, tip: bytes, height: int) -> int:
+        """How many blocks above `height`, up to `tip`, hold references (L-18)."""
+        above = sum(1 for at in range(height + 1, self.final.height + 1) if self.final_used.get(at))
+        return above + sum(1 for k in self.ancestry(tip) if k.header.height > height and k.header.references)
+
+    # -- Final --------------------------------------------------------------------------------------
+
+    def advance(self, hashed: bytes) -> Known:
+        """The block `hashed`, a child of the final tip, is final."""
+        known = self.known.pop(hashed)
+        header = known.header
+        if header.parent != self.final.hash or header.height != self.final.height + 1:
+            raise BrokenInvariant(f"final block {header.height} does not stand on the final tip {self.final.height}")
+        self.set_final(header, hashed)
+        self.final_newest_executed = known.newest_executed
+        self.recent[hashed] = known.data
+        if len(self.recent) > limits.VIEW_LOOKAHEAD:
+            self.recent.popitem(last=False)
+        if len(self.known) > limits.VIEW_LOOKAHEAD:
+            for other in [other for other, k in self.known.items() if k.header.height <= header.height]:
+                del self.known[other]
+        return known
+
+    def set_final(self, header: Header, hashed: bytes) -> None:
+        """Move the final tip; the caller knows that it fits."""
+        self.final = Parent(hashed, header.height, header.time_ms, header.executed)
+        digests = tuple(reference.digest for reference in header.references)
+        self.final_used[header.height] = digests
+        self.used.update(digests)
+        old = header.height - self.batch_ttl_max - 1
+        for digest_ in self.final_used.pop(old, ()):
+            self.used.discard(digest_)
+        for height in [height for height in self.results if height < header.executed.height]:
+            del self.results[height]
+
+    # -- Executed -----------------------------------------------------------------------------------
+
+    def executed(self, result: Executed) -> None:
+        """A final block's result."""
+        self.results[result.height] = result
+        self.executed_height = max(self.executed_height, result.height)
+
+    def check(self, header: Header) -> str | None:
+        """L-22: words if a final header names another result than was computed here."""
+        here = self.results.get(header.executed.height)
+        if here is not None and here != header.executed:
+            return (
+                f"block {header.height} is final with state {header.executed.state_root.hex()[:16]} at height "
+                f"{here.height}; here it is {here.state_root.hex()[:16]}"
+            )
+        return None

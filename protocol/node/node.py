@@ -1,0 +1,340 @@
+"""The node behind one door: `Node.step(input, now) -> effects`.
+
+The caller's duties are numbered in `interface.py`; the short form: make every `Persist` durable, only then
+send, then apply and answer. A step takes one input, lets consensus take the inputs that follow from it at
+once, and returns all effects in order. It never waits, never reads a clock, never fails on bad input from
+outside; an exception out of it is a broken invariant, and the caller stops.
+
+    node = Node(setup, recovered)
+    effects = node.start(now)
+    effects = node.step(Received(peer, data), now)      # ... until Halt
+    wake = node.wake_at_ms                              # step(Tick(), now) then
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protocol.codec import decode, encode
+from protocol.consensus import inputs as agree
+from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
+from protocol.dissemination import Held, State
+from protocol.errors import BrokenInvariant
+from protocol.ledger.records import Batch, BatchBody, Block, Header, Reference, batch_digest, header_hash
+from protocol.node import data, ordering, talk
+from protocol.node.body import FIRST_EPOCH, Body, make_body
+from protocol.node.interface import (
+    BatchChecked,
+    BlockExecuted,
+    BlocksRead,
+    Effect,
+    EnvelopesChecked,
+    Input,
+    JournalKind,
+    JournalRecord,
+    Now,
+    PeerDown,
+    PeerUp,
+    Persisted,
+    Pressure,
+    Priority,
+    Received,
+    SignaturesChecked,
+    Submit,
+    Tick,
+)
+from protocol.node.records import VoteFloor
+from protocol.node.setup import NodeSetup, NodeStatus, Recovered
+from protocol.wire.messages import ProposalMessage
+
+
+class Node:
+    """One node of a network; a validator if its setup has a voting key of the set, else an observer."""
+
+    def __init__(self, setup: NodeSetup, recovered: Recovered) -> None:
+        if not recovered.executed:
+            raise BrokenInvariant("a node begins with the result of its newest executed height")
+        genesis = recovered.genesis_executed or recovered.executed[0]
+        if genesis.height != 0 and not recovered.blocks:
+            raise BrokenInvariant("without blocks a node needs the result of the genesis state")
+        self.body = make_body(setup, genesis, Now(0, 0))
+        _recover(self.body, recovered)
+
+    # -- The door -----------------------------------------------------------------------------------
+
+    def start(self, now: Now) -> list[Effect]:
+        """Once, before the first step: what follows from what the disk held."""
+        body = self.body
+        body.now = now
+        ordering.carry(body, body.machine.start(now.monotonic_ms))
+        if body.amnesiac:
+            ordering.carry(body, body.machine.hold_back(True, now.monotonic_ms))
+            body.note(
+                "amnesiac", words="the journal is absent, foreign or damaged: this validator follows, and signs nothing"
+            )
+        ordering.advance(body)
+        body.housekeeping_ms = now.monotonic_ms
+        return self._settle()
+
+    def step(self, given: Input, now: Now) -> list[Effect]:
+        """Take one input; return what follows, in order. After a `Halt` always nothing."""
+        body = self.body
+        if body.halted:
+            return []
+        body.now = now
+        self._take(given)
+        return self._settle()
+
+    def _settle(self) -> list[Effect]:
+        """Let consensus take what follows at once; then hand out the effects."""
+        body = self.body
+        now_ms = body.now.monotonic_ms
+        while not body.halted:
+            if body.inbox:
+                ordering.carry(body, body.machine.step(body.inbox.popleft(), now_ms))
+            elif body.work_stale:
+                ordering.look_for_work(body)
+            else:
+                break
+        effects, body.out = body.out, []
+        return effects
+
+    def _take(self, given: Input) -> None:
+        body = self.body
+        match given:
+            case Received(peer, content):
+                talk.received(body, peer, content)
+            case Persisted(count):
+                self._persisted(count)
+            case SignaturesChecked(job, good):
+                self._signatures_checked(body.jobs.pop(job, None), good)
+            case EnvelopesChecked(job, verdicts):
+                purpose = body.jobs.pop(job, None)
+                if purpose is not None:
+                    data.envelopes_checked(body, purpose[1], purpose[2], verdicts)
+            case BatchChecked(job, verdict):
+                purpose = body.jobs.pop(job, None)
+                if purpose is not None:
+                    data.batch_checked(body, purpose[1], purpose[2], verdict)
+            case BlockExecuted():
+                data.executed(body, given)
+            case BlocksRead(job, _, _):
+                purpose = body.jobs.pop(job, None)
+                if purpose is not None:
+                    talk.blocks_read(body, given, purpose[1])
+            case Submit():
+                data.submit(body, given)
+            case Tick():
+                pass
+            case PeerUp(peer):
+                self._peer_up(peer)
+            case PeerDown(peer):
+                body.neighbours.leave(peer)
+                body.inbox.append(agree.PeerLeft(peer))
+            case Pressure(disk_full):
+                body.disk_full = disk_full
+                held_back = disk_full or body.amnesiac
+                ordering.carry(body, body.machine.hold_back(held_back, body.now.monotonic_ms))
+        if not body.halted:
+            self._timers()
+            data.seal(body)
+
+    def _peer_up(self, peer: bytes) -> None:
+        body = self.body
+        signer = body.roster.signer_of.get(peer)
+        body.neighbours.join(peer, signer, body.now.monotonic_ms)
+        body.send((peer,), Priority.CONSENSUS, talk.keepalive(body))
+        body.inbox.append(agree.PeerJoined(peer, signer))
+
+    def _persisted(self, count: int) -> None:
+        body = self.body
+        while body.undurable and body.undurable[0][0] <= count:
+            _, then = body.undurable.popleft()
+            if isinstance(then, agree.VoteDurable):
+                body.inbox.append(then)
+            else:
+                data.batch_durable(body, then[1])
+
+    def _signatures_checked(self, purpose: Any, good: tuple[bool, ...]) -> None:
+        match purpose:
+            case ("consensus", job):
+                self.body.inbox.append(agree.SignaturesVerified(job, good))
+            case ("vote", vote, content, peer):
+                talk.vote_checked(self.body, vote, content, peer, good[0])
+            case ("proposal", message, content, peer):
+                talk.proposal_checked(self.body, message, content, peer, good[0])
+            case _:
+                pass
+
+    # -- Time ---------------------------------------------------------------------------------------
+
+    def _timers(self) -> None:
+        body = self.body
+        now_ms = body.now.monotonic_ms
+        due = body.machine.due(now_ms)
+        while due is not None and not body.halted:
+            ordering.carry(body, body.machine.step(agree.TimerFired(due), now_ms))
+            due = body.machine.due(now_ms)
+        if body.rejudge_ms is not None and body.rejudge_ms <= now_ms:
+            ordering.judge(body)
+        if body.housekeeping_ms <= now_ms:
+            self._housekeeping()
+        talk.ask_for_missing(body)
+
+    def _housekeeping(self) -> None:
+        """Every half retry interval: say how far we are, and look at all that waits."""
+        body = self.body
+        body.housekeeping_ms = body.now.monotonic_ms + max(1, body.parameters.retry_interval_ms // 2)
+        body.send(body.everyone(), Priority.CONSENSUS, talk.keepalive(body))
+        data.announce(body)
+        data.drop_expired(body)
+        body.pool.expire(body.chain.final.time_ms)
+        if body.machine.core.me is None:
+            data.pass_on_envelopes(body)
+        talk.watch_sync(body)
+        ordering.advance(body)
+        ordering.judge(body)
+        ordering.build(body)
+        body.work_stale = True
+
+    @property
+    def wake_at_ms(self) -> int | None:
+        """Monotonic time at which `Tick` is to be stepped."""
+        body = self.body
+        if body.halted:
+            return None
+        times = (
+            body.housekeeping_ms,
+            body.machine.wake_at_ms,
+            body.rejudge_ms,
+            data.seal_due_ms(body),
+            body.batch_wants.next_ms() if body.neighbours.peers else None,
+            body.header_wants.next_ms() if body.neighbours.peers else None,
+        )
+        return min(time for time in times if time is not None)
+
+    # -- Questions ----------------------------------------------------------------------------------
+
+    def is_pending(self, transaction: bytes) -> bool:
+        """Whether this envelope waits here, or in a batch that is not final."""
+        body = self.body
+        return body.pool.holds(transaction) or transaction in body.batches.sealed_elsewhere
+
+    def refusal(self, transaction: bytes) -> tuple[str, str] | None:
+        """Code and words, if this node refused the envelope and remembers."""
+        return self.body.pool.refused.get(transaction)
+
+    def status(self) -> NodeStatus:
+        """A snapshot for operators and metrics."""
+        body = self.body
+        core, chain = body.machine.core, body.chain
+        newest = chain.results.get(chain.executed_height)
+        return NodeStatus(
+            epoch=FIRST_EPOCH,
+            view=core.view,
+            leader=core.leader,
+            final_view=core.final_view,
+            final_height=chain.final.height,
+            final_hash=chain.final.hash,
+            final_time_ms=chain.final.time_ms,
+            executed_height=chain.executed_height,
+            state_root=b"" if newest is None else newest.state_root,
+            log_size=0 if newest is None else newest.log_size,
+            log_root=b"" if newest is None else newest.log_root,
+            covered_height=body.covering[1],
+            covering_height=body.covering[0],
+            pool_envelopes=len(body.pool.waiting),
+            pool_bytes=body.pool.waiting_bytes,
+            unordered_batches=len(body.batches.held),
+            peers=body.everyone(),
+            hears=body.neighbours.hears(body.now.monotonic_ms),
+            syncing_to_height=body.sync.target_height if body.sync.peer is not None else 0,
+            voting=core.me is not None and not core.held_back,
+            counters=dict(body.counters),
+        )
+
+    def live_records(self) -> list[JournalRecord]:
+        """What a truncated journal begins with (L-24): the vote floor first. Segments are synced before."""
+        body = self.body
+        core = body.machine.core
+        records = [
+            JournalRecord(JournalKind.VOTE_FLOOR, encode(VoteFloor(FIRST_EPOCH, max(core.vote_floor, core.final_view))))
+        ]
+        certificates = [core.finalization, *core.notarizations.values(), *core.nullifications.values()]
+        records += [JournalRecord(JournalKind.CERTIFICATE, encode(c)) for c in certificates if c is not None]
+        records += [JournalRecord(JournalKind.HEADER, known.data) for known in body.chain.known.values()]
+        for view, own in core.own.items():
+            if view <= core.final_view:
+                continue
+            for vote in own.votes():
+                if own.proposal is not None and vote.kind == VoteKind.NOTARIZE:
+                    header = body.chain.known[own.proposal.payload].data
+                    message = ProposalMessage(own.proposal, vote.signature, header)
+                    records.append(JournalRecord(JournalKind.PROPOSAL, encode(message)))
+                else:
+                    records.append(JournalRecord(JournalKind.VOTE, encode(vote)))
+        held = [held for held in body.batches.held.values() if held.state is not State.CHECKING]
+        return records + [JournalRecord(JournalKind.BATCH, batch.data) for batch in held]
+
+
+# -- Recovery ---------------------------------------------------------------------------------------
+
+
+def _recover(body: Body, recovered: Recovered) -> None:
+    """Rebuild what the disk holds: the final tip, then the journal's records above it."""
+    body.amnesiac = recovered.amnesiac
+    certificates = _recover_blocks(body, recovered)
+    for result in recovered.executed:
+        body.chain.executed(result)
+    body.executed_before_start = body.chain.executed_height
+    votes: list[Vote] = []
+    proposals: list[tuple[Proposal, Vote]] = []
+    floor = 0
+    for record in recovered.journal:
+        if record.kind == JournalKind.VOTE:
+            votes.append(decode(Vote, record.data))
+        elif record.kind == JournalKind.PROPOSAL:
+            proposals.append(_recover_proposal(body, decode(ProposalMessage, record.data)))
+        elif record.kind == JournalKind.CERTIFICATE:
+            certificates.append(decode(Certificate, record.data))
+        elif record.kind == JournalKind.HEADER:
+            body.chain.learn(decode(Header, record.data), body.now.monotonic_ms)
+        elif record.kind == JournalKind.BATCH:
+            _recover_batch(body, record.data)
+        elif record.kind == JournalKind.VOTE_FLOOR:
+            floor = max(floor, decode(VoteFloor, record.data).view)
+        else:
+            raise BrokenInvariant(f"a journal record of unknown kind {record.kind}")
+    body.machine.restore(votes, proposals, certificates, floor)
+    body.target = body.machine.core.finalization
+
+
+def _recover_blocks(body: Body, recovered: Recovered) -> list[Certificate]:
+    """The final tip from the segments; returns the finalizations found there."""
+    certificates: list[Certificate] = []
+    for data_ in recovered.blocks:
+        block = decode(Block, data_)
+        header = decode(Header, block.header)
+        body.chain.set_final(header, header_hash(header))
+        if block.finalization is not None:
+            certificates.append(decode(Certificate, block.finalization))
+            body.covering = (header.height, header.executed.height)
+    return certificates
+
+
+def _recover_proposal(body: Body, message: ProposalMessage) -> tuple[Proposal, Vote]:
+    body.chain.learn(decode(Header, message.header), body.now.monotonic_ms)
+    proposal = message.proposal
+    me = body.machine.core.me
+    assert me is not None, "only a validator's journal holds proposals"
+    return proposal, Vote(VoteKind.NOTARIZE, proposal.epoch, proposal.view, proposal, me, message.signature)
+
+
+def _recover_batch(body: Body, data_: bytes) -> None:
+    batch = decode(Batch, data_)
+    content = decode(BatchBody, batch.body)
+    name = batch_digest(batch.body)
+    if name in body.chain.used or name in body.batches.held:
+        return
+    reference = Reference(content.author, name, len(data_), len(content.envelopes))
+    body.batches.add(Held(reference, data_, content.expiry_height, State.READY, body.now.monotonic_ms))

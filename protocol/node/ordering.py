@@ -1,0 +1,388 @@
+"""Ordering: what consensus says becomes blocks, and what blocks need becomes inputs of consensus.
+
+Three conversations meet here. The leader's *build*: a header on a parent, from ready batches and executed
+results. A validator's *judge*: is the header valid here, now (L-18), and if something is missing, ask for
+it and look again whenever something arrives. And *advance*: a finalization names a block; it and its
+ancestors are appended and executed in order, as soon as their headers and batches are here.
+
+Order of effects: what a vote depends on (the header) is persisted in the same list as the vote.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol.codec import encode
+from protocol.consensus import inputs as agree
+from protocol.consensus.certificates import signers_of
+from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
+from protocol.errors import BROKEN_INVARIANT
+from protocol.ledger.blocks import (
+    Judgement,
+    Standing,
+    Surroundings,
+    choose_references,
+    judge_header,
+    leader_time_ms,
+)
+from protocol.ledger.genesis import rules_version
+from protocol.ledger.records import Block, Executed, Header, Reference, header_hash
+from protocol.node.body import FIRST_EPOCH, Body
+from protocol.node.chain import Known
+from protocol.node.interface import Append, Execute, JournalKind, Priority
+from protocol.wire.messages import CertificatesWanted, ProposalMessage
+
+EXECUTION_BACKLOG_MAX: Final = 64
+"""Final blocks handed to execution and not answered; catching up waits there."""
+
+
+def carry(body: Body, effects: list[agree.Effect]) -> None:
+    """Turn what consensus says into effects of the node, and into its own next inputs."""
+    for effect in effects:
+        match effect:
+            case agree.PersistVote(vote):
+                _persist_vote(body, vote)
+            case agree.PersistProposal(proposal, vote):
+                _persist_proposal(body, proposal, vote)
+            case agree.PersistCertificate(certificate):
+                body.persist(JournalKind.CERTIFICATE, encode(certificate))
+            case agree.SendVote(vote, to):
+                body.send(body.everyone() if to is None else to, Priority.CONSENSUS, encode(vote))
+            case agree.SendProposal(proposal, signature, to):
+                _send_proposal(body, proposal, signature, to)
+            case agree.SendCertificate(certificate, to):
+                body.send(to, Priority.CONSENSUS, encode(certificate))
+            case agree.SendRequest(views, to):
+                body.send(to, Priority.CONSENSUS, encode(CertificatesWanted(FIRST_EPOCH, views)))
+            case agree.Verify(job, items):
+                body.check(("consensus", job), items)
+            case agree.Build():
+                body.building = effect
+                build(body)
+            case agree.Judge(proposal, parent_payload):
+                body.judging = (proposal, parent_payload)
+                judge(body)
+            case _:
+                _happened(body, effect)
+
+
+def _happened(body: Body, effect: agree.Effect) -> None:
+    match effect:
+        case agree.Entered():
+            body.judging, body.building, body.rejudge_ms = None, None, None
+            body.work_stale = True
+            body.count("views")
+        case agree.Notarized(certificate):
+            _notarized(body, certificate)
+        case agree.NullifiedView(certificate):
+            if body.machine.core.rotation.leader(certificate.view) == body.machine.core.me:
+                body.turn_nullified = True
+            body.work_stale = True
+            body.note("view_nullified", view=certificate.view)
+        case agree.Finalized(certificate):
+            body.target = certificate
+            advance(body)
+        case agree.Evidence(first, second):
+            body.note(
+                "equivocation",
+                validator=body.roster.validators.keys[first.signer],
+                view=first.view,
+                first=encode(first),
+                second=encode(second),
+            )
+        case agree.Charge(signer, peer, words):
+            body.charge(body.roster.node_keys[signer] if signer is not None else peer, words)
+        case agree.Twin(vote):
+            body.halt(BROKEN_INVARIANT, f"another node signs with this node's voting key (view {vote.view}): a twin")
+        case _:
+            raise AssertionError(f"unhandled consensus effect {effect!r}")
+
+
+# -- What is signed ---------------------------------------------------------------------------------
+
+
+def _persist_vote(body: Body, vote: Vote) -> None:
+    if vote.kind == VoteKind.NOTARIZE and vote.proposal is not None:
+        # After a power cut of everyone the block must still be found: the quorum that notarized it has it.
+        known = body.chain.known[vote.proposal.payload]
+        body.persist(JournalKind.HEADER, known.data)
+    body.persist(JournalKind.VOTE, encode(vote), agree.VoteDurable(vote))
+
+
+def _persist_proposal(body: Body, proposal: Proposal, vote: Vote) -> None:
+    message = ProposalMessage(proposal, vote.signature, body.chain.known[proposal.payload].data)
+    body.persist(JournalKind.PROPOSAL, encode(message), agree.VoteDurable(vote))
+
+
+def _send_proposal(body: Body, proposal: Proposal, signature: bytes, to: tuple[bytes, ...] | None) -> None:
+    header = body.chain.header_bytes(proposal.payload)
+    if header is not None:
+        message = encode(ProposalMessage(proposal, signature, header))
+        body.send(body.everyone() if to is None else to, Priority.CONSENSUS, message)
+
+
+# -- Build ------------------------------------------------------------------------------------------
+
+
+def build(body: Body) -> None:
+    """The leader's header on the parent that consensus names, if that parent's ancestry is known here."""
+    asked = body.building
+    if asked is None or body.setup.voting_key is None:
+        return
+    parent = body.chain.parent(asked.parent_payload)
+    missing = body.chain.path(asked.parent_payload)[1]
+    if parent is None or missing is not None:
+        want_header(body, missing or asked.parent_payload, asked.parent_view)
+        return
+    body.building = None
+    executed = _executed_to_name(body, asked.parent_payload, parent.executed)
+    height = parent.height + 1
+    references: tuple[Reference, ...] = ()
+    if body.chain.lag(asked.parent_payload, executed.height) <= body.parameters.execution_lag_max:
+        references = _references(body, asked.parent_payload, height)
+    header = Header(
+        rules_version(body.setup.genesis, height),
+        FIRST_EPOCH,
+        height,
+        parent.hash,
+        leader_time_ms(body.now.wall_ms, parent.time_ms),
+        body.setup.voting_key.public,
+        references,
+        executed,
+        body.roster.validators_hash,
+        body.roster.validators_hash,
+    )
+    hashed = body.chain.learn(header, body.now.monotonic_ms)
+    body.inbox.append(agree.PayloadOffered(asked.view, asked.parent_view, hashed))
+
+
+def _executed_to_name(body: Body, parent_hash: bytes, parent_executed: Executed) -> Executed:
+    """L-18: only results that were here before the parent was proposed, so that others have them by now too."""
+    known = body.chain.known.get(parent_hash)
+    height = body.chain.final_newest_executed if known is None else known.newest_executed
+    if body.turn_nullified or height <= parent_executed.height:
+        return parent_executed
+    return body.chain.results.get(height, parent_executed)
+
+
+def _references(body: Body, tip: bytes, height: int) -> tuple[Reference, ...]:
+    used = body.chain.is_used(tip)
+    ttl = body.parameters.batch_ttl_max
+    candidates = [
+        held.reference
+        for held in body.batches.unordered()
+        if held.reference.digest not in used
+        and held.reference.digest not in body.chain.used
+        and held.expiry_height - ttl <= height <= held.expiry_height
+    ]
+    return choose_references(candidates, body.roster.member_of.__getitem__, body.parameters)
+
+
+# -- Judge ------------------------------------------------------------------------------------------
+
+
+def judge(body: Body) -> None:
+    """C-6, L-18: valid, invalid, or later; called again on each arrival, execution and tick."""
+    if body.judging is None:
+        return
+    proposal, parent_payload = body.judging
+    known = body.chain.known.get(proposal.payload)
+    missing = body.chain.path(parent_payload)[1]
+    if known is None or missing is not None:
+        want_header(body, missing if missing is not None else proposal.payload, proposal.view)
+        return
+    judgement = _judgement(body, proposal, parent_payload, known)
+    if judgement.standing is Standing.LATER:
+        _wait_for(body, judgement, proposal)
+        return
+    body.judging, body.rejudge_ms = None, None
+    valid = judgement.standing is Standing.VALID
+    if not valid:
+        body.note("proposal_invalid", view=proposal.view, words=judgement.words)
+    verdict = agree.Verdict.VALID if valid else agree.Verdict.INVALID
+    body.inbox.append(agree.PayloadJudged(proposal, verdict))
+
+
+def _judgement(body: Body, proposal: Proposal, parent_payload: bytes, known: Known) -> Judgement:
+    chain, core = body.chain, body.machine.core
+    parent = chain.parent(parent_payload)
+    assert parent is not None, "the path to the parent is known"
+    used = chain.is_used(parent_payload)
+    around = Surroundings(
+        parameters=body.parameters,
+        rules=rules_version(body.setup.genesis, parent.height + 1),
+        epoch=FIRST_EPOCH,
+        proposer=body.roster.validators.keys[core.rotation.leader(proposal.view)],
+        validators=body.roster.keys,
+        validators_hash=body.roster.validators_hash,
+        parent=parent,
+        used=lambda digest: digest in used or digest in chain.used,
+        ready=lambda reference: _expiry_if_ready(body, reference),
+        executed_at=chain.results.get,
+        lag=lambda height: chain.lag(parent_payload, height),
+        clock_ms=body.now.wall_ms,
+    )
+    return judge_header(known.header, around)
+
+
+def _expiry_if_ready(body: Body, reference: Reference) -> int | None:
+    held = body.batches.held.get(reference.digest)
+    if held is None or not body.batches.ready(reference.digest):
+        return None
+    return held.expiry_height if held.reference == reference else -1
+
+
+def _wait_for(body: Body, judgement: Judgement, proposal: Proposal) -> None:
+    now = body.now.monotonic_ms
+    leader = body.roster.node_keys[body.machine.core.rotation.leader(proposal.view)]
+    for reference in judgement.missing:
+        if reference.digest not in body.batches.held:
+            # It is probably on its way behind the proposal: ask only when it does not come in a moment.
+            author = body.roster.node_of[reference.author]
+            body.batch_wants.add(reference.digest, [leader, author], now + body.parameters.delta_ms // 8)
+    body.rejudge_ms = now + max(1, body.parameters.delta_ms // 8)
+
+
+def want_header(body: Body, hashed: bytes, view: int) -> None:
+    """Ask for a header: of the leader of its view first, then of neighbours (L-15)."""
+    leader = body.machine.core.rotation.leader(max(1, view))
+    body.header_wants.add(hashed, [body.roster.node_keys[leader]], body.now.monotonic_ms)
+
+
+# -- Advance ----------------------------------------------------------------------------------------
+
+
+def _notarized(body: Body, certificate: Certificate) -> None:
+    proposal = certificate.proposal
+    assert proposal is not None, "a notarization states a proposal"
+    if body.machine.core.rotation.leader(certificate.view) == body.machine.core.me:
+        body.turn_nullified = False
+    if body.chain.parent(proposal.payload) is None:
+        want_header(body, proposal.payload, certificate.view)
+    body.work_stale = True
+
+
+def advance(body: Body) -> None:
+    """Append and execute final blocks, lowest first, as far as their headers and batches are here."""
+    target = body.target
+    if target is None or target.proposal is None or body.halted:
+        return
+    line, missing = body.chain.path(target.proposal.payload)
+    if missing is not None:
+        _header_missing(body, line, missing, target)
+        return
+    for hashed in line:
+        if body.chain.final.height - body.chain.executed_height >= EXECUTION_BACKLOG_MAX:
+            return
+        known = body.chain.known[hashed]
+        batches = _batches_of(body, known.header, target)
+        if batches is None:
+            return
+        words = body.chain.check(known.header)
+        if words is not None:
+            body.halt(BROKEN_INVARIANT, words)
+            return
+        _append(body, hashed, batches, target if hashed == target.proposal.payload else None)
+
+
+def _header_missing(body: Body, line: list[bytes], missing: bytes, target: Certificate) -> None:
+    if line and body.chain.known[line[0]].header.height <= body.chain.final.height + 1:
+        tip = body.chain.final
+        body.halt(BROKEN_INVARIANT, f"a final block does not descend from the final block {tip.height}: a fork")
+        return
+    signers = [body.roster.node_keys[signer] for signer in signers_of(target)]
+    body.header_wants.add(missing, signers, body.now.monotonic_ms)
+
+
+def _batches_of(body: Body, header: Header, target: Certificate) -> list[bytes] | None:
+    found: list[bytes] = []
+    lacking = False
+    for reference in header.references:
+        data = body.batches.data(reference.digest) or body.fetched.get(reference.digest)
+        if data is not None:
+            found.append(data)
+            continue
+        lacking = True
+        if reference.digest not in body.batches.held:
+            signers = [body.roster.node_keys[signer] for signer in signers_of(target)]
+            candidates = [body.roster.node_of[reference.author], *signers]
+            body.batch_wants.add(reference.digest, candidates, body.now.monotonic_ms)
+    return None if lacking else found
+
+
+def _append(body: Body, hashed: bytes, batches: list[bytes], finalization: Certificate | None) -> None:
+    known = body.chain.advance(hashed)
+    header = known.header
+    certificate = None if finalization is None else encode(finalization)
+    block = encode(Block(known.data, tuple(batches), certificate))
+    body.emit(Append(header.height, block))
+    if header.height > body.executed_before_start:
+        body.emit(Execute(header.height, known.data, tuple(batches)))
+    if finalization is not None:
+        body.covering = (header.height, header.executed.height)
+    for reference, data in zip(header.references, batches, strict=True):
+        if body.fetched.pop(reference.digest, None) is not None:
+            body.sync.waiting_bytes -= len(data)
+        body.batches.ordered(reference.digest, data)
+        body.batch_wants.settle(reference.digest)
+    body.work_stale = True
+    body.behind_since_ms = None
+    body.note(
+        "block_final",
+        height=header.height,
+        hash=hashed,
+        batches=len(batches),
+        envelopes=sum(reference.count for reference in header.references),
+        time_ms=header.time_ms,
+        proposer=header.proposer,
+    )
+
+
+def header_arrived(body: Body, header: Header) -> bytes:
+    """A header came, alone or with a proposal: remember it, and look at what waited for it."""
+    hashed = header_hash(header)
+    if hashed not in body.chain.known:
+        body.chain.learn(header, body.now.monotonic_ms)
+    body.header_wants.settle(hashed)
+    advance(body)
+    judge(body)
+    build(body)
+    body.work_stale = True
+    return hashed
+
+
+# -- Work -------------------------------------------------------------------------------------------
+
+
+def look_for_work(body: Body) -> None:
+    """C-15: tell consensus whether there is something to agree on."""
+    body.work_stale = False
+    work = _has_work(body)
+    if work != body.machine.core.work:
+        body.inbox.append(agree.WorkChanged(work))
+
+
+def _has_work(body: Body) -> bool:
+    core, chain = body.machine.core, body.chain
+    tip_hash = core.payload_at(core.highest_notarized)
+    tip = None if tip_hash is None else chain.parent(tip_hash)
+    if tip is None or tip_hash is None:
+        return True  # the tip itself is missing: not a quiet network
+    newest = chain.results.get(chain.executed_height)
+    if newest is not None and newest.log_size > tip.executed.log_size:
+        return True
+    patience = body.now.monotonic_ms - body.parameters.retry_interval_ms
+    for known in chain.ancestry(tip_hash):
+        below = chain.parent(known.header.parent)
+        content = known.header.references or (below is not None and below.executed != known.header.executed)
+        if content and known.since_ms <= patience:
+            return True
+    used = chain.is_used(tip_hash)
+    ttl, height = body.parameters.batch_ttl_max, tip.height + 1
+    return any(
+        held.expiry_height - ttl <= height <= held.expiry_height
+        and digest not in used
+        and digest not in chain.used
+        and body.batches.ready(digest)
+        for digest, held in body.batches.held.items()
+    )

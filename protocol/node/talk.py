@@ -1,0 +1,304 @@
+"""Talk: what peers send, what is said to them at regular times, and block sync.
+
+Every message is read strictly; what does not read is charged to the peer that sent it. Proposals are
+verified before anything believes them; votes over their signer's own channel are left to consensus, which
+checks lazily; votes that came by others, or must go on to others, are verified here first (L-14, C-19).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol import limits
+from protocol.codec import decode, encode
+from protocol.consensus import inputs as agree
+from protocol.consensus.certificates import vote_well_formed
+from protocol.consensus.statements import CONTEXTS, Certificate, Proposal, Vote, VoteKind, statement_bytes
+from protocol.crypto.contexts import Domain
+from protocol.crypto.hashing import digest
+from protocol.crypto.signing import signing_message
+from protocol.errors import Malformed
+from protocol.ledger.records import Batch, Header, batch_digest
+from protocol.node.body import FIRST_EPOCH, JOBS_MAX, Body, message_hash
+from protocol.node.data import announced, batch_received, check_envelopes
+from protocol.node.interface import BlocksRead, Priority, ReadBlocks
+from protocol.node.ordering import advance, header_arrived
+from protocol.sync import end_of_answer, parts_of
+from protocol.wire import messages as wire
+
+SYNC_GAP: Final = 16
+"""Behind by so many heights, a node asks for blocks at once; by fewer only when it stays behind."""
+ANSWER_BYTES_MAX: Final = 4 * limits.MIB
+READS_IN_FLIGHT_MAX: Final = 8
+
+
+def received(body: Body, peer: bytes, data: bytes) -> None:
+    """One message from a connected peer."""
+    neighbour = body.neighbours.peers.get(peer)
+    if neighbour is None:
+        return
+    neighbour.heard_ms = body.now.monotonic_ms
+    try:
+        _dispatch(body, wire.read(data), data, peer)
+    except Malformed as fault:
+        body.charge(peer, f"malformed: {fault.words}")
+
+
+def _dispatch(body: Body, message: wire.Message, data: bytes, peer: bytes) -> None:
+    match message:
+        case Vote():
+            _vote(body, message, data, peer)
+        case wire.ProposalMessage():
+            _proposal(body, message, data, peer)
+        case Certificate():
+            body.inbox.append(agree.CertificateReceived(message, peer))
+        case wire.CertificatesWanted():
+            if message.epoch == FIRST_EPOCH:
+                body.inbox.append(agree.RequestReceived(message.views, peer))
+        case Batch():
+            batch_received(body, message, data, peer)
+        case wire.BatchesWanted():
+            _batches_wanted(body, message, peer)
+        case wire.HeadersWanted():
+            _headers_wanted(body, message, peer)
+        case wire.HeaderFound():
+            _header_found(body, message, peer)
+        case wire.Announcement():
+            announced(body, message, peer)
+        case wire.Keepalive():
+            _keepalive(body, message, peer)
+        case wire.BlocksWanted():
+            _blocks_wanted(body, message, peer)
+        case wire.BlockPart():
+            _block_part(body, message, peer)
+        case wire.EnvelopesRelayed():
+            if body.machine.core.me is not None and not body.disk_full:
+                check_envelopes(body, message.envelopes, None)
+
+
+# -- Votes and proposals ----------------------------------------------------------------------------
+
+
+def _vote(body: Body, vote: Vote, data: bytes, peer: bytes) -> None:
+    if not vote_well_formed(body.roster.validators, vote, FIRST_EPOCH):
+        body.charge(peer, "a vote that is not well formed")
+        return
+    origin = body.roster.node_keys[vote.signer]
+    direct = origin == peer
+    name = message_hash(data)
+    if name in body.verified:
+        _vote_good(body, vote, data, peer)
+    elif direct and not body.neighbours.lacking(origin, body.now.monotonic_ms):
+        body.inbox.append(agree.VoteReceived(vote, peer, False))
+    elif len(body.jobs) < JOBS_MAX:
+        payload = statement_bytes(vote.kind, vote.epoch, vote.view, vote.proposal)
+        message = signing_message(CONTEXTS[VoteKind(vote.kind)], body.network_id, payload)
+        item = (body.roster.validators.keys[vote.signer], message, vote.signature)
+        body.check(("vote", vote, data, peer), (item,))
+
+
+def vote_checked(body: Body, vote: Vote, data: bytes, peer: bytes, good: bool) -> None:
+    """A vote that came by others, or goes on to others, was checked."""
+    if not good:
+        body.charge(peer, "a vote with a bad signature")
+        return
+    body.remember_verified(message_hash(data))
+    _vote_good(body, vote, data, peer)
+
+
+def _vote_good(body: Body, vote: Vote, data: bytes, peer: bytes) -> None:
+    origin = body.roster.node_keys[vote.signer]
+    to = body.neighbours.pass_on(message_hash(data), origin, peer, body.now.monotonic_ms)
+    body.send(to, Priority.CONSENSUS, data)
+    body.inbox.append(agree.VoteReceived(vote, peer, True))
+
+
+def _proposal(body: Body, message: wire.ProposalMessage, data: bytes, peer: bytes) -> None:
+    proposal = message.proposal
+    if digest(Domain.HEADER, message.header) != proposal.payload or proposal.epoch != FIRST_EPOCH:
+        body.charge(peer, "a proposal with another header than its payload")
+        return
+    decode(Header, message.header)
+    view = body.machine.core.view
+    if not view - limits.VIEW_RETENTION <= proposal.view <= view + limits.VIEW_LOOKAHEAD:
+        return
+    if message_hash(data) in body.verified:
+        _proposal_good(body, message, data, peer)
+    elif len(body.jobs) < JOBS_MAX:
+        leader = body.machine.core.rotation.leader(proposal.view)
+        item = (
+            body.roster.validators.keys[leader],
+            _notarize_message(body, proposal),
+            message.signature,
+        )
+        body.check(("proposal", message, data, peer), (item,))
+
+
+def _notarize_message(body: Body, proposal: Proposal) -> bytes:
+    payload = statement_bytes(VoteKind.NOTARIZE, proposal.epoch, proposal.view, proposal)
+    return signing_message(CONTEXTS[VoteKind.NOTARIZE], body.network_id, payload)
+
+
+def proposal_checked(body: Body, message: wire.ProposalMessage, data: bytes, peer: bytes, good: bool) -> None:
+    """A proposal's signature was checked."""
+    if not good:
+        body.charge(peer, "a proposal with a bad signature")
+        return
+    body.remember_verified(message_hash(data))
+    _proposal_good(body, message, data, peer)
+
+
+def _proposal_good(body: Body, message: wire.ProposalMessage, data: bytes, peer: bytes) -> None:
+    origin = body.roster.node_keys[body.machine.core.rotation.leader(message.proposal.view)]
+    to = body.neighbours.pass_on(message_hash(data), origin, peer, body.now.monotonic_ms)
+    body.send(to, Priority.CONSENSUS, data)
+    header_arrived(body, decode(Header, message.header))
+    body.inbox.append(agree.ProposalReceived(message.proposal, message.signature, peer))
+
+
+# -- Questions and answers --------------------------------------------------------------------------
+
+
+def _batches_wanted(body: Body, message: wire.BatchesWanted, peer: bytes) -> None:
+    for wanted in message.digests:
+        data = body.batches.data(wanted)
+        if data is not None:
+            body.send((peer,), Priority.BATCHES, data)
+
+
+def _headers_wanted(body: Body, message: wire.HeadersWanted, peer: bytes) -> None:
+    for wanted in message.digests:
+        data = body.chain.header_bytes(wanted)
+        if data is not None:
+            body.send((peer,), Priority.CONSENSUS, encode(wire.HeaderFound(data)))
+
+
+def _header_found(body: Body, message: wire.HeaderFound, peer: bytes) -> None:
+    if digest(Domain.HEADER, message.header) not in body.header_wants.missing:
+        body.count("headers_passed_over")
+        return
+    del peer
+    header_arrived(body, decode(Header, message.header))
+
+
+def ask_for_missing(body: Body) -> None:
+    """L-15: ask the next in line for what is missing."""
+    now, neighbours = body.now.monotonic_ms, body.everyone()
+    for peer, digests in body.batch_wants.due(now, neighbours).items():
+        body.send((peer,), Priority.CONSENSUS, encode(wire.BatchesWanted(tuple(digests))))
+    for peer, hashes in body.header_wants.due(now, neighbours).items():
+        body.send((peer,), Priority.CONSENSUS, encode(wire.HeadersWanted(tuple(hashes))))
+
+
+# -- Keepalive --------------------------------------------------------------------------------------
+
+
+def keepalive(body: Body) -> bytes:
+    """How far this node is, and whom it hears."""
+    core = body.machine.core
+    accepting = not body.disk_full and len(body.pool.waiting) < limits.POOL_ENVELOPES_MAX // 2
+    return encode(
+        wire.Keepalive(
+            core.view,
+            core.final_view,
+            body.chain.final.height,
+            body.chain.executed_height,
+            body.neighbours.hears(body.now.monotonic_ms),
+            accepting,
+        )
+    )
+
+
+def _keepalive(body: Body, message: wire.Keepalive, peer: bytes) -> None:
+    neighbour = body.neighbours.peers[peer]
+    neighbour.hears = frozenset(message.hears)
+    neighbour.hears_ms = body.now.monotonic_ms
+    neighbour.final_height = message.final_height
+    neighbour.executed_height = message.executed_height
+    neighbour.accepting = message.accepting
+    body.inbox.append(agree.PeerShown(peer, message.view, message.final_view))
+    _look_for_sync(body)
+
+
+# -- Block sync -------------------------------------------------------------------------------------
+
+
+def _look_for_sync(body: Body) -> None:
+    """Begin when a peer is far ahead, or ahead for long; with the one that is furthest."""
+    now, height = body.now.monotonic_ms, body.chain.final.height
+    ahead = [
+        (neighbour.final_height, peer)
+        for peer, neighbour in body.neighbours.peers.items()
+        if neighbour.final_height > height and body.sync.usable(peer, now)
+    ]
+    if not ahead:
+        body.behind_since_ms = None
+        return
+    if body.behind_since_ms is None:
+        body.behind_since_ms = now
+    best, peer = max(ahead)
+    patient = now - body.behind_since_ms >= 2 * body.parameters.retry_interval_ms
+    if body.sync.peer is None and (best - height >= SYNC_GAP or patient):
+        asked = body.sync.begin(peer, height + 1, body.chain.final.hash, best, now)
+        body.note("sync_begins", peer=peer, height=height, target=best)
+        body.send((peer,), Priority.CONSENSUS, encode(asked))
+
+
+def _blocks_wanted(body: Body, message: wire.BlocksWanted, peer: bytes) -> None:
+    reading = sum(1 for purpose in body.jobs.values() if purpose[0] == "blocks")
+    if reading >= READS_IN_FLIGHT_MAX or message.first_height > body.chain.final.height:
+        body.send((peer,), Priority.SYNC, end_of_answer(message.first_height))
+        return
+    job = body.job(("blocks", peer))
+    body.emit(ReadBlocks(job, message.first_height, message.count, ANSWER_BYTES_MAX))
+
+
+def blocks_read(body: Body, given: BlocksRead, peer: bytes) -> None:
+    """Send what was read to the peer that asked."""
+    for offset, block in enumerate(given.blocks):
+        for part in parts_of(given.first_height + offset, block):
+            body.send((peer,), Priority.SYNC, part)
+    body.send((peer,), Priority.SYNC, end_of_answer(given.first_height + len(given.blocks)))
+
+
+def _block_part(body: Body, part: wire.BlockPart, peer: bytes) -> None:
+    if peer != body.sync.peer:
+        return
+    now = body.now.monotonic_ms
+    if body.sync.is_end(part):
+        _answer_over(body, peer)
+        return
+    try:
+        block = body.sync.take(part, now)
+    except Malformed as fault:
+        body.sync.end(now, failed=True)
+        body.fetched.clear()
+        body.charge(peer, f"block sync: {fault.words}")
+        return
+    if block is None or block.header.height <= body.chain.final.height:
+        return
+    for data in block.batches:
+        name = batch_digest(decode(Batch, data).body)
+        if name not in body.fetched:
+            body.fetched[name] = data
+    body.count("blocks_fetched")
+    header_arrived(body, block.header)
+    if block.finalization:
+        body.inbox.append(agree.CertificateReceived(decode(Certificate, block.finalization), peer))
+
+
+def _answer_over(body: Body, peer: bytes) -> None:
+    now = body.now.monotonic_ms
+    if body.sync.progress and body.sync.next_height <= body.sync.target_height:
+        body.send((peer,), Priority.CONSENSUS, encode(body.sync.ask(now)))
+        return
+    body.sync.end(now, failed=not body.sync.progress)
+    body.note("sync_ends", height=body.chain.final.height)
+
+
+def watch_sync(body: Body) -> None:
+    """A peer that was asked and says nothing is left for another."""
+    if body.sync.peer is not None and body.now.monotonic_ms >= body.sync.deadline_ms:
+        body.sync.end(body.now.monotonic_ms, failed=True)
+    if body.sync.peer is None and body.fetched:
+        advance(body)
