@@ -69,8 +69,8 @@ class Compiled:
     bytes_max: int
     array_items_max: int
     """Arrays longer than this are refused unread: the longest that the class can hold and some more, so that one
-    slightly too long is still refused by name. With msgpack's bound on nesting (some 1,000 levels, whatever is decoded) it
-    bounds what hostile headers allocate: half a MiB for most classes, some 32 MiB for a batch's body."""
+    slightly too long is still refused by name. With msgpack's bound on nesting (some 1,000 levels, whatever is
+    decoded) it bounds what hostile headers allocate: half a MiB for most classes, some 32 MiB for a batch's body."""
     pack: Pack
     unpack: Unpack
 
@@ -143,8 +143,9 @@ def _unpacker_of(cls: type[Any], names: tuple[str, ...], unpacks: list[Unpack], 
 def _field(hint: Any, where: str) -> tuple[Pack | None, Unpack]:
     origin = get_origin(hint)
     if origin is Annotated:
-        base, *bounds = get_args(hint)
-        return _bounded(base, bounds, where)
+        base, *extras = get_args(hint)
+        bounds = [extra for extra in extras if not isinstance(extra, str)]  # text is for people: see codec.json
+        return _bounded(base, bounds, where) if bounds else _field(base, where)
     if origin in (typing.Union, types.UnionType):
         return _optional(hint, where)
     if hint is bool:

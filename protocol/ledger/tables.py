@@ -15,6 +15,8 @@ from typing import Protocol
 class Table(Enum):
     """A named space of keys. The value is the name on disk."""
 
+    __hash__ = object.__hash__  # Enum's own runs in Python, and every read and write hashes its table
+
     META = "meta"
     """Small facts: height, log size, frontier, schema version."""
     STATE = "state"

@@ -219,9 +219,7 @@ class World:
         """An encoded batch sealed by the validator of member `author`."""
         return seal_batch(self.network_id, key(300 + author), expiry_height, envelopes)
 
-    def header(
-        self, batches: Sequence[bytes] = (), *, step_ms: int = 100, covered: int | None = None
-    ) -> Header:
+    def header(self, batches: Sequence[bytes] = (), *, step_ms: int = 100, covered: int | None = None) -> Header:
         """The next header; `covered` is the height whose results it names, the newest unless told."""
         head = read_head(self.tables)
         references = []
@@ -244,9 +242,7 @@ class World:
 
     def execute(self, header: Header, batches: Sequence[bytes]) -> Execution:
         """Execute without applying."""
-        return execute_block(
-            self.network_id, self.genesis.parameters, self.rules, self.tables, header, batches
-        )
+        return execute_block(self.network_id, self.genesis.parameters, self.rules, self.tables, header, batches)
 
     def block(self, *batches: bytes, step_ms: int = 100, covered: int | None = None) -> Execution:
         """Make the next block of these encoded batches, execute it and apply the result."""
