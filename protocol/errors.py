@@ -154,6 +154,29 @@ CONSENT_MISSING = define("consent_missing", Fault.CLIENT, Retry.CHANGED, "a seco
 NOT_FOUND = define("not_found", Fault.CLIENT, Retry.CHANGED, "the object that the operation names does not exist")
 ALREADY_EXISTS = define("already_exists", Fault.CLIENT, Retry.CHANGED, "an object of this name exists already")
 
+# Applications: evidence.
+ALREADY_RECORDED = define("already_recorded", Fault.CLIENT, Retry.NEVER, "this owner has a record of this digest already; the words name it")
+EVIDENCE_SUPERSEDED = define("evidence_superseded", Fault.CLIENT, Retry.CHANGED, "a newer record has replaced the one named; the words name the newer")
+EVIDENCE_REVOKED = define("evidence_revoked", Fault.CLIENT, Retry.NEVER, "the record has been revoked, which is final")
+
+# Applications: points.
+PROGRAMME_SUSPENDED = define("programme_suspended", Fault.CLIENT, Retry.CHANGED, "the programme is suspended; its points do not move until its issuer opens it again")
+PROGRAMME_CLOSED = define("programme_closed", Fault.CLIENT, Retry.CHANGED, "the programme is closed: it takes no new activity and issues nothing more")
+METHODOLOGY_CLOSED = define("methodology_closed", Fault.CLIENT, Retry.CHANGED, "this version of the methodology is closed to new issues; use another version")
+ACTIVITY_NOT_OVER = define("activity_not_over", Fault.CLIENT, Retry.CHANGED, "the activity ends after block time")
+ALREADY_CLAIMED = define("already_claimed", Fault.CLIENT, Retry.NEVER, "the programme has an activity with this claim key already")
+ALREADY_ISSUED = define("already_issued", Fault.CLIENT, Retry.NEVER, "points were issued against this activity already")
+AMOUNT_MISMATCH = define("amount_mismatch", Fault.CLIENT, Retry.CHANGED, "the stated grams or points are not what the methodology's factors give")
+CLAIM_TOO_LARGE = define("claim_too_large", Fault.CLIENT, Retry.CHANGED, "more than the programme allows for one activity")
+SUPPLY_EXCEEDED = define("supply_exceeded", Fault.CLIENT, Retry.CHANGED, "the programme would have issued more than its largest supply")
+COUNTER_FULL = define("counter_full", Fault.CLIENT, Retry.CHANGED, "a total of the programme would pass 2^63 - 1; open another programme")
+NOT_TRANSFERABLE = define("not_transferable", Fault.CLIENT, Retry.CHANGED, "points of this programme cannot be transferred")
+INSUFFICIENT_BALANCE = define("insufficient_balance", Fault.CLIENT, Retry.CHANGED, "the account holds fewer points that have not expired")
+TRANSFER_TO_SELF = define("transfer_to_self", Fault.CLIENT, Retry.CHANGED, "sender and receiver are the same account")
+REDEEMER_UNKNOWN = define("redeemer_unknown", Fault.CLIENT, Retry.CHANGED, "the programme does not list this account as a redeemer")
+ALREADY_REDEEMED = define("already_redeemed", Fault.CLIENT, Retry.CHANGED, "the redeemer's reference has been used already")
+NOTHING_TO_EXPIRE = define("nothing_to_expire", Fault.CLIENT, Retry.CHANGED, "no points of this account have expired")
+
 # Peers.
 PEER_FAULT = define("peer_fault", Fault.PEER, Retry.NEVER, "another node broke the protocol")
 # Our own.

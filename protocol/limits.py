@@ -97,6 +97,30 @@ SYNC_BLOCKS_MAX: Final = 256
 VALID_KEYS_REMEMBERED_MAX: Final = 16_384
 """Public keys whose point check is remembered: some 3 MB; more than the keys that are active at one time."""
 
+# -- Applications -----------------------------------------------------------------------------------
+MEDIA_TYPE_BYTES_MAX: Final = 127
+"""Type, slash and subtype as RFC 6838 section 4.2 recommends: up to 64 characters each, less one."""
+LABEL_BYTES_MAX: Final = 128
+"""Words of a business: a kind of document, a business step, a beneficiary, a memo."""
+REFERENCE_BYTES_MAX: Final = 256
+"""Names given elsewhere (GS1, URN, URL), and reasons in words."""
+FIELD_PATH_BYTES_MAX: Final = 512
+FIELD_VALUE_BYTES_MAX: Final = 64 * KIB
+"""One salted field; never stored on the ledger, so this only bounds what a disclosure asks of its reader."""
+FIELD_SALT_BYTES_MAX: Final = 64
+FIELDS_MAX: Final = 65_536
+"""Salted fields of one document: an audit path of 16 hashes."""
+FACTOR_MAX: Final = 10**9
+"""A methodology's factors and rates: a tonne of CO2 a unit, in mg."""
+QUANTITY_MAX: Final = 10**12
+"""Quantity of one activity. With FACTOR_MAX, products stay far below what any language's big integers find big."""
+ROLE_ACCOUNTS_MAX: Final = 16
+"""Accounts in one list of a programme; every operation reads the lists with the programme."""
+LOTS_MAX: Final = 16
+"""Lots of one balance: months of a year, and some. Every transfer reads and writes at most twice as many."""
+LIFETIME_MS_MAX: Final = 200 * 366 * 24 * 3600 * 1000
+"""Points that live longer are points that do not expire."""
+
 # -- Proofs -----------------------------------------------------------------------------------------
 LOG_PATH_MAX: Final = 64
 TRIE_DEPTH_MAX: Final = 64
