@@ -1,0 +1,512 @@
+"""What must hold, judged from what nodes persisted and said.
+
+Independent of the code they check: bytes are decoded by the record classes and nothing else; quorums, signers, hashes of
+headers and names of transactions are computed here again. `Bench` is the watcher of all hosts: it decodes a message once, establishes
+which key signed which statement, and asks every checker. The first violation ends the run.
+
+| checker | rule |
+|---|---|
+| Agreement | no two honest nodes are final on different blocks at a height; nothing final is undone, also across restarts; every finalization ever seen is of a block of the one chain; equal roots at equal heights |
+| Votes | C-10, C-7 over every message ever sent and every disk |
+| Durability | what an honest node acknowledged as final is in its segments after each restart, and in those of every honest node in the end |
+| Liveness | within a bound after the last fault everything accepted is final or expired, on every honest node |
+| Soundness | no honest node halts, fails, or breaks the order of its effects; nothing with a bad signature is accepted |
+| Bounds | pools and queues stay within their limits (what `status` shows; tables and caches: to come) |
+
+To come, each as one more class: validity (an independent execution), proofs (a sample of receipts, and each altered in one byte).
+
+A statement counts as signed when its signature verifies, whoever said it: in a vote, a proposal, or a certificate. Members
+that are byzantine in a run are held to nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocol import limits
+from protocol.codec import decode
+from protocol.consensus.statements import CONTEXTS, Certificate, Proposal, Vote, VoteKind, statement_bytes
+from protocol.crypto.contexts import Domain
+from protocol.crypto.hashing import digest
+from protocol.errors import Malformed
+from protocol.ledger.genesis import Genesis, network_id
+from protocol.ledger.records import Batch, BatchBody, Block, Envelope, Executed, Header
+from protocol.node.interface import Admitted, Fate, JournalKind, Outcome, Refusal
+from protocol.sim.host import Host
+from protocol.sim.signatures import Scheme
+from protocol.wire.messages import ProposalMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that did not hold: which, where, when, and what was seen."""
+
+    rule: str
+    words: str
+    host: int | None
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A fact: this validator signed this statement."""
+
+    signer: int
+    kind: VoteKind
+    view: int
+    proposal: Proposal | None
+
+
+class Facts:
+    """Decodes what was said and stored, and establishes who signed what."""
+
+    def __init__(self, genesis: Genesis, scheme: Scheme) -> None:
+        self.network_id = network_id(genesis)
+        self.scheme = scheme
+        self.keys = tuple(v.voting_key for v in genesis.validators)
+        self.powers = tuple(v.power for v in genesis.validators)
+        self.quorum = 2 * sum(self.powers) // 3 + 1
+        self.established: dict[Signed, None] = {}
+        self.nullified: dict[int, None] = {}
+        """Views for which a nullification was seen."""
+        self._read: dict[bytes, tuple[list[Signed], Certificate | None]] = {}
+
+    def read(self, data: bytes) -> tuple[list[Signed], Certificate | None]:
+        """The facts in one message or record that were not known before, and the finalization that it is, if it is a good one."""
+        if data in self._read:
+            return [], self._read[data][1]
+        found = self._extract(data)
+        self._read[data] = found
+        return found
+
+    def _extract(self, data: bytes) -> tuple[list[Signed], Certificate | None]:
+        head = data[:2]
+        try:
+            if head == _VOTE_HEAD:
+                vote = decode(Vote, data)
+                return self._signed(
+                    VoteKind(vote.kind), vote.view, vote.proposal, [(vote.signer, vote.signature)]
+                ), None
+            if head == _CERTIFICATE_HEAD:
+                return self._certificate(decode(Certificate, data))
+            if head == _PROPOSAL_HEAD:
+                message = decode(ProposalMessage, data)
+                anyone = [(index, message.signature) for index in range(len(self.keys))]
+                return self._signed(VoteKind.NOTARIZE, message.proposal.view, message.proposal, anyone), None
+        except Malformed:
+            return [], None
+        return [], None
+
+    def _signed(
+        self, kind: VoteKind, view: int, proposal: Proposal | None, pairs: list[tuple[int, bytes]]
+    ) -> list[Signed]:
+        if (proposal is None) != (kind is VoteKind.NULLIFY) or (proposal is not None and proposal.view != view):
+            return []
+        message = b""
+        new: list[Signed] = []
+        for signer, signature in pairs:
+            fact = Signed(signer, kind, view, proposal)
+            if signer >= len(self.keys) or fact in self.established:
+                continue
+            message = message or self._message(kind, view, proposal)
+            if self.scheme.verify(self.keys[signer], message, signature):
+                self.established[fact] = None
+                new.append(fact)
+        return new
+
+    def _message(self, kind: VoteKind, view: int, proposal: Proposal | None) -> bytes:
+        epoch = 1 if proposal is None else proposal.epoch
+        return CONTEXTS[kind].value + self.network_id + statement_bytes(kind, epoch, view, proposal)
+
+    def _certificate(self, certificate: Certificate) -> tuple[list[Signed], Certificate | None]:
+        bits = int.from_bytes(certificate.signers, "little")
+        signers = [index for index in range(len(self.keys)) if bits >> index & 1]
+        kind = VoteKind(certificate.kind)
+        pairs = list(zip(signers, certificate.signatures, strict=False))
+        new = self._signed(kind, certificate.view, certificate.proposal, pairs)
+        power = sum(
+            self.powers[index]
+            for index in signers
+            if Signed(index, kind, certificate.view, certificate.proposal) in self.established
+        )
+        if power < self.quorum:
+            return new, None
+        if kind is VoteKind.NULLIFY:
+            self.nullified[certificate.view] = None
+        return new, certificate if kind is VoteKind.FINALIZE else None
+
+
+_VOTE_HEAD = bytes([0x98, 22])
+_CERTIFICATE_HEAD = bytes([0x98, 23])
+_PROPOSAL_HEAD = bytes([0x95, 40])
+
+
+@dataclass(slots=True)
+class Chain:
+    """The one chain that all honest nodes are final on, as first seen."""
+
+    headers: list[bytes] = field(default_factory=list)
+    """Hash of the header at height h is at h - 1."""
+    batches: list[tuple[bytes, ...]] = field(default_factory=list)
+    heights: dict[bytes, int] = field(default_factory=dict)
+    transactions: dict[bytes, int] = field(default_factory=dict)
+    """Transaction -> the height that it is in; the lowest, where an envelope was sealed twice."""
+    time_ms: int = 0
+    """Of the newest block."""
+    executed: list[Executed] = field(default_factory=list)
+
+
+class Checker:
+    """A rule. Each method looks on and may report to `bench.violated`."""
+
+    rule = ""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def booted(self, host: Host) -> None:
+        """A life begins."""
+
+    def started(self, host: Host) -> None:
+        """The node has taken up what its disk held."""
+
+    def signed(self, host: Host, fact: Signed) -> None:
+        """A statement was seen for the first time."""
+
+    def finalization(self, host: Host, certificate: Certificate) -> None:
+        """A good finalization was seen."""
+
+    def appended(self, host: Host, height: int, block: Block) -> None:
+        """A final block."""
+
+    def executed(self, host: Host, height: int, outcomes: tuple[Outcome, ...]) -> None:
+        """Its outcomes; clients are told."""
+
+    def answered(self, host: Host, ticket: int, results: tuple[Admitted | Refusal, ...]) -> None:
+        """A client's envelopes were judged."""
+
+    def broken(self, host: Host, words: str) -> None:
+        """A node stopped by itself."""
+
+    def sampled(self, host: Host) -> None:
+        """A quiet look now and then."""
+
+    def ended(self) -> None:
+        """The run is over; all honest nodes should hold the same."""
+
+    def violated(self, words: str, host: Host | None = None) -> None:
+        """Report."""
+        self.bench.violated(self.rule, words, host)
+
+
+class Agreement(Checker):
+    """No two nodes final on different blocks; nothing final undone."""
+
+    rule = "agreement"
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self.finalized: dict[int, bytes] = {}
+        """View -> payload."""
+
+    def finalization(self, host: Host, certificate: Certificate) -> None:
+        """Two finalizations of a view are of one payload."""
+        assert certificate.proposal is not None
+        payload = certificate.proposal.payload
+        if self.finalized.setdefault(certificate.view, payload) != payload:
+            self.violated(f"two payloads are final in view {certificate.view}", host)
+
+    def appended(self, host: Host, height: int, block: Block) -> None:
+        """The block is the one that others have, and stands on the one below."""
+        chain = self.bench.chain
+        name = digest(Domain.HEADER, block.header)
+        if height > len(chain.headers) + 1:
+            self.violated(f"height {height} is final before anyone has height {height - 1}", host)
+        elif height == len(chain.headers) + 1:
+            self._extend(host, height, name, block)
+        elif chain.headers[height - 1] != name:
+            words = f"height {height} is final as {name.hex()[:8]} and as {chain.headers[height - 1].hex()[:8]}"
+            self.violated(words, host)
+        elif chain.batches[height - 1] != block.batches:
+            self.violated(f"height {height} is stored with different batches", host)
+        if block.finalization is not None:
+            self._finalization_of(host, height, name, block.finalization)
+
+    def _extend(self, host: Host, height: int, name: bytes, block: Block) -> None:
+        chain = self.bench.chain
+        header = decode(Header, block.header)
+        below = chain.headers[-1] if chain.headers else self.bench.facts.network_id
+        if header.parent != below or header.height != height:
+            self.violated(f"the block at height {height} does not stand on the final one below it", host)
+        if header.time_ms <= chain.time_ms:
+            self.violated(f"the time of height {height} is not after its parent's (L-18)", host)
+        bodies = [decode(Batch, data).body for data in block.batches]
+        if [digest(Domain.BATCH, body) for body in bodies] != [reference.digest for reference in header.references]:
+            self.violated(f"the batches of height {height} are not those that its header names", host)
+        chain.headers.append(name)
+        chain.batches.append(block.batches)
+        chain.heights[name] = height
+        chain.time_ms = header.time_ms
+        for transaction in transactions_of(bodies):
+            chain.transactions.setdefault(transaction, height)
+
+    def _finalization_of(self, host: Host, height: int, name: bytes, data: bytes) -> None:
+        certificate = self.bench.saw(host, data)
+        if certificate is None or certificate.proposal is None or certificate.proposal.payload != name:
+            self.violated(f"height {height} is stored with a finalization that does not prove it", host)
+
+    def executed(self, host: Host, height: int, outcomes: tuple[Outcome, ...]) -> None:
+        """Equal roots at equal heights."""
+        del outcomes
+        self._roots(host, height)
+
+    def _roots(self, host: Host, height: int) -> None:
+        known = self.bench.chain.executed
+        result = host.disk.executed[height - 1]
+        if height == len(known) + 1:
+            known.append(result)
+        elif height > len(known) or known[height - 1] != result:
+            self.violated(f"height {height} is executed to another result than elsewhere", host)
+
+    def booted(self, host: Host) -> None:
+        """What the segments hold, and what was replayed from them, is what all have."""
+        self._segments(host)
+
+    def ended(self) -> None:
+        """All segments again from their bytes, and every finalization on the chain."""
+        chain = self.bench.chain
+        for host in self.bench.honest():
+            self._segments(host)
+        for view in sorted(self.finalized):
+            if self.finalized[view] not in chain.heights:
+                self.violated(f"view {view} was finalized, but its block is in nobody's segments")
+
+    def _segments(self, host: Host) -> None:
+        for index, stored in enumerate(host.disk.blocks):
+            name = digest(Domain.HEADER, decode(Block, stored.data).header)
+            if self.bench.chain.headers[index : index + 1] != [name]:
+                self.violated(f"the segments hold another block at height {index + 1}", host)
+        for height in range(1, len(host.disk.executed) + 1):
+            self._roots(host, height)
+
+
+def transactions_of(bodies: list[bytes]) -> list[bytes]:
+    """The transactions in encoded batch bodies, in order."""
+    found = []
+    for body in bodies:
+        for envelope in decode(BatchBody, body).envelopes:
+            found.append(digest(Domain.TRANSACTION, decode(Envelope, envelope).body))
+    return found
+
+
+class Votes(Checker):
+    """C-10 and C-7: what no honest key ever signs."""
+
+    rule = "votes"
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self.by_view: dict[tuple[int, int], dict[VoteKind, Proposal | None]] = {}
+
+    def signed(self, host: Host, fact: Signed) -> None:
+        """Compare with what the same key signed in the same view."""
+        if not self.bench.is_honest(fact.signer):
+            return
+        votes = self.by_view.setdefault((fact.signer, fact.view), {})
+        who = f"validator {fact.signer} signed in view {fact.view}"
+        if fact.kind in votes:
+            self.violated(f"{who} two statements {fact.kind.name.lower()}", host)
+        votes[fact.kind] = fact.proposal
+        if VoteKind.NULLIFY in votes and VoteKind.FINALIZE in votes:
+            self.violated(f"{who} nullify and finalize", host)
+
+    def booted(self, host: Host) -> None:
+        """Every disk."""
+        self.bench.read_journal(host)
+
+    def ended(self) -> None:
+        """Every disk, once more."""
+        for host in self.bench.honest():
+            self.bench.read_journal(host)
+
+
+class Durability(Checker):
+    """What was acknowledged as final stays."""
+
+    rule = "durability"
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self.acknowledged: dict[bytes, int] = {}
+        self.heights: dict[int, int] = {}
+        """Host -> highest height that it acknowledged."""
+
+    def executed(self, host: Host, height: int, outcomes: tuple[Outcome, ...]) -> None:
+        """What a client may now be told must be in the block that it is told of."""
+        if not host.honest:
+            return
+        block = decode(Block, host.disk.blocks[height - 1].data)
+        inside = transactions_of([decode(Batch, data).body for data in block.batches])
+        self.heights[host.index] = max(self.heights.get(host.index, 0), height)
+        if [outcome.transaction for outcome in outcomes] != inside:
+            self.violated(f"the outcomes of height {height} are not of its envelopes, in order", host)
+        for outcome in outcomes:
+            if outcome.fate is Fate.FINAL and self.acknowledged.setdefault(outcome.transaction, height) != height:
+                self.violated(f"transaction {outcome.transaction.hex()[:8]} is final at two heights", host)
+
+    def started(self, host: Host) -> None:
+        """After a restart a node has at least what it acknowledged before."""
+        promised = self.heights.get(host.index, 0)
+        if len(host.disk.blocks) < promised:
+            self.violated(f"acknowledged height {promised}, and restarts with {len(host.disk.blocks)}", host)
+
+    def ended(self) -> None:
+        """Every honest node's segments, from their bytes."""
+        for host in self.bench.honest():
+            held: dict[tuple[bytes, int], None] = {}
+            for index, stored in enumerate(host.disk.blocks):
+                bodies = [decode(Batch, data).body for data in decode(Block, stored.data).batches]
+                held.update(((transaction, index + 1), None) for transaction in transactions_of(bodies))
+            for transaction, height in self.acknowledged.items():
+                if (transaction, height) not in held:
+                    self.violated(
+                        f"transaction {transaction.hex()[:8]}, acknowledged at height {height}, is not there", host
+                    )
+
+
+class Soundness(Checker):
+    """Honest nodes neither stop nor break the rules of their own interface."""
+
+    rule = "soundness"
+
+    def broken(self, host: Host, words: str) -> None:
+        """Any stop by itself."""
+        if host.honest:
+            self.violated(words, host)
+
+
+class Bounds(Checker):
+    """What `status` shows is within its limits."""
+
+    rule = "bounds"
+
+    def sampled(self, host: Host) -> None:
+        """Look at the numbers."""
+        if host.node is None or not host.honest:
+            return
+        status = host.node.status()
+        authors = len(self.bench.facts.keys)
+        for name, value, bound in (
+            ("pool_envelopes", status.pool_envelopes, limits.POOL_ENVELOPES_MAX),
+            ("pool_bytes", status.pool_bytes, limits.POOL_BYTES_MAX),
+            ("unordered_batches", status.unordered_batches, limits.UNORDERED_BATCHES_PER_AUTHOR_MAX * authors),
+        ):
+            if value > bound:
+                self.violated(f"{name} is {value}, more than {bound}", host)
+
+
+CHECKERS: tuple[type[Checker], ...] = (Agreement, Votes, Durability, Soundness, Bounds)
+"""All that look on; liveness is judged by the world, which knows when the last fault was."""
+
+
+class Bench:
+    """The watcher of all hosts."""
+
+    def __init__(self, genesis: Genesis, scheme: Scheme, validators: tuple[int, ...]) -> None:
+        """`validators`: for each validator, in the set's order, the index of its host."""
+        self.facts = Facts(genesis, scheme)
+        self.chain = Chain()
+        self.hosts: list[Host] = []
+        self.violation: Violation | None = None
+        self._validators = validators
+        self._checkers = [make(self) for make in CHECKERS]
+
+    def attach(self, hosts: list[Host]) -> None:
+        """The machines, in order of their index."""
+        self.hosts = hosts
+
+    def honest(self) -> list[Host]:
+        """Hosts that are held to the rules."""
+        return [host for host in self.hosts if host.honest]
+
+    def is_honest(self, signer: int) -> bool:
+        """Whether this validator is held to the rules."""
+        return self.hosts[self._validators[signer]].honest
+
+    def violated(self, rule: str, words: str, host: Host | None) -> None:
+        """Keep the first violation and stop the run."""
+        if self.violation is None:
+            schedule = self.hosts[0].around.schedule
+            self.violation = Violation(rule, words, None if host is None else host.index, schedule.now_us)
+            schedule.stop()
+
+    def saw(self, host: Host, data: bytes) -> Certificate | None:
+        """Take in one message or record; the finalization that it is, if it is one and good."""
+        facts, finalization = self.facts.read(data)
+        for fact in facts:
+            for checker in self._checkers:
+                checker.signed(host, fact)
+        if finalization is not None:
+            for checker in self._checkers:
+                checker.finalization(host, finalization)
+        return finalization
+
+    def read_journal(self, host: Host) -> None:
+        """Take in what is durable in a journal."""
+        for record in host.disk.journal[: host.disk.journal_synced]:
+            if record.kind in _SIGNED_KINDS:
+                self.saw(host, record.data)
+
+    def booted(self, host: Host) -> None:
+        """Watcher."""
+        if host.honest:
+            for checker in self._checkers:
+                checker.booted(host)
+
+    def started(self, host: Host) -> None:
+        """Watcher."""
+        if host.honest:
+            for checker in self._checkers:
+                checker.started(host)
+
+    def said(self, host: Host, data: bytes) -> None:
+        """Watcher."""
+        if data[:2] in _HEADS:
+            self.saw(host, data)
+
+    def appended(self, host: Host, height: int, block: Block) -> None:
+        """Watcher."""
+        if host.honest:
+            for checker in self._checkers:
+                checker.appended(host, height, block)
+
+    def executed(self, host: Host, height: int, outcomes: tuple[Outcome, ...]) -> None:
+        """Watcher."""
+        if host.honest:
+            for checker in self._checkers:
+                checker.executed(host, height, outcomes)
+
+    def answered(self, host: Host, ticket: int, results: tuple[Admitted | Refusal, ...]) -> None:
+        """Watcher."""
+        for checker in self._checkers:
+            checker.answered(host, ticket, results)
+
+    def broken(self, host: Host, words: str) -> None:
+        """Watcher."""
+        for checker in self._checkers:
+            checker.broken(host, words)
+
+    def sample(self) -> None:
+        """A quiet look at every node."""
+        for host in self.hosts:
+            for checker in self._checkers:
+                checker.sampled(host)
+
+    def end(self) -> None:
+        """The last look."""
+        for checker in self._checkers:
+            checker.ended()
+
+
+_SIGNED_KINDS = frozenset({JournalKind.VOTE, JournalKind.PROPOSAL, JournalKind.CERTIFICATE})
+_HEADS = frozenset({_VOTE_HEAD, _CERTIFICATE_HEAD, _PROPOSAL_HEAD})

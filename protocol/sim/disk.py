@@ -1,0 +1,188 @@
+"""The disk of one simulated node: what survives a crash, and what does not.
+
+Three things stand on it, as in a real directory (L-24 to L-26): the journal, the segments, the state. Each has
+a part that was synced and a tail that was not. At a crash the generator decides how much of each tail the
+platter has: nothing, some (torn), or all. A tail that was written out of order looks the same to a reader
+that cuts at the first record that does not check, so only beginnings of the tail are kept.
+
+The state never gets ahead of the segments on disk: a driver syncs segments before it syncs the state, for it
+could not replay the difference otherwise. What is missing in the state is replayed from the segments
+by the host before the node starts.
+
+A rotation of the journal (L-24: truncated only behind synced segments) ends with a rename. A crash before
+the rename is durable finds either file, whole.
+
+Deliberately absent: bytes, offsets and checksums, which the real store's own tests crash at every write. Here
+a record is there or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from protocol.ledger.memory import MemoryTables
+from protocol.ledger.records import Executed
+from protocol.ledger.tables import Writes
+from protocol.node.interface import JournalKind, JournalRecord
+from protocol.sim.events import chance
+
+
+@dataclass(frozen=True, slots=True)
+class DiskModel:
+    """How a disk behaves. Times in microseconds."""
+
+    sync_us: tuple[int, int] = (300, 700)
+    """Shortest and longest sync."""
+    maintenance_us: tuple[int, int] = (20_000, 400_000)
+    """Time from a block's arrival in the segments to their sync, when nothing else asks for it."""
+    rotate_records: int = 80
+    """The journal is rotated when it holds so many records."""
+    keep_nothing_per_mille: int = 400
+    """How often a crash takes the whole un-synced tail; otherwise a random part of it stays."""
+
+
+@dataclass(slots=True)
+class StoredBlock:
+    """One final block in the segments: its bytes, and whether it carries a finalization."""
+
+    data: bytes
+    finalized: bool
+
+
+@dataclass(slots=True)
+class Lost:
+    """What a crash took, and left."""
+
+    records: int = 0
+    blocks: int = 0
+    states: int = 0
+    torn: bool = False
+    """A tail was kept in part."""
+
+
+@dataclass(slots=True)
+class Disk:
+    """Journal, segments and state of one node. Only the host that owns it writes."""
+
+    model: DiskModel
+    tables: MemoryTables
+    genesis: Executed
+    """The result at height 0, which `tables` begins with."""
+    journal: list[JournalRecord] = field(default_factory=list)
+    journal_synced: int = 0
+    blocks: list[StoredBlock] = field(default_factory=list)
+    """The block of height h is at h - 1."""
+    blocks_synced: int = 0
+    executed: list[Executed] = field(default_factory=list)
+    """The result of height h is at h - 1; as many as the state's height."""
+    executed_synced: int = 0
+    failing: bool = False
+    """Syncs fail: whoever asks for one learns that nothing is certain any more."""
+    slow_factor: int = 1
+    forget_certificates: bool = False
+    """A planted bug for the checkers' tests: certificates do not reach the journal. Never set otherwise."""
+    rotating: list[JournalRecord] | None = None
+    """The journal to come, while its rename may or may not be durable."""
+    _undo: list[Writes] = field(default_factory=list)
+
+    # -- Writing ------------------------------------------------------------------------------------
+
+    def write(self, record: JournalRecord) -> None:
+        """Add a record to the journal's un-synced tail."""
+        self.journal.append(record)
+
+    def append(self, data: bytes, *, finalized: bool) -> int:
+        """Add a block to the un-synced tail of the segments; its height."""
+        self.blocks.append(StoredBlock(data, finalized))
+        return len(self.blocks)
+
+    def apply(self, writes: Writes, executed: Executed) -> None:
+        """Take over the results of one block, not synced yet."""
+        assert executed.height == len(self.executed) + 1 <= len(self.blocks), "state follows the segments, one by one"
+        get = self.tables.get
+        self._undo.append({(table, key): get(table, key) for (table, key) in writes})
+        self.tables.apply(writes)
+        self.executed.append(executed)
+
+    def sync_time_us(self, generator: Random) -> int:
+        """How long the next sync takes."""
+        low, high = self.model.sync_us
+        return generator.randint(low, high) * self.slow_factor
+
+    def segments_synced(self, blocks: int, states: int) -> None:
+        """The first `blocks` blocks, then the first `states` states, are durable from now on."""
+        assert states <= blocks <= len(self.blocks), "the state on disk is never ahead of the segments"
+        self.blocks_synced = max(self.blocks_synced, blocks)
+        gained = states - self.executed_synced
+        if gained > 0:
+            del self._undo[:gained]
+            self.executed_synced = states
+
+    def rotated(self, written_since: int) -> None:
+        """The new journal is durable; it goes on with the last `written_since` records of the old one, not synced."""
+        assert self.rotating is not None
+        tail = self.journal[len(self.journal) - written_since :]
+        self.journal_synced = len(self.rotating)
+        self.journal = self.rotating + tail
+        self.rotating = None
+
+    # -- Crashing and reading -----------------------------------------------------------------------
+
+    def crash(self, generator: Random) -> Lost:
+        """Keep what is durable, and of each tail as much as chance has it."""
+        lost = Lost()
+        self._crash_journal(generator, lost)
+        blocks = self._kept(generator, self.blocks_synced, len(self.blocks), lost)
+        lost.blocks = len(self.blocks) - blocks
+        del self.blocks[blocks:]
+        self.blocks_synced = blocks
+        states = min(self._kept(generator, self.executed_synced, len(self.executed), lost), blocks)
+        lost.states = len(self.executed) - states
+        while len(self.executed) > states:
+            self.tables.apply(self._undo.pop())
+            self.executed.pop()
+        self._undo.clear()
+        self.executed_synced = states
+        return lost
+
+    def _crash_journal(self, generator: Random, lost: Lost) -> None:
+        renamed = self.rotating is not None and generator.randrange(2) == 1
+        if renamed:
+            assert self.rotating is not None
+            lost.records = len(self.journal) - self.journal_synced
+            self.journal = self.rotating
+        else:
+            kept = self._kept(generator, self.journal_synced, len(self.journal), lost)
+            lost.records = len(self.journal) - kept
+            del self.journal[kept:]
+        self.rotating = None
+        if self.forget_certificates:
+            self.journal = [record for record in self.journal if record.kind != JournalKind.CERTIFICATE]
+        self.journal_synced = len(self.journal)
+
+    def _kept(self, generator: Random, synced: int, written: int, lost: Lost) -> int:
+        assert synced <= written
+        if written == synced or chance(generator, self.model.keep_nothing_per_mille):
+            return synced
+        kept = generator.randint(synced, written)
+        lost.torn = lost.torn or synced < kept < written
+        return kept
+
+    def newest_blocks(self, count: int) -> tuple[bytes, ...]:
+        """At least the newest `count` blocks, and down to the newest one with a finalization."""
+        first = max(0, len(self.blocks) - count)
+        while first > 0 and not any(block.finalized for block in self.blocks[first:]):
+            first -= 1
+        return tuple(block.data for block in self.blocks[first:])
+
+    def read(self, first_height: int, count: int, bytes_max: int) -> tuple[bytes, ...]:
+        """Up to `count` blocks from `first_height` on, as many as fit `bytes_max`, at least one if there is one."""
+        found: list[bytes] = []
+        size = 0
+        for block in self.blocks[first_height - 1 : first_height - 1 + count]:
+            size += len(block.data)
+            if found and size > bytes_max:
+                break
+            found.append(block.data)
+        return tuple(found)
