@@ -22,9 +22,10 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, NoReturn
 
 from daemon.runtime.workers.frames import READ_BYTES, Unframer, pack
+from protocol.errors import BROKEN_INVARIANT, PapilioError
 
 Job = Generator[None, None, Any]
 START = "start"
@@ -47,11 +48,16 @@ class Pipe:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._unframer = Unframer()
+        self._early: list[Any] = []
+
+    def put_back(self, values: list[Any]) -> None:
+        """Give these again, first of all: what came together with something else."""
+        self._early = values + self._early
 
     def receive(self, *, wait: bool) -> list[Any]:
         """Values that have come; waits for some bytes if `wait`. Raises EndOfPipe."""
-        values: list[Any] = []
-        flags = 0 if wait else socket.MSG_DONTWAIT
+        values, self._early = self._early, []
+        flags = 0 if wait and not values else socket.MSG_DONTWAIT
         while True:
             try:
                 data = self._connection.recv(READ_BYTES, flags)
@@ -92,7 +98,7 @@ def start() -> tuple[Pipe, Any]:
         values = pipe.receive(wait=True)
     (tag, parent, needs), *rest = values
     assert tag == START, "the parent says first what this worker needs"
-    assert not rest, "the parent waits for an answer to its first message"
+    pipe.put_back(rest)
     die_with_parent(parent)
     return pipe, needs
 
@@ -118,7 +124,16 @@ def serve(pipe: Pipe, begin: Callable[[int, Any], Job]) -> None:
                 pipe.send([number, end.value])
     except EndOfPipe:
         return
-    except Exception:  # noqa: BLE001 - whatever it is, the node is told and this process ends
-        with contextlib.suppress(EndOfPipe):
-            pipe.send([FAULT_JOB, traceback.format_exc()])
-        sys.exit(FAULT_EXIT_CODE)
+    except Exception as fault:  # noqa: BLE001 - whatever it is, the node is told and this process ends
+        tell_fault(pipe, fault)
+
+
+def tell_fault(pipe: Pipe, fault: Exception) -> NoReturn:
+    """Tell the node why this worker ends: code of the table, words, trace; then end."""
+    if isinstance(fault, PapilioError):
+        code, words = fault.code, fault.words
+    else:
+        code, words = BROKEN_INVARIANT, f"{type(fault).__name__}: {fault}"
+    with contextlib.suppress(EndOfPipe):
+        pipe.send([FAULT_JOB, [code, words, traceback.format_exc()]])
+    sys.exit(FAULT_EXIT_CODE)

@@ -100,7 +100,8 @@ class Executor:
         try:
             await talk(partial(self._feed, link, flight), partial(self._collect, link, flight))
         except LinkFault as fault:
-            raise BrokenInvariant(f"the execute worker failed at block {self._next_height()}: {fault}") from None
+            words = f"the execute worker failed at block {self._next_height()}: {fault.words}"
+            raise BrokenInvariant(words, code=fault.code) from fault
         finally:
             self.link = None
 

@@ -46,8 +46,6 @@ class Unframer:
             end = at + LENGTH_BYTES + length
             if len(self._buffer) < end:
                 break
-            yield msgpack.unpackb(
-                memoryview(self._buffer)[at + LENGTH_BYTES : end], raw=False, use_list=True, max_buffer_size=length
-            )
+            yield msgpack.unpackb(memoryview(self._buffer)[at + LENGTH_BYTES : end], raw=False)
             at = end
         del self._buffer[:at]

@@ -34,11 +34,16 @@ _ROOT = str(Path(daemon.__file__).resolve().parent.parent)
 
 
 class LinkLost(Exception):
-    """The worker is gone; `words` say how it ended."""
+    """The worker is gone; its text says how it ended."""
 
 
 class LinkFault(LinkLost):
-    """The worker ended itself with an exception; `words` are its trace."""
+    """The worker ended itself with an exception: its code of the table, words, and trace."""
+
+    def __init__(self, code: str, words: str, trace: str) -> None:
+        super().__init__(f"{words}\n{trace}")
+        self.code = code
+        self.words = words
 
 
 class Link:
@@ -75,7 +80,7 @@ class Link:
                 raise LinkLost(f"the worker closed its pipe (process {self._process.pid})")
             values = list(self._unframer.feed(bytes(data)))
             if values and values[-1][0] == FAULT_JOB:
-                raise LinkFault(values[-1][1])
+                raise LinkFault(*values[-1][1])
             if values:
                 return values
 
