@@ -10,8 +10,9 @@ ones are stored, under (level, index): `index`-th run of 2**level leaves, level 
 two hashes a leaf on average and reads one a level at most; root and proofs join a handful of them.
 
 Proofs verify as RFC 9162, 2.1.3.2 and 2.1.4.2, say, step by step; the RFC leaves consistency from the empty tree
-undefined, and it is refused here. Verifiers return False for anything wrong, also for a hash of another length;
-those who build proofs raise `BrokenInvariant` for indices outside the log, and when a node is missing.
+undefined, and it is refused here. Verifiers return False for anything wrong, also for a hash of another length
+(two hashes joined could otherwise be cut elsewhere); those who build proofs raise `BrokenInvariant` for indices
+outside the log, and when a node is missing.
 """
 
 from __future__ import annotations
@@ -126,11 +127,11 @@ def verify_inclusion(leaf_hash: bytes, index: int, size: int, path: Sequence[byt
 
 def verify_consistency(first: int, second: int, first_root: bytes, second_root: bytes, path: Sequence[bytes]) -> bool:
     """Whether `path` shows that the log of `first` leaves is the beginning of that of `second`."""
-    if not 0 < first <= second <= SIZE_MAX or not _are_hashes(first_root, second_root, *path):
+    if not 0 < first <= second <= SIZE_MAX:
         return False
     if first == second:
         return not path and first_root == second_root
-    if not path:
+    if not path or not _are_hashes(first_root, second_root, *path):
         return False
     hashes = path if first & (first - 1) else (first_root, *path)
     at, last = first - 1, second - 1
