@@ -42,7 +42,7 @@ STANDARD = frozenset({
 LIBRARIES = {
     "protocol.codec": frozenset({"msgpack"}),
     "protocol.crypto": frozenset({"nacl.bindings", "nacl.exceptions"}),
-    "protocol.ledger.spaces": frozenset({"msgpack"}),  # keys of the state are arrays without a record class
+    "protocol.ledger": frozenset({"msgpack"}),  # keys of the state and undo entries are arrays without a record class
 }
 """Room -> libraries that only it may use."""
 

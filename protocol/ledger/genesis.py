@@ -191,103 +191,143 @@ def decode_genesis(data: bytes) -> Genesis:
     return genesis
 
 
+Where = tuple[str | int, ...]
+"""The place of a fault in the record: names of fields, and indexes in its tuples."""
+Fault = tuple[Where, str]
+
+
 def check_genesis(genesis: Genesis) -> None:
     """Raises OperatorFault with all that is wrong, one sentence each."""
+    wrong = [words for _, words in genesis_faults(genesis)]
+    if wrong:
+        raise OperatorFault("genesis: " + "; ".join(wrong))
+
+
+def genesis_faults(genesis: Genesis) -> list[Fault]:
+    """All that is wrong: the place in the record and one sentence, for whoever can show the line of a file."""
     try:
         encode(genesis)
     except BrokenInvariant as fault:
-        raise OperatorFault(f"genesis: {fault.words}") from fault
-    wrong = [
+        return [((), fault.words)]
+    return [
         *_wrong_parameters(genesis.parameters),
         *_wrong_rules(genesis.rules),
         *_wrong_members(genesis.members),
         *_wrong_nodes(genesis),
     ]
-    if wrong:
-        raise OperatorFault("genesis: " + "; ".join(wrong))
 
 
 def check_validator_set(validators: ValidatorSet) -> None:
     """Raises OperatorFault unless keys ascend, are usable, and the total of power is below 2^53."""
-    wrong = _wrong_powers(validators.validators)
+    wrong = [words for _, words in _wrong_powers(validators.validators)]
     if wrong:
         raise OperatorFault("validator set: " + "; ".join(wrong))
 
 
-def _wrong_parameters(p: Parameters) -> list[str]:
+def _wrong_parameters(p: Parameters) -> list[Fault]:
     relations = [
-        (p.batch_ttl_max > 4 * p.execution_lag_max, "batch_ttl_max must be more than 4 x execution_lag_max (L-11)"),
+        (
+            p.batch_ttl_max > 4 * p.execution_lag_max,
+            "batch_ttl_max",
+            "must be more than 4 x execution_lag_max (L-11)",
+        ),
         (
             p.retry_interval_ms >= p.delta_ms,
-            "retry_interval_ms must be at least delta_ms, or what is on its way is sent again",
+            "retry_interval_ms",
+            "must be at least delta_ms, or what is on its way is sent again",
         ),
         (
             p.relay_delay_ms >= p.batch_wait_ms,
-            "relay_delay_ms must be at least batch_wait_ms, or a batch counts as late before it is sealed",
+            "relay_delay_ms",
+            "must be at least batch_wait_ms, or a batch counts as late before it is sealed",
         ),
         (
             p.envelope_ttl_max_ms >= 4 * p.delta_ms,
-            "envelope_ttl_max_ms must be at least 4 x delta_ms, or envelopes expire on their way",
+            "envelope_ttl_max_ms",
+            "must be at least 4 x delta_ms, or envelopes expire on their way",
         ),
     ]
-    return [words for holds, words in relations if not holds]
+    return [(("parameters", name), f"{name} {words}") for holds, name, words in relations if not holds]
 
 
-def _wrong_rules(rules: Sequence[RulesFrom]) -> list[str]:
-    wrong = [] if rules[0].height == 1 else ["the first rules must hold from height 1"]
+def _wrong_rules(rules: Sequence[RulesFrom]) -> list[Fault]:
+    wrong: list[Fault] = []
+    if rules[0].height != 1:
+        wrong.append((("rules", 0, "height"), "the first rules must hold from height 1"))
     if not _ascending(r.height for r in rules) or not _ascending(r.version for r in rules):
-        wrong.append("rules must ascend by height and by version")
+        wrong.append((("rules",), "rules must ascend by height and by version"))
     return wrong
 
 
-def _wrong_members(members: Sequence[GenesisMember]) -> list[str]:
-    wrong = [] if _ascending(m.name.encode() for m in members) else ["members must ascend by name, each name once"]
+def _wrong_members(members: Sequence[GenesisMember]) -> list[Fault]:
+    wrong: list[Fault] = []
+    if not _ascending(m.name.encode() for m in members):
+        wrong.append((("members",), "members must ascend by name, each name once"))
     accounts: set[bytes] = set()
-    for member in members:
-        if not _ascending(member.keys):
-            wrong.append(f"member {member.name}: keys must ascend, each once")
-        if member.threshold > len(member.keys):
-            wrong.append(f"member {member.name}: threshold {member.threshold} is more than its {len(member.keys)} keys")
-        if member.threshold > limits.SIGNERS_MAX:
-            wrong.append(
-                f"member {member.name}: threshold {member.threshold} is more than the"
-                f" {limits.SIGNERS_MAX} signers of an envelope"
-            )
-        wrong += [
-            f"member {member.name}: key {key.hex()} is not usable (L-3)" for key in member.keys if not is_valid_key(key)
-        ]
+    for index, member in enumerate(members):
+        where = ("members", index)
+        wrong += [((*where, *inside), f"member {member.name}: {words}") for inside, words in _wrong_member(member)]
         account = member_account(member)
         if account in accounts:
-            wrong.append(f"member {member.name}: its first key is another member's first key too")
+            words = "its first key is another member's first key too"
+            wrong.append(((*where, "keys", 0), f"member {member.name}: {words}"))
         accounts.add(account)
     return wrong
 
 
-def _wrong_nodes(genesis: Genesis) -> list[str]:
-    wrong = _wrong_powers([ValidatorPower(v.voting_key, v.power) for v in genesis.validators])
-    names = {m.name for m in genesis.members}
-    for validator in genesis.validators:
-        if validator.member not in names:
-            wrong.append(f"validator {validator.voting_key.hex()}: no member is named {validator.member}")
-    for observer in genesis.observers:
-        if observer.member is not None and observer.member not in names:
-            wrong.append(f"observer {observer.node_key.hex()}: no member is named {observer.member}")
-    if not _ascending(o.node_key for o in genesis.observers):
-        wrong.append("observers must ascend by node key, each once")
-    nodes = [v.node_key for v in genesis.validators] + [o.node_key for o in genesis.observers]
-    if len(set(nodes)) != len(nodes):
-        wrong.append("two nodes have the same node key")
-    wrong += [f"node key {key.hex()} is not usable (L-3)" for key in nodes if not is_valid_key(key)]
+def _wrong_member(member: GenesisMember) -> list[Fault]:
+    wrong: list[Fault] = []
+    if not _ascending(member.keys):
+        wrong.append((("keys",), "keys must ascend, each once"))
+    if member.threshold > len(member.keys):
+        wrong.append((("threshold",), f"threshold {member.threshold} is more than its {len(member.keys)} keys"))
+    if member.threshold > limits.SIGNERS_MAX:
+        words = f"threshold {member.threshold} is more than an envelope's {limits.SIGNERS_MAX} signers"
+        wrong.append((("threshold",), words))
+    for index, key in enumerate(member.keys):
+        if not is_valid_key(key):
+            wrong.append((("keys", index), f"key {key.hex()} is not usable (L-3)"))
     return wrong
 
 
-def _wrong_powers(validators: Sequence[ValidatorPower]) -> list[str]:
-    wrong = [] if _ascending(v.voting_key for v in validators) else ["validators must ascend by voting key, each once"]
+def _wrong_nodes(genesis: Genesis) -> list[Fault]:
+    wrong = _wrong_powers([ValidatorPower(v.voting_key, v.power) for v in genesis.validators])
+    names = {m.name for m in genesis.members}
+    nodes: list[tuple[Where, bytes]] = []
+    for index, validator in enumerate(genesis.validators):
+        where: Where = ("validators", index)
+        nodes.append(((*where, "node_key"), validator.node_key))
+        if validator.member not in names:
+            words = f"validator {validator.voting_key.hex()}: no member is named {validator.member}"
+            wrong.append(((*where, "member"), words))
+    for index, observer in enumerate(genesis.observers):
+        where = ("observers", index)
+        nodes.append(((*where, "node_key"), observer.node_key))
+        if observer.member is not None and observer.member not in names:
+            words = f"observer {observer.node_key.hex()}: no member is named {observer.member}"
+            wrong.append(((*where, "member"), words))
+    if not _ascending(o.node_key for o in genesis.observers):
+        wrong.append((("observers",), "observers must ascend by node key, each once"))
+    seen: set[bytes] = set()
+    for where, key in nodes:
+        if key in seen:
+            wrong.append((where, "two nodes have the same node key"))
+        if not is_valid_key(key):
+            wrong.append((where, f"node key {key.hex()} is not usable (L-3)"))
+        seen.add(key)
+    return wrong
+
+
+def _wrong_powers(validators: Sequence[ValidatorPower]) -> list[Fault]:
+    wrong: list[Fault] = []
+    if not _ascending(v.voting_key for v in validators):
+        wrong.append((("validators",), "validators must ascend by voting key, each once"))
     if sum(v.power for v in validators) > limits.U53_MAX:
-        wrong.append("the total of power must be below 2^53")
-    wrong += [
-        f"voting key {v.voting_key.hex()} is not usable (L-3)" for v in validators if not is_valid_key(v.voting_key)
-    ]
+        wrong.append((("validators",), "the total of power must be below 2^53"))
+    for index, validator in enumerate(validators):
+        if not is_valid_key(validator.voting_key):
+            words = f"voting key {validator.voting_key.hex()} is not usable (L-3)"
+            wrong.append((("validators", index, "voting_key"), words))
     return wrong
 
 
