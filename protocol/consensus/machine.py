@@ -133,7 +133,7 @@ class Machine:
             held[certificate.view] = certificate
 
     def start(self, now_ms: int) -> list[Effect]:
-        """Enter the view that the disk implies (L-24): above the last final one, every one signed in, every certificate's."""
+        """Enter the view that the disk implies (L-24): above the final one, all signed in, all certificates."""
         core = self.core
         reached = [core.final_view + 1, 1]
         reached += [view for view, own in core.own.items() if own.votes()]
@@ -380,6 +380,7 @@ class Machine:
 
     def on_certificate(self, given: CertificateReceived, now_ms: int) -> list[Effect]:
         """C-12, C-18: a certificate is used whatever its view, once; one already held is not checked again."""
+        del now_ms
         core, certificate = self.core, given.certificate
         kind = VoteKind(certificate.kind)
         if not well_formed(core.instance.validators, certificate, core.instance.epoch):

@@ -15,7 +15,7 @@ from protocol.consensus.statements import Certificate, Vote, VoteKind
 
 
 def entry(core: Core) -> Certificate | None:
-    """The best certificate for entering the current view: the highest finalization if it does, else what ended the view below."""
+    """The best certificate for entering the current view: the highest finalization, else the view below's."""
     if core.finalization is not None and core.finalization.view >= core.view - 1:
         return core.finalization
     held = core.held(core.view - 1)
@@ -23,7 +23,7 @@ def entry(core: Core) -> Certificate | None:
 
 
 def needed_by(core: Core, peer: PeerView) -> list[Certificate]:
-    """Certificates that a peer has not shown: for entering this view, the highest notarized one, the highest final one."""
+    """Certificates that a peer has not shown: for entering this view, the highest notarized, the highest final one."""
     wanted: list[Certificate] = []
     if core.finalization is not None and peer.final_view < core.final_view:
         wanted.append(core.finalization)
@@ -55,7 +55,10 @@ def unshown(core: Core) -> bool:
 
 
 def unfinished(core: Core) -> bool:
-    """Whether something may have to be sent or asked for again: our nullify of this view, our finalize of the highest notarized one, a certificate that is missing."""
+    """Whether something may have to be sent or asked for again.
+
+    That is: our nullify of this view, our finalize of the highest notarized one, a certificate that is missing.
+    """
     if core.has_signed(core.view).nullified is not None:
         return True
     return core.highest_notarized > core.final_view or bool(_missing(core))

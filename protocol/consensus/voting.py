@@ -77,7 +77,7 @@ def nullify(core: Core) -> list[Effect]:
 
 
 def lead(core: Core, now_ms: int) -> list[Effect]:
-    """C-4: ask for a payload if this validator leads, has a parent, and there is work or it has been idle long enough."""
+    """C-4: ask for a payload if this validator leads, has a parent, and there is work or it was idle long enough."""
     if not core.leading or core.phase is not Phase.WAIT or not core.may_sign(core.view):
         return []
     if core.has_signed(core.view).votes():

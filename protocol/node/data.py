@@ -268,10 +268,14 @@ def announced(body: Body, announcement: Announcement, peer: bytes) -> None:
         held = body.batches.held.get(reference.digest)
         if held is not None:
             held.announced_by.add(peer)
-        elif reference.digest not in body.chain.used and reference.author in body.roster.keys:
-            if body.batches.fits(reference.author, reference.bytes):
-                since = body.now.monotonic_ms + body.parameters.relay_delay_ms
-                body.batch_wants.add(reference.digest, [peer], since)
+        elif _would_take(body, reference):
+            since = body.now.monotonic_ms + body.parameters.relay_delay_ms
+            body.batch_wants.add(reference.digest, [peer], since)
+
+
+def _would_take(body: Body, reference: Reference) -> bool:
+    known = reference.digest in body.chain.used or reference.author not in body.roster.keys
+    return not known and body.batches.fits(reference.author, reference.bytes)
 
 
 def announce(body: Body) -> None:

@@ -109,7 +109,10 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One envelope of an executed block, in block order. `log_index` is None when skipped; `code` as in the receipt or of the skip."""
+    """One envelope of an executed block, in block order.
+
+    `log_index` is None when skipped; `code` is the receipt's, or that of the skip.
+    """
 
     transaction: bytes
     account: bytes
@@ -186,7 +189,10 @@ class BlockExecuted:
 
 @dataclass(frozen=True, slots=True)
 class BlocksRead:
-    """Answer to `ReadBlocks`: encoded `Block`s from `first_height` on, as many as there are and fit; none if unknown or damaged."""
+    """Answer to `ReadBlocks`: encoded `Block`s from `first_height` on, as many as there are and fit.
+
+    None if the height is unknown here or its block is damaged.
+    """
 
     job: int
     first_height: int
@@ -273,7 +279,10 @@ class CheckBatch:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Append this final block (encoded `Block`) to the segments. Need not be synced before what follows: the journal holds it."""
+    """Append this final block (encoded `Block`) to the segments.
+
+    It need not be synced before what follows: the journal holds it.
+    """
 
     height: int
     block: bytes
@@ -300,7 +309,7 @@ class ReadBlocks:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a `Submit`: for each envelope its transaction id when it waits in the pool here (or already did), or why not."""
+    """The result of a `Submit`: of each envelope what is known when it waits in the pool here (or did), or why not."""
 
     ticket: int
     results: tuple[Admitted | Refusal, ...]

@@ -13,16 +13,16 @@ outside; an exception out of it is a broken invariant, and the caller stops.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final, get_args
 
-from protocol.codec import decode, encode
+from protocol.codec import encode
 from protocol.consensus import inputs as agree
-from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
-from protocol.dissemination import Held, State
+from protocol.consensus.statements import VoteKind
+from protocol.dissemination import State
 from protocol.errors import BrokenInvariant
-from protocol.ledger.records import Batch, BatchBody, Block, Header, Reference, batch_digest, header_hash
 from protocol.node import data, ordering, talk
-from protocol.node.body import FIRST_EPOCH, Body, make_body
+from protocol.node.body import FIRST_EPOCH, make_body
 from protocol.node.interface import (
     BatchChecked,
     BlockExecuted,
@@ -44,6 +44,7 @@ from protocol.node.interface import (
     Tick,
 )
 from protocol.node.records import VoteFloor
+from protocol.node.recovery import recover
 from protocol.node.setup import NodeSetup, NodeStatus, Recovered
 from protocol.wire.messages import ProposalMessage
 
@@ -58,7 +59,7 @@ class Node:
         if genesis.height != 0 and not recovered.blocks:
             raise BrokenInvariant("without blocks a node needs the result of the genesis state")
         self.body = make_body(setup, genesis, Now(0, 0))
-        _recover(self.body, recovered)
+        recover(self.body, recovered)
 
     # -- The door -----------------------------------------------------------------------------------
 
@@ -101,62 +102,78 @@ class Node:
 
     def _take(self, given: Input) -> None:
         body = self.body
-        match given:
-            case Received(peer, content):
-                talk.received(body, peer, content)
-            case Persisted(count):
-                self._persisted(count)
-            case SignaturesChecked(job, good):
-                self._signatures_checked(body.jobs.pop(job, None), good)
-            case EnvelopesChecked(job, verdicts):
-                purpose = body.jobs.pop(job, None)
-                if purpose is not None:
-                    data.envelopes_checked(body, purpose[1], purpose[2], verdicts)
-            case BatchChecked(job, verdict):
-                purpose = body.jobs.pop(job, None)
-                if purpose is not None:
-                    data.batch_checked(body, purpose[1], purpose[2], verdict)
-            case BlockExecuted():
-                data.executed(body, given)
-            case BlocksRead(job, _, _):
-                purpose = body.jobs.pop(job, None)
-                if purpose is not None:
-                    talk.blocks_read(body, given, purpose[1])
-            case Submit():
-                data.submit(body, given)
-            case Tick():
-                pass
-            case PeerUp(peer):
-                self._peer_up(peer)
-            case PeerDown(peer):
-                body.neighbours.leave(peer)
-                body.inbox.append(agree.PeerLeft(peer))
-            case Pressure(disk_full):
-                body.disk_full = disk_full
-                held_back = disk_full or body.amnesiac
-                ordering.carry(body, body.machine.hold_back(held_back, body.now.monotonic_ms))
+        HANDLERS[type(given)](self, given)
         if not body.halted:
             self._timers()
             data.seal(body)
 
-    def _peer_up(self, peer: bytes) -> None:
+    def on_received(self, given: Received) -> None:
+        """One whole message from a peer."""
+        talk.received(self.body, given.peer, given.data)
+
+    def on_submit(self, given: Submit) -> None:
+        """A client's envelopes."""
+        data.submit(self.body, given)
+
+    def on_executed(self, given: BlockExecuted) -> None:
+        """A final block's result."""
+        data.executed(self.body, given)
+
+    def on_envelopes_checked(self, given: EnvelopesChecked) -> None:
+        """Verdicts on envelopes."""
+        purpose = self.body.jobs.pop(given.job, None)
+        if purpose is not None:
+            data.envelopes_checked(self.body, purpose[1], purpose[2], given.verdicts)
+
+    def on_batch_checked(self, given: BatchChecked) -> None:
+        """The verdict on a batch."""
+        purpose = self.body.jobs.pop(given.job, None)
+        if purpose is not None:
+            data.batch_checked(self.body, purpose[1], purpose[2], given.verdict)
+
+    def on_blocks_read(self, given: BlocksRead) -> None:
+        """Blocks for a peer that asked."""
+        purpose = self.body.jobs.pop(given.job, None)
+        if purpose is not None:
+            talk.blocks_read(self.body, given, purpose[1])
+
+    def on_tick(self, given: Tick) -> None:
+        """Timers are looked at behind every input; a tick only makes sure that there is one."""
+
+    def on_peer_down(self, given: PeerDown) -> None:
+        """A channel is gone."""
+        self.body.neighbours.leave(given.peer)
+        self.body.inbox.append(agree.PeerLeft(given.peer))
+
+    def on_pressure(self, given: Pressure) -> None:
+        """L-28: the disk is nearly full, or has room again."""
         body = self.body
+        body.disk_full = given.disk_full
+        held_back = given.disk_full or body.amnesiac
+        ordering.carry(body, body.machine.hold_back(held_back, body.now.monotonic_ms))
+
+    def on_peer_up(self, given: PeerUp) -> None:
+        """A channel stands: say how far we are."""
+        body, peer = self.body, given.peer
         signer = body.roster.signer_of.get(peer)
         body.neighbours.join(peer, signer, body.now.monotonic_ms)
         body.send((peer,), Priority.CONSENSUS, talk.keepalive(body))
         body.inbox.append(agree.PeerJoined(peer, signer))
 
-    def _persisted(self, count: int) -> None:
+    def on_persisted(self, given: Persisted) -> None:
+        """Duty 2: what waited for the disk becomes true."""
         body = self.body
-        while body.undurable and body.undurable[0][0] <= count:
+        while body.undurable and body.undurable[0][0] <= given.count:
             _, then = body.undurable.popleft()
             if isinstance(then, agree.VoteDurable):
                 body.inbox.append(then)
             else:
                 data.batch_durable(body, then[1])
 
-    def _signatures_checked(self, purpose: Any, good: tuple[bool, ...]) -> None:
-        match purpose:
+    def on_signatures_checked(self, given: SignaturesChecked) -> None:
+        """Good or bad signatures, for whoever asked."""
+        good = given.good
+        match self.body.jobs.pop(given.job, None):
             case ("consensus", job):
                 self.body.inbox.append(agree.SignaturesVerified(job, good))
             case ("vote", vote, content, peer):
@@ -277,64 +294,19 @@ class Node:
         return records + [JournalRecord(JournalKind.BATCH, batch.data) for batch in held]
 
 
-# -- Recovery ---------------------------------------------------------------------------------------
-
-
-def _recover(body: Body, recovered: Recovered) -> None:
-    """Rebuild what the disk holds: the final tip, then the journal's records above it."""
-    body.amnesiac = recovered.amnesiac
-    certificates = _recover_blocks(body, recovered)
-    for result in recovered.executed:
-        body.chain.executed(result)
-    body.executed_before_start = body.chain.executed_height
-    votes: list[Vote] = []
-    proposals: list[tuple[Proposal, Vote]] = []
-    floor = 0
-    for record in recovered.journal:
-        if record.kind == JournalKind.VOTE:
-            votes.append(decode(Vote, record.data))
-        elif record.kind == JournalKind.PROPOSAL:
-            proposals.append(_recover_proposal(body, decode(ProposalMessage, record.data)))
-        elif record.kind == JournalKind.CERTIFICATE:
-            certificates.append(decode(Certificate, record.data))
-        elif record.kind == JournalKind.HEADER:
-            body.chain.learn(decode(Header, record.data), body.now.monotonic_ms)
-        elif record.kind == JournalKind.BATCH:
-            _recover_batch(body, record.data)
-        elif record.kind == JournalKind.VOTE_FLOOR:
-            floor = max(floor, decode(VoteFloor, record.data).view)
-        else:
-            raise BrokenInvariant(f"a journal record of unknown kind {record.kind}")
-    body.machine.restore(votes, proposals, certificates, floor)
-    body.target = body.machine.core.finalization
-
-
-def _recover_blocks(body: Body, recovered: Recovered) -> list[Certificate]:
-    """The final tip from the segments; returns the finalizations found there."""
-    certificates: list[Certificate] = []
-    for data_ in recovered.blocks:
-        block = decode(Block, data_)
-        header = decode(Header, block.header)
-        body.chain.set_final(header, header_hash(header))
-        if block.finalization is not None:
-            certificates.append(decode(Certificate, block.finalization))
-            body.covering = (header.height, header.executed.height)
-    return certificates
-
-
-def _recover_proposal(body: Body, message: ProposalMessage) -> tuple[Proposal, Vote]:
-    body.chain.learn(decode(Header, message.header), body.now.monotonic_ms)
-    proposal = message.proposal
-    me = body.machine.core.me
-    assert me is not None, "only a validator's journal holds proposals"
-    return proposal, Vote(VoteKind.NOTARIZE, proposal.epoch, proposal.view, proposal, me, message.signature)
-
-
-def _recover_batch(body: Body, data_: bytes) -> None:
-    batch = decode(Batch, data_)
-    content = decode(BatchBody, batch.body)
-    name = batch_digest(batch.body)
-    if name in body.chain.used or name in body.batches.held:
-        return
-    reference = Reference(content.author, name, len(data_), len(content.envelopes))
-    body.batches.add(Held(reference, data_, content.expiry_height, State.READY, body.now.monotonic_ms))
+HANDLERS: Final[dict[type[Any], Callable[[Node, Any], None]]] = {
+    PeerUp: Node.on_peer_up,
+    PeerDown: Node.on_peer_down,
+    Received: Node.on_received,
+    Submit: Node.on_submit,
+    SignaturesChecked: Node.on_signatures_checked,
+    EnvelopesChecked: Node.on_envelopes_checked,
+    BatchChecked: Node.on_batch_checked,
+    BlockExecuted: Node.on_executed,
+    BlocksRead: Node.on_blocks_read,
+    Persisted: Node.on_persisted,
+    Tick: Node.on_tick,
+    Pressure: Node.on_pressure,
+}
+"""Input -> what is done with it."""
+assert set(HANDLERS) == set(get_args(Input)), "every input has a handler"

@@ -7,7 +7,8 @@ checks lazily; votes that came by others, or must go on to others, are verified 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from protocol import limits
 from protocol.codec import decode, encode
@@ -39,41 +40,10 @@ def received(body: Body, peer: bytes, data: bytes) -> None:
         return
     neighbour.heard_ms = body.now.monotonic_ms
     try:
-        _dispatch(body, wire.read(data), data, peer)
+        message = wire.read(data)
+        HANDLERS[type(message)](body, message, data, peer)
     except Malformed as fault:
         body.charge(peer, f"malformed: {fault.words}")
-
-
-def _dispatch(body: Body, message: wire.Message, data: bytes, peer: bytes) -> None:
-    match message:
-        case Vote():
-            _vote(body, message, data, peer)
-        case wire.ProposalMessage():
-            _proposal(body, message, data, peer)
-        case Certificate():
-            body.inbox.append(agree.CertificateReceived(message, peer))
-        case wire.CertificatesWanted():
-            if message.epoch == FIRST_EPOCH:
-                body.inbox.append(agree.RequestReceived(message.views, peer))
-        case Batch():
-            batch_received(body, message, data, peer)
-        case wire.BatchesWanted():
-            _batches_wanted(body, message, peer)
-        case wire.HeadersWanted():
-            _headers_wanted(body, message, peer)
-        case wire.HeaderFound():
-            _header_found(body, message, peer)
-        case wire.Announcement():
-            announced(body, message, peer)
-        case wire.Keepalive():
-            _keepalive(body, message, peer)
-        case wire.BlocksWanted():
-            _blocks_wanted(body, message, peer)
-        case wire.BlockPart():
-            _block_part(body, message, peer)
-        case wire.EnvelopesRelayed():
-            if body.machine.core.me is not None and not body.disk_full:
-                check_envelopes(body, message.envelopes, None)
 
 
 # -- Votes and proposals ----------------------------------------------------------------------------
@@ -159,25 +129,42 @@ def _proposal_good(body: Body, message: wire.ProposalMessage, data: bytes, peer:
 # -- Questions and answers --------------------------------------------------------------------------
 
 
-def _batches_wanted(body: Body, message: wire.BatchesWanted, peer: bytes) -> None:
+def _certificate(body: Body, message: Certificate, _data: bytes, peer: bytes) -> None:
+    body.inbox.append(agree.CertificateReceived(message, peer))
+
+
+def _certificates_wanted(body: Body, message: wire.CertificatesWanted, _data: bytes, peer: bytes) -> None:
+    if message.epoch == FIRST_EPOCH:
+        body.inbox.append(agree.RequestReceived(message.views, peer))
+
+
+def _announcement(body: Body, message: wire.Announcement, _data: bytes, peer: bytes) -> None:
+    announced(body, message, peer)
+
+
+def _envelopes_relayed(body: Body, message: wire.EnvelopesRelayed, _data: bytes, _peer: bytes) -> None:
+    if body.machine.core.me is not None and not body.disk_full:
+        check_envelopes(body, message.envelopes, None)
+
+
+def _batches_wanted(body: Body, message: wire.BatchesWanted, _data: bytes, peer: bytes) -> None:
     for wanted in message.digests:
         data = body.batches.data(wanted)
         if data is not None:
             body.send((peer,), Priority.BATCHES, data)
 
 
-def _headers_wanted(body: Body, message: wire.HeadersWanted, peer: bytes) -> None:
+def _headers_wanted(body: Body, message: wire.HeadersWanted, _data: bytes, peer: bytes) -> None:
     for wanted in message.digests:
         data = body.chain.header_bytes(wanted)
         if data is not None:
             body.send((peer,), Priority.CONSENSUS, encode(wire.HeaderFound(data)))
 
 
-def _header_found(body: Body, message: wire.HeaderFound, peer: bytes) -> None:
+def _header_found(body: Body, message: wire.HeaderFound, _data: bytes, _peer: bytes) -> None:
     if digest(Domain.HEADER, message.header) not in body.header_wants.missing:
         body.count("headers_passed_over")
         return
-    del peer
     header_arrived(body, decode(Header, message.header))
 
 
@@ -209,7 +196,7 @@ def keepalive(body: Body) -> bytes:
     )
 
 
-def _keepalive(body: Body, message: wire.Keepalive, peer: bytes) -> None:
+def _keepalive(body: Body, message: wire.Keepalive, _data: bytes, peer: bytes) -> None:
     neighbour = body.neighbours.peers[peer]
     neighbour.hears = frozenset(message.hears)
     neighbour.hears_ms = body.now.monotonic_ms
@@ -244,7 +231,7 @@ def _look_for_sync(body: Body) -> None:
         body.send((peer,), Priority.CONSENSUS, encode(asked))
 
 
-def _blocks_wanted(body: Body, message: wire.BlocksWanted, peer: bytes) -> None:
+def _blocks_wanted(body: Body, message: wire.BlocksWanted, _data: bytes, peer: bytes) -> None:
     reading = sum(1 for purpose in body.jobs.values() if purpose[0] == "blocks")
     if reading >= READS_IN_FLIGHT_MAX or message.first_height > body.chain.final.height:
         body.send((peer,), Priority.SYNC, end_of_answer(message.first_height))
@@ -261,7 +248,7 @@ def blocks_read(body: Body, given: BlocksRead, peer: bytes) -> None:
     body.send((peer,), Priority.SYNC, end_of_answer(given.first_height + len(given.blocks)))
 
 
-def _block_part(body: Body, part: wire.BlockPart, peer: bytes) -> None:
+def _block_part(body: Body, part: wire.BlockPart, _data: bytes, peer: bytes) -> None:
     if peer != body.sync.peer:
         return
     now = body.now.monotonic_ms
@@ -302,3 +289,22 @@ def watch_sync(body: Body) -> None:
         body.sync.end(body.now.monotonic_ms, failed=True)
     if body.sync.peer is None and body.fetched:
         advance(body)
+
+
+HANDLERS: Final[dict[type[Any], Callable[[Body, Any, bytes, bytes], None]]] = {
+    Vote: _vote,
+    wire.ProposalMessage: _proposal,
+    Certificate: _certificate,
+    wire.CertificatesWanted: _certificates_wanted,
+    Batch: batch_received,
+    wire.BatchesWanted: _batches_wanted,
+    wire.HeadersWanted: _headers_wanted,
+    wire.HeaderFound: _header_found,
+    wire.Announcement: _announcement,
+    wire.Keepalive: _keepalive,
+    wire.BlocksWanted: _blocks_wanted,
+    wire.BlockPart: _block_part,
+    wire.EnvelopesRelayed: _envelopes_relayed,
+}
+"""Message -> what is done with it: (body, message, its encoding, peer)."""
+assert set(HANDLERS) == set(wire.MESSAGES.values()), "every message that a peer may send has a handler"

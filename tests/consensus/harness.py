@@ -185,10 +185,10 @@ class World:
             case given.Verify(job, items):
                 answer = given.SignaturesVerified(job, tuple(good(item) for item in items))
                 self.at(1, lambda: self.alive_step(index, life, answer))
-            case given.Build(view, parent, payload):
+            case given.Build(view, parent_view, payload):
                 made = hashlib.sha256(payload + bytes([index]) + view.to_bytes(8, "big")).digest()
                 self.payloads[made] = payload
-                self.at(1, lambda: self.alive_step(index, life, given.PayloadOffered(view, parent, made)))
+                self.at(1, lambda: self.alive_step(index, life, given.PayloadOffered(view, parent_view, made)))
             case given.Judge(proposal, parent):
                 fits = self.payloads.get(proposal.payload, parent) == parent
                 verdict = given.Verdict.VALID if fits else given.Verdict.INVALID

@@ -1,0 +1,78 @@
+"""Recovery: a node's memory from what its disk holds (L-24).
+
+First the final tip from the segments, then the journal's records above it: own votes and proposals,
+certificates, headers, batches, the vote floor. Consensus then works out its view from them when it starts.
+"""
+
+from __future__ import annotations
+
+from protocol.codec import decode
+from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
+from protocol.dissemination import Held, State
+from protocol.errors import BrokenInvariant
+from protocol.ledger.records import Batch, BatchBody, Block, Header, Reference, batch_digest, header_hash
+from protocol.node.body import Body
+from protocol.node.interface import JournalKind
+from protocol.node.records import VoteFloor
+from protocol.node.setup import Recovered
+from protocol.wire.messages import ProposalMessage
+
+
+def recover(body: Body, recovered: Recovered) -> None:
+    """Rebuild what the disk holds: the final tip, then the journal's records above it."""
+    body.amnesiac = recovered.amnesiac
+    certificates = _recover_blocks(body, recovered)
+    for result in recovered.executed:
+        body.chain.executed(result)
+    body.executed_before_start = body.chain.executed_height
+    votes: list[Vote] = []
+    proposals: list[tuple[Proposal, Vote]] = []
+    floor = 0
+    for record in recovered.journal:
+        if record.kind == JournalKind.VOTE:
+            votes.append(decode(Vote, record.data))
+        elif record.kind == JournalKind.PROPOSAL:
+            proposals.append(_recover_proposal(body, decode(ProposalMessage, record.data)))
+        elif record.kind == JournalKind.CERTIFICATE:
+            certificates.append(decode(Certificate, record.data))
+        elif record.kind == JournalKind.HEADER:
+            body.chain.learn(decode(Header, record.data), body.now.monotonic_ms)
+        elif record.kind == JournalKind.BATCH:
+            _recover_batch(body, record.data)
+        elif record.kind == JournalKind.VOTE_FLOOR:
+            floor = max(floor, decode(VoteFloor, record.data).view)
+        else:
+            raise BrokenInvariant(f"a journal record of unknown kind {record.kind}")
+    body.machine.restore(votes, proposals, certificates, floor)
+    body.target = body.machine.core.finalization
+
+
+def _recover_blocks(body: Body, recovered: Recovered) -> list[Certificate]:
+    """The final tip from the segments; returns the finalizations found there."""
+    certificates: list[Certificate] = []
+    for data_ in recovered.blocks:
+        block = decode(Block, data_)
+        header = decode(Header, block.header)
+        body.chain.set_final(header, header_hash(header))
+        if block.finalization is not None:
+            certificates.append(decode(Certificate, block.finalization))
+            body.covering = (header.height, header.executed.height)
+    return certificates
+
+
+def _recover_proposal(body: Body, message: ProposalMessage) -> tuple[Proposal, Vote]:
+    body.chain.learn(decode(Header, message.header), body.now.monotonic_ms)
+    proposal = message.proposal
+    me = body.machine.core.me
+    assert me is not None, "only a validator's journal holds proposals"
+    return proposal, Vote(VoteKind.NOTARIZE, proposal.epoch, proposal.view, proposal, me, message.signature)
+
+
+def _recover_batch(body: Body, data_: bytes) -> None:
+    batch = decode(Batch, data_)
+    content = decode(BatchBody, batch.body)
+    name = batch_digest(batch.body)
+    if name in body.chain.used or name in body.batches.held:
+        return
+    reference = Reference(content.author, name, len(data_), len(content.envelopes))
+    body.batches.add(Held(reference, data_, content.expiry_height, State.READY, body.now.monotonic_ms))

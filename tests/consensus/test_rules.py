@@ -1,0 +1,239 @@
+"""Single rules, each on one machine or one small part."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from protocol.consensus import inputs as given
+from protocol.consensus import voting
+from protocol.consensus.certificates import signers_of, verify_certificate, well_formed
+from protocol.consensus.core import Own, Phase
+from protocol.consensus.machine import Machine
+from protocol.consensus.pace import Activity, Tempo
+from protocol.consensus.rotation import Rotation
+from protocol.consensus.statements import Certificate, VoteKind
+from protocol.consensus.validators import Validators
+from protocol.consensus.votes import VoteKeeper
+from protocol.errors import BrokenInvariant, Malformed
+from tests.consensus.harness import TEMPO, World, good, instance, keys
+from tests.consensus.test_table import certificate_of, machine_in, proposal_of, vote
+
+
+@pytest.mark.parametrize(
+    "power, quorum, blocking", [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 3, 2), (7, 5, 3), (10, 7, 4)]
+)
+def test_quorum_and_blocking_power(power: int, quorum: int, blocking: int) -> None:
+    """Model: networks of one, two and three members tolerate nothing; four tolerate one."""
+    validators = Validators(tuple(key.public for key in keys(power)), (1,) * power)
+    assert (validators.quorum, validators.blocking) == (quorum, blocking)
+    assert validators.total - validators.blocking < quorum
+
+
+def test_validators_are_distinct_and_ascending() -> None:
+    first, second = keys(2)
+    for wrong in ((second.public, first.public), (first.public, first.public)):
+        with pytest.raises(Malformed):
+            Validators(wrong, (1, 1))
+    with pytest.raises(Malformed):
+        Validators((first.public,), (0,))
+
+
+@pytest.mark.parametrize("powers", [(1, 1, 1, 1), (1, 2, 3), (5, 1, 1), (1000, 1000, 3000), (2**40, 2**41)])
+def test_everyone_leads_in_proportion_evenly_spread(powers: tuple[int, ...]) -> None:
+    """C-2."""
+    validators = Validators(tuple(key.public for key in keys(len(powers))), powers)
+    rotation = Rotation(b"n" * 32, 1, validators)
+    for index, power in enumerate(powers):
+        share = rotation.turns.count(index) / rotation.length
+        assert abs(share - power / sum(powers)) < 0.02
+        places = [place for place, leader in enumerate(rotation.turns * 2) if leader == index]
+        gaps = [later - earlier for earlier, later in pairwise(places)]
+        assert max(gaps) <= 2 * rotation.length / rotation.turns.count(index)
+
+
+def test_another_epoch_has_another_order_and_the_same_seed_the_same() -> None:
+    """C-2: seeded by the epoch."""
+    validators = Validators(tuple(key.public for key in keys(16)), (1,) * 16)
+    orders = {Rotation(b"n" * 32, epoch, validators).turns for epoch in range(1, 5)}
+    assert len(orders) == 4
+    assert Rotation(b"n" * 32, 1, validators).turns == Rotation(b"n" * 32, 1, validators).turns
+
+
+def test_back_off_grows_with_the_distance_to_the_final_view_and_stops_at_its_cap() -> None:
+    """C-14."""
+    tempo = Tempo(100, 1000, 150, 16)
+    assert [tempo.scaled(100, view, 0) for view in (1, 2, 3, 4, 5)] == [100, 100, 150, 225, 337]
+    assert tempo.scaled(100, 10_000, 0) == 1600
+    assert tempo.scaled(100, 10_000, 9_999) == 100
+
+
+def test_a_leader_without_a_sign_of_life_is_inactive() -> None:
+    """C-13: nothing signed since its previous turn, and nothing new for 3Δ; not in the first rotation."""
+    rotation = Rotation(b"n" * 32, 1, instance(4).validators)
+    activity = Activity(4, 1, 0)
+    view = 9
+    leader = rotation.leader(view)
+    assert not activity.inactive(rotation, view - 8, 10_000, 100), "without a previous turn everyone is active"
+    assert not activity.inactive(rotation, view, 200, 100), "3Δ have not passed"
+    assert activity.inactive(rotation, view, 300, 100)
+    activity.signed(leader, 4, 250)
+    assert activity.inactive(rotation, view, 10_000, 100), "that was before its previous turn, view 5"
+    activity.signed(leader, 6, 10_000)
+    assert not activity.inactive(rotation, view, 20_000, 100)
+    activity.signed(leader, 6, 30_000)
+    assert activity.risen_ms[leader] == 10_000, "old statements sent again do not count"
+
+
+def test_permits_is_c7_and_c10() -> None:
+    """Every pair of votes in one view, against the two rules."""
+    proposal, other = proposal_of(1), proposal_of(1, name=b"o")
+    kinds = ((VoteKind.NOTARIZE, proposal), (VoteKind.NULLIFY, None), (VoteKind.FINALIZE, proposal))
+    allowed = {(VoteKind.NOTARIZE, VoteKind.NULLIFY), (VoteKind.NOTARIZE, VoteKind.FINALIZE)}
+    for first, content in kinds:
+        own = Own()
+        cast = vote(first, 1, content, 0)
+        setattr(own, {0: "notarized", 1: "nullified", 2: "finalized"}[first], cast)
+        for second, _ in kinds:
+            asked = None if second is VoteKind.NULLIFY else other
+            assert voting.permits(own, second, asked) == ((first, second) in allowed)
+
+
+def test_a_forbidden_signature_stops_the_node() -> None:
+    """C-10 is guarded where the key is used, not only where it is decided."""
+    machine = machine_in(Phase.NULLIFIED)
+    with pytest.raises(BrokenInvariant, match="C-10"):
+        voting._sign(machine.core, VoteKind.FINALIZE, 1, proposal_of(1))
+
+
+def test_nothing_is_signed_at_or_below_the_vote_floor() -> None:
+    """L-24."""
+    machine = Machine(instance(4), TEMPO, keys(4)[0], 0)  # type: ignore[arg-type]
+    machine.restore([], [], [], vote_floor=3)
+    machine.start(0)
+    assert machine.core.phase is Phase.FOLLOW
+    for view in (1, 2, 3):
+        effects = machine.step(given.CertificateReceived(certificate_of(VoteKind.NULLIFY, view, None), b"p"), 1)
+        (check,) = [effect for effect in effects if isinstance(effect, given.Verify)]
+        effects = machine.step(given.SignaturesVerified(check.job, (True,) * len(check.items)), 1)
+        assert not [effect for effect in effects if isinstance(effect, given.SendVote)]
+    assert machine.core.view == 4
+    assert machine.core.phase is not Phase.FOLLOW
+
+
+def test_a_notarization_is_finalized_also_unseen_but_not_after_a_nullify() -> None:
+    """C-8, C-10."""
+    for nullified in (False, True):
+        machine = machine_in(Phase.NULLIFIED if nullified else Phase.WAIT)
+        certificate = certificate_of(VoteKind.NOTARIZE, 1, proposal_of(1))
+        (check,) = [
+            e for e in machine.step(given.CertificateReceived(certificate, b"p"), 2) if isinstance(e, given.Verify)
+        ]
+        assert all(good(item) for item in check.items)
+        effects = machine.step(given.SignaturesVerified(check.job, (True,) * 3), 2)
+        kinds = [effect.vote.kind for effect in effects if isinstance(effect, given.SendVote)]
+        assert (VoteKind.FINALIZE in kinds) == (not nullified)
+        assert machine.core.view == 2
+
+
+def test_an_equivocating_leader_is_not_finalized_and_is_evidence() -> None:
+    """C-8, C-17."""
+    machine = machine_in(Phase.VOTED)
+    leader = machine.core.rotation.leader(1)
+    second = proposal_of(1, name=b"second")
+    effects = machine.step(
+        given.ProposalReceived(second, vote(VoteKind.NOTARIZE, 1, second, leader).signature, b"peer%d" % leader), 2
+    )
+    (check,) = [effect for effect in effects if isinstance(effect, given.Verify)]
+    effects = machine.step(given.SignaturesVerified(check.job, (True, True)), 2)
+    (found,) = [effect for effect in effects if isinstance(effect, given.Evidence)]
+    assert found.first.signer == found.second.signer == leader
+    certificate = certificate_of(VoteKind.NOTARIZE, 1, proposal_of(1))
+    (check,) = [e for e in machine.step(given.CertificateReceived(certificate, b"p"), 3) if isinstance(e, given.Verify)]
+    effects = machine.step(given.SignaturesVerified(check.job, (True,) * 3), 3)
+    assert not [e for e in effects if isinstance(e, given.SendVote) and e.vote.kind == VoteKind.FINALIZE]
+
+
+def test_a_bad_vote_is_found_its_signer_charged_and_the_rest_kept() -> None:
+    """C-19."""
+    machine = machine_in(Phase.WAIT)
+    me = machine.core.me
+    others = [signer for signer in range(4) if signer != me]
+    effects: list[given.Effect] = []
+    for signer in others:
+        cast = vote(VoteKind.NULLIFY, 1, None, signer)
+        effects += machine.step(given.VoteReceived(cast, b"peer%d" % signer, False), 2)
+    (check,) = [effect for effect in effects if isinstance(effect, given.Verify)]
+    effects = machine.step(given.SignaturesVerified(check.job, (True, False, True)), 2)
+    assert [effect.signer for effect in effects if isinstance(effect, given.Charge)] == [others[1]]
+    assert machine.core.view == 1
+    assert set(machine.core.keeper.views[1].slots[VoteKind.NULLIFY]) == {others[0], others[2]}
+    effects = machine.step(given.VoteReceived(vote(VoteKind.NULLIFY, 1, None, others[1]), None, True), 2)
+    assert machine.core.view == 2
+
+
+def test_one_signer_twice_is_one_vote() -> None:
+    """C-18: one slot for each kind, validator and view."""
+    keeper = VoteKeeper(instance(4).validators)
+    for _ in range(3):
+        keeper.add(vote(VoteKind.NULLIFY, 1, None, 0), verified=True)
+    keeper.add(vote(VoteKind.NULLIFY, 1, None, 1), verified=True)
+    assert keeper.certificate(1, VoteKind.NULLIFY) is None
+
+
+def test_votes_out_of_reach_take_no_memory() -> None:
+    """C-18."""
+    machine = machine_in(Phase.WAIT)
+    for view in range(2, 500):
+        cast = vote(VoteKind.NULLIFY, view, None, 3 if machine.core.me != 3 else 2)
+        machine.step(given.VoteReceived(cast, None, False), 2)
+    assert max(machine.core.keeper.views) <= 65
+
+
+def test_a_statement_by_our_key_that_we_did_not_make_is_a_twin() -> None:
+    """C-24."""
+    machine = machine_in(Phase.WAIT)
+    assert machine.core.me is not None
+    cast = vote(VoteKind.NULLIFY, 1, None, machine.core.me)
+    (effect,) = machine.step(given.VoteReceived(cast, b"peer0", True), 2)
+    assert isinstance(effect, given.Twin)
+
+
+def test_certificates_have_one_form() -> None:
+    """Model: bitmap of exactly ceil(n/8) bytes, spare bits zero, as many signatures as bits, a quorum."""
+    validators = instance(4).validators
+    whole = certificate_of(VoteKind.NULLIFY, 1, None)
+    assert signers_of(whole) == [0, 1, 2]
+    assert well_formed(validators, whole, 1)
+    signatures = whole.signatures
+    wrong = (
+        Certificate(1, 1, 1, None, bytes([0b0111, 0]), signatures),
+        Certificate(1, 1, 1, None, bytes([0b10111]), (*signatures, signatures[0])),
+        Certificate(1, 1, 1, None, bytes([0b0111]), signatures[:2]),
+        Certificate(1, 1, 1, None, bytes([0b0011]), signatures[:2]),
+        Certificate(1, 1, 1, proposal_of(1), bytes([0b0111]), signatures),
+        Certificate(0, 1, 1, None, bytes([0b0111]), signatures),
+        Certificate(0, 1, 2, proposal_of(1), bytes([0b0111]), signatures),
+    )
+    for certificate in wrong:
+        assert not well_formed(validators, certificate, 1)
+    assert not well_formed(validators, whole, 2)
+    assert not verify_certificate(b"n" * 32, validators, whole, 1), "stand-in signatures are not Ed25519"
+
+
+def test_idle_networks_wait_and_go_when_work_comes() -> None:
+    """C-15."""
+    world = World(4, seed=3)
+    world.start()
+    for index in range(4):
+        world.step(index, given.WorkChanged(False))
+    world.run(100)
+    idle = [view for _, view in world.entered]
+    world.run(900)
+    assert len(world.entered) - len(idle) <= 8
+    for index in range(4):
+        world.step(index, given.WorkChanged(True))
+    world.run(1100)
+    assert min(world.final_views()) >= 2
+    assert not any(member.machine.core.nullifications for member in world.members)
