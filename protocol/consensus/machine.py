@@ -331,7 +331,7 @@ class Machine:
         """C-6: the first proposal of the view's leader; one that is early waits; a second one is equivocation."""
         core, proposal = self.core, given.proposal
         leader = core.rotation.leader(proposal.view)
-        vote = Vote(VoteKind.NOTARIZE, proposal.epoch, proposal.view, proposal, leader, given.signature)
+        vote = Vote(int(VoteKind.NOTARIZE), proposal.epoch, proposal.view, proposal, leader, given.signature)
         if not vote_well_formed(core.instance.validators, vote, core.instance.epoch):
             return [Charge(None, given.peer, "a proposal that is not well formed")]
         if not self._in_reach(proposal.view):

@@ -109,7 +109,7 @@ class VoteKeeper:
         for slot in chosen:
             bitmap[slot.vote.signer // 8] |= 1 << (slot.vote.signer % 8)
         signatures = tuple(slot.vote.signature for slot in chosen)
-        return Certificate(kind, first.epoch, view, first.proposal, bytes(bitmap), signatures)
+        return Certificate(int(kind), first.epoch, view, first.proposal, bytes(bitmap), signatures)
 
     def unchecked(self, view: int, kind: VoteKind) -> list[Vote]:
         """Votes to be checked now: those of a possible quorum, unless a check is in flight."""

@@ -40,7 +40,7 @@ def _sign(core: Core, kind: VoteKind, view: int, proposal: Proposal | None) -> V
     epoch = core.instance.epoch
     payload = statement_bytes(kind, epoch, view, proposal)
     signature = core.key.sign(CONTEXTS[kind], core.instance.network_id, payload)
-    vote = Vote(kind, epoch, view, proposal, core.me, signature)
+    vote = Vote(int(kind), epoch, view, proposal, core.me, signature)
     if kind is VoteKind.NOTARIZE:
         own.notarized = vote
     elif kind is VoteKind.NULLIFY:

@@ -65,7 +65,7 @@ def _recover_proposal(body: Body, message: ProposalMessage) -> tuple[Proposal, V
     proposal = message.proposal
     me = body.machine.core.me
     assert me is not None, "only a validator's journal holds proposals"
-    return proposal, Vote(VoteKind.NOTARIZE, proposal.epoch, proposal.view, proposal, me, message.signature)
+    return proposal, Vote(int(VoteKind.NOTARIZE), proposal.epoch, proposal.view, proposal, me, message.signature)
 
 
 def _recover_batch(body: Body, data_: bytes) -> None:
