@@ -1,0 +1,201 @@
+"""A node's data directory: what lies where, who may open it, and the door to all of it (L-27).
+
+    <directory>/          mode 0700, files 0600
+        format.json       version of this layout and the network's id; written last when the directory is created
+        lock              held while a node runs here
+        journal/          journal-00000001.log           what is promised and not final
+        segments/         00000000000000000001.seg, .idx  finalized blocks
+        state/            data.mdb, lock.mdb, writer.lock  derived; may be deleted while no node runs
+
+`create` makes it, every name durable on return. A creation that was interrupted has no `format.json` and is said to be
+so. `open_directory` takes the lock, refuses another network and a newer format in words, and opens journal and
+segments; the state to write, to read, or not at all, since its writer may be another process of the same node.
+
+`open_to_read` is for programs that look on (a recomputation of the state from disk): no lock, nothing is changed.
+
+Deliberately absent: keys and configuration (they lie elsewhere), backups, and what to do about a journal that is not
+whole: `Store.health` says it, the runtime decides.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from daemon.store.files import Files, OsFiles
+from daemon.store.journal import Journal, JournalHealth
+from daemon.store.journal_file import Record
+from daemon.store.lock import ProcessLock
+from daemon.store.segments import Segments
+from daemon.store.tables import StateStore
+from protocol.errors import OperatorFault
+
+LAYOUT_VERSION: Final = 1
+_FORMAT: Final = "format.json"
+_JOURNAL: Final = "journal"
+_SEGMENTS: Final = "segments"
+_STATE: Final = "state"
+
+
+class StateAccess(Enum):
+    """How `open_directory` opens the state."""
+
+    WRITE = "write"
+    READ = "read"
+    NONE = "none"
+
+
+@dataclass(slots=True)
+class Store:
+    """A node's durable things, open. `close` lets go of all of them."""
+
+    directory: Path
+    files: Files
+    network_id: bytes
+    journal: Journal
+    recovered: tuple[Record, ...]
+    """The journal's records, in order; all that still check, if it is damaged."""
+    health: JournalHealth
+    segments: Segments
+    state: StateStore | None
+    lock: ProcessLock
+
+    def free_bytes(self) -> int:
+        """Room left on the file system of the directory, for L-28."""
+        return self.files.free_bytes(self.directory)
+
+    def reports(self) -> list[str]:
+        """What the start found that an operator should know, in words; empty after a clean end."""
+        found = [] if self.health.words == "whole" else [f"journal: {self.health.words}"]
+        report, last = self.segments.report, self.segments.last_height
+        if report.torn_bytes:
+            found.append(
+                f"segments: a torn tail of {report.torn_bytes} bytes was cut; {self.segments.last_height} is last"
+            )
+        found += [f"segments: damaged: {words}" for words in report.damaged]
+        found += [f"segments: the index of {name} was rebuilt" for name in report.rebuilt_indexes]
+        if self.state is not None and self.state.dropped:
+            found.append(f"state: dropped, to be rebuilt from the segments: {self.state.dropped}")
+        return found
+
+    def close(self) -> None:
+        """Sync what waits, and let go; the lock last."""
+        try:
+            self.journal.close()
+        finally:
+            try:
+                self.segments.close()
+            finally:
+                try:
+                    if self.state is not None:
+                        self.state.close()
+                finally:
+                    self.lock.release()
+
+
+@dataclass(slots=True)
+class Onlooker:
+    """What another program may read while a node runs, or after it."""
+
+    segments: Segments
+    state: StateStore
+
+    def close(self) -> None:
+        """Let go."""
+        self.segments.close()
+        self.state.close()
+
+
+def state_directory(directory: Path) -> Path:
+    """Where the state of a node lies: for the process that executes, if it is another one."""
+    return directory / _STATE
+
+
+def create(directory: Path, network_id: bytes, journal_id: bytes, files: Files | None = None) -> None:
+    """Make a data directory with an empty journal of this random id (16 bytes, C-24), durable on return.
+
+    The parent exists. Raises OperatorFault if the directory exists and is not empty.
+    """
+    files = files or OsFiles()
+    files.make_directory(directory)
+    if files.list(directory):
+        raise OperatorFault(f"{directory} is not empty: choose another directory, or delete this one if you can")
+    for name in (_JOURNAL, _SEGMENTS):
+        files.make_directory(directory / name)
+    Journal.create(directory / _JOURNAL, files, network_id, journal_id)
+    unfinished = directory / f"{_FORMAT}.tmp"
+    file = files.open(unfinished, create=True)
+    try:
+        content = {"format": LAYOUT_VERSION, "network_id": network_id.hex()}
+        file.write_at(0, (json.dumps(content, indent=1) + "\n").encode())
+        file.sync()
+    finally:
+        file.close()
+    files.sync_directory(directory)
+    files.rename(unfinished, directory / _FORMAT)
+    files.sync_directory(directory)
+    files.sync_directory(directory.parent)
+
+
+def open_directory(
+    directory: Path,
+    network_id: bytes,
+    journal_id: bytes | None,
+    *,
+    state: StateAccess = StateAccess.WRITE,
+    files: Files | None = None,
+) -> Store:
+    """Lock and open a node's data directory. `journal_id` as in `Journal.open`.
+
+    Raises OperatorFault (no such directory, another node runs on it, another network, a newer format), StoreFailed,
+    SegmentDamaged (the last segment cannot be told at all).
+    """
+    files = files or OsFiles()
+    _check_format(directory, network_id, files)
+    lock = ProcessLock(directory / "lock", f"another papilio runs on {directory}")
+    opened: list[Segments | StateStore] = []
+    try:
+        segments = Segments.open(directory / _SEGMENTS, files, network_id)
+        opened.append(segments)
+        store = None
+        if state is not StateAccess.NONE:
+            store = StateStore.open(directory / _STATE, network_id, writer=state is StateAccess.WRITE)
+            opened.append(store)
+        journal, recovered, health = Journal.open(directory / _JOURNAL, files, network_id, journal_id)
+    except BaseException:
+        for part in opened:
+            part.close()
+        lock.release()
+        raise
+    return Store(directory, files, network_id, journal, recovered, health, segments, store, lock)
+
+
+def open_to_read(directory: Path, network_id: bytes) -> Onlooker:
+    """Open segments and state beside a running node, or without one; changes nothing. Raises as `open_directory`."""
+    files = OsFiles()
+    _check_format(directory, network_id, files)
+    segments = Segments.open(directory / _SEGMENTS, files, network_id, writable=False)
+    return Onlooker(segments, StateStore.open(directory / _STATE, network_id, writer=False))
+
+
+def _check_format(directory: Path, network_id: bytes, files: Files) -> None:
+    try:
+        file = files.open(directory / _FORMAT, writable=False)
+    except FileNotFoundError:
+        words = f"{directory} is no data directory of papilio, or its creation was interrupted: create the node anew"
+        raise OperatorFault(words) from None
+    try:
+        content = json.loads(file.read_at(0, 4096))
+        version, found_id = int(content["format"]), bytes.fromhex(content["network_id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise OperatorFault(f"{directory / _FORMAT} cannot be read: {error}") from error
+    finally:
+        file.close()
+    if version != LAYOUT_VERSION:
+        words = f"{directory} has format {version}, this program knows {LAYOUT_VERSION}"
+        raise OperatorFault(f"{words}: run the program that wrote it, or a newer one")
+    if found_id != network_id:
+        raise OperatorFault(f"{directory} belongs to network {found_id.hex()}, not {network_id.hex()}")

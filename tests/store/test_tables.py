@@ -1,0 +1,328 @@
+"""The state store (L-26): equal to the tables in memory, consistent for readers of any process, never half a commit."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import lmdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.store import tables
+from daemon.store.errors import StoreFailed
+from daemon.store.tables import KEY_BYTES_MAX, StateStore
+from protocol.errors import OperatorFault
+from protocol.ledger.memory import MemoryTables
+from protocol.ledger.tables import Table, Writes
+
+NETWORK = bytes(range(32))
+ROOT = Path(__file__).parent.parent.parent
+KEYS = st.binary(max_size=4) | st.binary(min_size=KEY_BYTES_MAX - 1, max_size=KEY_BYTES_MAX)
+PLACES = st.tuples(st.sampled_from([Table.STATE, Table.TRIE, Table.META]), KEYS)
+WRITES = st.dictionaries(PLACES, st.none() | st.binary(max_size=40), max_size=30)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[StateStore]:
+    opened = StateStore.open(tmp_path / "state", NETWORK, writer=True)
+    yield opened
+    opened.close()
+
+
+def pairs(count: int, *, size: int = 100) -> Writes:
+    return {(Table.STATE, number.to_bytes(4, "big")): bytes([number % 256]) * size for number in range(count)}
+
+
+# -- The interface ------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(WRITES, max_size=3), max_size=4), KEYS, KEYS, st.integers(0, 6))
+def test_equals_the_tables_in_memory(commits: list[list[Writes]], prefix: bytes, start: bytes, limit: int) -> None:
+    """The simulator's tables and the daemon's give the same answers after the same writes."""
+    with TemporaryDirectory() as place:
+        memory = MemoryTables()
+        store = StateStore.open(Path(place), NETWORK, writer=True)
+        for height, writes_list in enumerate(commits):
+            store.commit(writes_list, height)
+            for writes in writes_list:
+                memory.apply(writes)
+        with store.reader() as reader:
+            assert reader.height == (len(commits) - 1 if commits else None)
+            for table in (Table.STATE, Table.TRIE, Table.META, Table.SEEN):
+                assert reader.scan(table, b"") == memory.scan(table, b"")
+                for part in (b"", prefix[:1], prefix):
+                    assert reader.scan(table, part, start, limit) == memory.scan(table, part, start, limit)
+            for writes_list in commits:
+                for writes in writes_list:
+                    assert all(reader.get(*place) == memory.get(*place) for place in writes)
+        store.close()
+
+
+def test_the_empty_key_is_a_key_and_too_long_ones_are_not_there(store: StateStore) -> None:
+    store.commit([{(Table.TRIE, b""): b"root", (Table.TRIE, b"\x00"): b"first child"}], 0)
+    with store.reader() as reader:
+        assert reader.get(Table.TRIE, b"") == b"root"
+        assert reader.scan(Table.TRIE, b"") == [(b"", b"root"), (b"\x00", b"first child")]
+        assert reader.get(Table.TRIE, bytes(KEY_BYTES_MAX + 1)) is None
+        assert reader.scan(Table.TRIE, bytes(600)) == []
+        assert reader.scan(Table.TRIE, b"", bytes(600)) == []
+    with pytest.raises(AssertionError, match="fits"):
+        store.commit([{(Table.TRIE, bytes(KEY_BYTES_MAX + 1)): b""}], 1)
+
+
+def test_a_start_finds_what_was_committed_and_its_height(tmp_path: Path) -> None:
+    store = StateStore.open(tmp_path, NETWORK, writer=True)
+    assert store.height is None
+    store.commit([pairs(10)], 0)
+    store.commit([{(Table.STATE, bytes(4)): None}, pairs(3)], 7)
+    store.close()
+    again = StateStore.open(tmp_path, NETWORK, writer=True)
+    assert again.height == 7
+    assert again.dropped is None
+    with again.reader() as reader:
+        assert len(reader.scan(Table.STATE, b"")) == 10
+    with pytest.raises(AssertionError, match="does not go back"):
+        again.commit([], 6)
+    again.clear()
+    with again.reader() as reader:
+        assert reader.height is None
+        assert reader.scan(Table.STATE, b"") == []
+    again.close()
+
+
+def test_a_reader_sees_one_height_while_another_is_committed(store: StateStore) -> None:
+    store.commit([pairs(5)], 1)
+    with store.reader() as reader:
+        store.commit([dict.fromkeys(pairs(5))], 2)
+        assert reader.height == 1
+        assert len(reader.scan(Table.STATE, b"")) == 5
+    with store.reader() as reader:
+        assert reader.height == 2
+        assert reader.scan(Table.STATE, b"") == []
+
+
+# -- Formats and places ---------------------------------------------------------------------------------
+
+
+def test_a_newer_format_is_refused_and_an_older_one_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-27: with words. The state is derived: what is old is rebuilt by replay."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "FORMAT_VERSION", 2)
+        store = StateStore.open(tmp_path, NETWORK, writer=True)
+        store.commit([pairs(5)], 3)
+        store.close()
+    for writer in (True, False):
+        with pytest.raises(OperatorFault, match="format 2, this program knows 1"):
+            StateStore.open(tmp_path, NETWORK, writer=writer)
+    monkeypatch.setattr(tables, "FORMAT_VERSION", 3)
+    with pytest.raises(OperatorFault, match="older format"):
+        StateStore.open(tmp_path, NETWORK, writer=False)
+    store = StateStore.open(tmp_path, NETWORK, writer=True)
+    assert store.height is None
+    assert store.dropped == "it had format 2, this program writes 3"
+    store.close()
+
+
+def test_another_network_is_refused(tmp_path: Path) -> None:
+    StateStore.open(tmp_path, NETWORK, writer=True).close()
+    with pytest.raises(OperatorFault, match="belongs to network"):
+        StateStore.open(tmp_path, bytes(32), writer=True)
+
+
+def test_what_lmdb_cannot_read_is_begun_anew_by_the_writer(tmp_path: Path) -> None:
+    store = StateStore.open(tmp_path, NETWORK, writer=True)
+    store.commit([pairs(5)], 3)
+    store.close()
+    (tmp_path / "data.mdb").write_bytes(b"x" * 20_000)
+    with pytest.raises(OperatorFault, match="cannot be read"):
+        StateStore.open(tmp_path, NETWORK, writer=False)
+    store = StateStore.open(tmp_path, NETWORK, writer=True)
+    assert store.height is None
+    assert store.dropped is not None
+    store.close()
+
+
+def test_there_is_one_writer_and_readers_do_not_make_a_store(tmp_path: Path) -> None:
+    with pytest.raises(OperatorFault, match="no state"):
+        StateStore.open(tmp_path, NETWORK, writer=False)
+    store = StateStore.open(tmp_path, NETWORK, writer=True)
+    with pytest.raises(OperatorFault, match=r"another process writes the state .* \(pid \d+\)"):
+        StateStore.open(tmp_path, NETWORK, writer=True)
+    store.close()
+    reader = StateStore.open(tmp_path, NETWORK, writer=False)
+    with pytest.raises(AssertionError, match="opened to read"):
+        reader.commit([], 1)
+    reader.close()
+    assert (tmp_path / "data.mdb").stat().st_mode & 0o777 == 0o600
+
+
+# -- Growth -------------------------------------------------------------------------------------------
+
+
+def test_a_full_map_grows_once_readers_are_done(tmp_path: Path) -> None:
+    store = StateStore.open(tmp_path, NETWORK, writer=True, map_bytes=1 << 20)
+    store.commit([pairs(10)], 0)
+    entered = threading.Event()
+    seen: list[int] = []
+
+    def reading() -> None:
+        with store.reader() as reader, store.reader():
+            entered.set()
+            while not store._gate._closed:  # until the commit has found the map full and waits
+                pass
+            seen.append(len(reader.scan(Table.STATE, b"", limit=100_000)))
+            with store.reader() as nested:  # a thread that is inside gets in although the gate is closing
+                seen.append(nested.height or 0)
+
+    thread = threading.Thread(target=reading)
+    thread.start()
+    entered.wait(30)
+    store.commit([pairs(2_000, size=1_500)], 1)
+    thread.join()
+    assert seen == [10, 0]
+    with store.reader() as reader:
+        assert len(reader.scan(Table.STATE, b"", limit=100_000)) == 2_000
+    assert store.used_bytes > 1 << 20
+    store.close()
+    again = StateStore.open(tmp_path, NETWORK, writer=True, map_bytes=1 << 20)
+    again.commit([pairs(4_000, size=1_500)], 2)
+    again.close()
+
+
+def test_a_thread_with_an_open_reader_cannot_grow_the_map(tmp_path: Path) -> None:
+    store = StateStore.open(tmp_path, NETWORK, writer=True, map_bytes=1 << 20)
+    with store.reader(), pytest.raises(AssertionError, match="cannot close the gate"):
+        store.commit([pairs(2_000, size=1_500)], 1)
+    assert store.height is None, "nothing happened"
+    store.close()
+
+
+def test_a_map_that_cannot_be_moved_is_never_touched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LMDB unmaps before it maps: after a failure the next transaction would crash the process."""
+    store = StateStore.open(tmp_path, NETWORK, writer=True, map_bytes=1 << 20)
+
+    class Unmovable:
+        def set_mapsize(self, size: int) -> None:
+            raise lmdb.MemoryError("no address space")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(environment, name)
+
+    environment = store._environment
+    monkeypatch.setattr(store, "_environment", Unmovable())
+    with pytest.raises(StoreFailed, match="no address space"):
+        store.commit([pairs(2_000, size=1_500)], 1)
+    monkeypatch.undo()
+    with pytest.raises(StoreFailed, match="no address space"), store.reader():
+        pass
+    with pytest.raises(StoreFailed, match="no address space"):
+        store.commit([], 1)
+    store.close()
+
+
+# -- Processes ------------------------------------------------------------------------------------------
+
+
+READER = """
+import sys
+from pathlib import Path
+from daemon.store.tables import StateStore
+from protocol.ledger.tables import Table
+store = StateStore.open(Path(sys.argv[1]), bytes(range(32)), writer=False, map_bytes=1 << 20)
+for line in sys.stdin:
+    with store.reader() as reader:
+        found = reader.scan(Table.STATE, b"", limit=100_000)
+        print(reader.height, len(found), len({value for _, value in found}), flush=True)
+"""
+
+WRITER = """
+import sys
+from pathlib import Path
+from daemon.store.tables import StateStore
+from protocol.ledger.tables import Table
+store = StateStore.open(Path(sys.argv[1]), bytes(range(32)), writer=True)
+height = store.height or 0
+while True:
+    height += 1
+    writes = {(Table.STATE, number.to_bytes(2, "big")): height.to_bytes(8, "big") for number in range(300)}
+    store.commit([writes, {(Table.ROOTS, height.to_bytes(8, "big")): b"root"}], height)
+    print(height, flush=True)
+"""
+
+
+def start(program: str, directory: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", program, str(directory)]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def test_another_process_reads_each_height_whole_also_when_the_map_grew(tmp_path: Path) -> None:
+    store = StateStore.open(tmp_path, NETWORK, writer=True, map_bytes=1 << 20)
+    store.commit([], 0)
+    with start(READER, tmp_path) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for height, size in enumerate((10, 200, 3_000, 20_000), start=1):  # the last two do not fit the first map
+            store.commit([{(Table.STATE, bytes([n])): bytes([height]) * size for n in range(250)}], height)
+            child.stdin.write("look\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == f"{height} 250 1\n"
+        child.stdin.close()
+        assert child.wait(30) == 0
+    store.close()
+
+
+def test_kill_9_in_the_middle_of_commits_loses_nothing_reported(tmp_path: Path) -> None:
+    """L-26: each commit is there whole or not at all, and what was reported is there."""
+    reported = 0
+    for round_number in range(5):
+        with start(WRITER, tmp_path) as child:
+            assert child.stdout is not None
+            for _ in range(7 + 5 * round_number):
+                reported = int(child.stdout.readline())
+            child.send_signal(signal.SIGKILL)
+            rest = child.stdout.read().split()
+            reported = int(rest[-1]) if rest else reported
+            child.wait(30)
+        store = StateStore.open(tmp_path, NETWORK, writer=True)
+        with store.reader() as reader:
+            assert reader.height is not None
+            assert reported <= reader.height <= reported + 1
+            assert {value for _, value in reader.scan(Table.STATE, b"")} == {reader.height.to_bytes(8, "big")}
+            roots = reader.scan(Table.ROOTS, b"", limit=100_000)
+            assert [int.from_bytes(key, "big") for key, _ in roots] == list(range(1, reader.height + 1))
+        store.close()
+
+
+def test_slots_of_readers_that_died_are_cleared(tmp_path: Path) -> None:
+    store = StateStore.open(tmp_path, NETWORK, writer=True)
+    store.commit([pairs(10)], 1)
+    held = READER.replace("for line in sys.stdin:", "if True:").replace("flush=True)", "flush=True); sys.stdin.read()")
+    with start(held, tmp_path) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline().startswith("1 10")
+        child.kill()
+        child.wait(30)
+    assert len(store._environment.readers().splitlines()) == 2, "a header, and the dead one"
+    for height in range(2, 300):
+        store.commit([], height)
+    assert "no active readers" in store._environment.readers()
+    store.close()
+
+
+def test_a_copy_taken_between_commits_opens(tmp_path: Path, store: StateStore) -> None:
+    """What a power cut leaves when all writes arrived: the file as it stands, without the lock file."""
+    store.commit([pairs(100)], 1)
+    (tmp_path / "copy").mkdir()
+    shutil.copy(tmp_path / "state" / "data.mdb", tmp_path / "copy" / "data.mdb")
+    copy = StateStore.open(tmp_path / "copy", NETWORK, writer=True)
+    assert copy.height == 1
+    copy.close()
