@@ -177,6 +177,23 @@ REDEEMER_UNKNOWN = define("redeemer_unknown", Fault.CLIENT, Retry.CHANGED, "the 
 ALREADY_REDEEMED = define("already_redeemed", Fault.CLIENT, Retry.CHANGED, "the redeemer's reference has been used already")
 NOTHING_TO_EXPIRE = define("nothing_to_expire", Fault.CLIENT, Retry.CHANGED, "no points of this account have expired")
 
+# Proofs (L-21). Whoever asks for one, or verifies one offline.
+NOT_COVERED = define("not_covered", Fault.NETWORK, Retry.LATER, "final, but no final header covers it yet; it is provable in a moment")
+PROOF_MALFORMED = define("proof_malformed", Fault.OPERATOR, Retry.NEVER, "the proof is not a canonical record; the words name the field")
+PROOF_BAD_GENESIS = define("proof_bad_genesis", Fault.OPERATOR, Retry.CHANGED, "what the proof shall be verified against is not a genesis")
+PROOF_WRONG_NETWORK = define("proof_wrong_network", Fault.OPERATOR, Retry.CHANGED, "the proof is of another network than the genesis given")
+PROOF_BAD_ENVELOPE = define("proof_bad_envelope", Fault.OPERATOR, Retry.NEVER, "the envelope in the proof is not well formed, or a sender's signature in it is bad")
+PROOF_WRONG_RECEIPT = define("proof_wrong_receipt", Fault.OPERATOR, Retry.NEVER, "the receipt in the proof is not of its envelope, or not of a height that its header covers")
+PROOF_NOT_IN_LOG = define("proof_not_in_log", Fault.OPERATOR, Retry.NEVER, "the audit path does not lead from this receipt to the header's log root")
+PROOF_NOT_IN_STATE = define("proof_not_in_state", Fault.OPERATOR, Retry.NEVER, "the trie proof does not show this value, or its absence, under the header's state root")
+PROOF_WRONG_VALIDATORS = define("proof_wrong_validators", Fault.OPERATOR, Retry.NEVER, "a header in the proof is of another epoch or validator set than the chain from genesis leads to")
+PROOF_BAD_CHAIN = define("proof_bad_chain", Fault.OPERATOR, Retry.NEVER, "the chain of closing headers in the proof does not hold together")
+PROOF_WRONG_PIN = define("proof_wrong_pin", Fault.OPERATOR, Retry.NEVER, "the pinned closing header is not in the proof's chain")
+PROOF_WRONG_STATEMENT = define("proof_wrong_statement", Fault.OPERATOR, Retry.NEVER, "the certificate does not state that this header is final")
+PROOF_BAD_CERTIFICATE = define("proof_bad_certificate", Fault.OPERATOR, Retry.NEVER, "the certificate's signers or signatures are not well formed")
+PROOF_NO_QUORUM = define("proof_no_quorum", Fault.OPERATOR, Retry.NEVER, "the certificate's signers have less power than a quorum")
+PROOF_BAD_SIGNATURE = define("proof_bad_signature", Fault.OPERATOR, Retry.NEVER, "a validator's signature in the certificate is bad")
+
 # Peers.
 PEER_FAULT = define("peer_fault", Fault.PEER, Retry.NEVER, "another node broke the protocol")
 # Our own.

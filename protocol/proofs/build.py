@@ -1,0 +1,79 @@
+"""Making proofs from what a node holds (L-21).
+
+The header is the newest one with a finalization of its own; its *executed* has to cover the receipt, or the
+height that the state is asked for. Every proof that leaves is verified first, by the code that its reader uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protocol.codec import decode, encode
+from protocol.consensus.statements import Certificate
+from protocol.crypto import log
+from protocol.errors import NOT_COVERED, NOT_FOUND, BrokenInvariant, Refused
+from protocol.ledger.batch import open_batch
+from protocol.ledger.genesis import Genesis, network_id
+from protocol.ledger.index import log_getter, read_receipt
+from protocol.ledger.records import Header
+from protocol.ledger.tables import Reader
+from protocol.ledger.undo import HistoricState
+from protocol.proofs.finality import ProofRefused
+from protocol.proofs.records import ClosedEpoch, Finality, ReceiptProof, StateProof
+from protocol.proofs.verify import verify_receipt_proof, verify_state_proof
+
+
+def finality_of(header: Header, finalization: Certificate, closed: Sequence[ClosedEpoch] = ()) -> Finality:
+    """The chain of trust of a header with its own finalization, pinned to the last closing header if there is one."""
+    from_chain = [item.finalization.proposal for item in closed]
+    pinned = from_chain[-1].payload if from_chain and from_chain[-1] is not None else None
+    return Finality(encode(header), finalization, tuple(closed), pinned)
+
+
+def envelope_at(batches: Sequence[bytes], position: int) -> bytes:
+    """The encoded envelope at a position of a block, skipped ones counted (L-21). Raises Refused(not_found)."""
+    left = position
+    for data in batches:
+        envelopes = open_batch(data)[1].envelopes
+        if left < len(envelopes):
+            return envelopes[left]
+        left -= len(envelopes)
+    raise Refused(NOT_FOUND, f"the block has no envelope at position {position}")
+
+
+def receipt_proof(genesis: Genesis, reader: Reader, log_index: int, envelope: bytes, finality: Finality) -> bytes:
+    """The encoded proof of the receipt at `log_index`, whose encoded envelope is given.
+
+    Raises Refused: not_found if there is no such receipt, not_covered if the header's log does not reach it.
+    """
+    receipt = read_receipt(reader, log_index)
+    if receipt is None:
+        raise Refused(NOT_FOUND, f"no receipt at {log_index} of the log")
+    size = _header(finality).executed.log_size
+    if log_index >= size:
+        raise Refused(NOT_COVERED, f"receipt {log_index} is final; the newest final header covers {size} receipts")
+    path = log.inclusion_proof(log_getter(reader), log_index, size)
+    data = encode(ReceiptProof(network_id(genesis), envelope, receipt, log_index, path, finality))
+    try:
+        verify_receipt_proof(encode(genesis), data)
+    except ProofRefused as fault:
+        raise BrokenInvariant(f"the proof of receipt {log_index} does not verify: {fault.words}") from fault
+    return data
+
+
+def state_proof(genesis: Genesis, reader: Reader, key: bytes, finality: Finality) -> bytes:
+    """The encoded proof of an encoded state key's value, or its absence, at the height that the header covers.
+
+    Raises Refused(not_found) if the state of that height is not held any more.
+    """
+    state = HistoricState(reader, _header(finality).executed.height)
+    data = encode(StateProof(network_id(genesis), key, state.value(key), state.prove(key), finality))
+    try:
+        verify_state_proof(encode(genesis), data)
+    except ProofRefused as fault:
+        raise BrokenInvariant(f"the proof of state key {key.hex()} does not verify: {fault.words}") from fault
+    return data
+
+
+def _header(finality: Finality) -> Header:
+    return decode(Header, finality.header)

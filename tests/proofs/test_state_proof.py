@@ -1,0 +1,114 @@
+"""State proofs, at the height that the header covers, and proofs in words (L-20, L-21)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from protocol.codec import decode, encode
+from protocol.errors import Refused
+from protocol.ledger.records import account_name
+from protocol.ledger.undo import HistoricState
+from protocol.proofs.build import finality_of, state_proof
+from protocol.proofs.explain import explain, utc_text
+from protocol.proofs.finality import ProofRefused
+from protocol.proofs.records import StateProof
+from protocol.proofs.verify import verify_receipt_proof, verify_state_proof
+from tests.ledger.world import NOTES, Note, key
+from tests.proofs.chain import ProvenWorld
+
+WORLD = ProvenWorld()
+MINE = account_name(key(1).public)
+FIRST = NOTES.key((MINE, "a"))
+SECOND = NOTES.key((MINE, "b"))
+
+
+def made(state_key: bytes, height: int) -> bytes:
+    """Proof under the header of `height`, which covers the height below."""
+    header = WORLD.headers[height - 1]
+    return state_proof(WORLD.genesis, WORLD.tables, state_key, finality_of(header, WORLD.finalization(header)))
+
+
+def refused(data: bytes) -> str:
+    with pytest.raises(ProofRefused) as caught:
+        verify_state_proof(WORLD.genesis_bytes, data)
+    return caught.value.code
+
+
+def test_values_and_absence_at_each_covered_height() -> None:
+    """L-20: a node gives the state of recent heights, not only the newest."""
+    for height, present in ((1, (False, False)), (2, (True, False)), (3, (True, True))):
+        for state_key, there in zip((FIRST, SECOND), present, strict=True):
+            verified = verify_state_proof(WORLD.genesis_bytes, made(state_key, height))
+            assert verified.height == height - 1
+            assert verified.value == (encode(Note(b"x")) if there else None)
+
+
+def one_bit_off(data: bytes) -> list[bytes]:
+    """The file with one bit changed, at each byte."""
+    return [data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :] for at in range(len(data))]
+
+
+def test_any_altered_byte_is_refused() -> None:
+    for data in one_bit_off(made(FIRST, 3)):
+        refused(data)
+
+
+def test_an_altered_absence_is_refused_or_speaks_truly_of_another_key() -> None:
+    """One way through the trie shows the absence of all keys whose paths end on it: another key, another truth."""
+    good = made(SECOND, 2)
+    others = 0
+    for data in one_bit_off(good):
+        try:
+            verified = verify_state_proof(WORLD.genesis_bytes, data)
+        except ProofRefused:
+            continue
+        others += 1
+        assert (verified.value, verified.height) == (None, 1)
+        assert verified.key != SECOND
+        assert decode(StateProof, data) == replace(decode(StateProof, good), key=verified.key)
+        assert HistoricState(WORLD.tables, 1).value(verified.key) is None
+    assert others < len(SECOND)
+
+
+def test_another_value_or_presence() -> None:
+    proof = decode(StateProof, made(FIRST, 3))
+    assert refused(encode(replace(proof, value=encode(Note(b"y"))))) == "proof_not_in_state"
+    assert refused(encode(replace(proof, value=None))) == "proof_not_in_state"
+    absent = decode(StateProof, made(SECOND, 2))
+    assert refused(encode(replace(absent, value=b""))) == "proof_not_in_state"
+    assert refused(encode(replace(absent, key=FIRST))) == "proof_not_in_state"
+    assert refused(encode(replace(absent, key=b"\x00"))) == "proof_malformed"
+
+
+def test_a_state_that_is_not_known_is_refused() -> None:
+    header = replace(WORLD.covering, executed=replace(WORLD.covering.executed, height=77))
+    with pytest.raises(Refused) as caught:
+        state_proof(WORLD.genesis, WORLD.tables, FIRST, finality_of(header, WORLD.finalization(header)))
+    assert caught.value.code == "not_found"
+
+
+def test_words_say_success_failure_presence_and_absence_first() -> None:
+    good = explain(verify_receipt_proof(WORLD.genesis_bytes, WORLD.proof(0)))
+    assert good.startswith("RECORDED: the transaction was applied, at height 1, position 0, 1970-01-01 00:16:40.100")
+    assert "3 of 4 validators" in good
+    bad = explain(verify_receipt_proof(WORLD.genesis_bytes, WORLD.proof(1)))
+    assert bad.startswith("REFUSED")
+    assert "forbidden" in bad
+    assert "Operation 1, test.put: this name is forbidden" in bad
+    assert explain(verify_state_proof(WORLD.genesis_bytes, made(FIRST, 3))).startswith("PRESENT: at height 2")
+    assert explain(verify_state_proof(WORLD.genesis_bytes, made(SECOND, 2))).startswith("ABSENT: at height 1")
+
+
+@pytest.mark.parametrize(
+    "time_ms, words",
+    [
+        (0, "1970-01-01 00:00:00.000 UTC"),
+        (951_827_696_789, "2000-02-29 12:34:56.789 UTC"),
+        (1_709_251_199_999, "2024-02-29 23:59:59.999 UTC"),
+        (4_107_542_400_000, "2100-03-01 00:00:00.000 UTC"),
+    ],
+)
+def test_times_in_words(time_ms: int, words: str) -> None:
+    assert utc_text(time_ms) == words
