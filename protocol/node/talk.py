@@ -24,7 +24,7 @@ from protocol.node.body import FIRST_EPOCH, JOBS_MAX, Body, message_hash
 from protocol.node.data import announced, batch_received, check_envelopes
 from protocol.node.interface import BlocksRead, Priority, ReadBlocks
 from protocol.node.ordering import advance, header_arrived
-from protocol.sync import end_of_answer, parts_of
+from protocol.sync import FetchedBlock, end_of_answer, parts_of
 from protocol.wire import messages as wire
 
 SYNC_GAP: Final = 16
@@ -252,17 +252,21 @@ def _block_part(body: Body, part: wire.BlockPart, _data: bytes, peer: bytes) -> 
     if peer != body.sync.peer:
         return
     now = body.now.monotonic_ms
-    if body.sync.is_end(part):
-        _answer_over(body, peer)
-        return
     try:
-        block = body.sync.take(part, now)
+        blocks = body.sync.take(part, now)
     except Malformed as fault:
         body.sync.end(now, failed=True)
         body.fetched.clear()
         body.charge(peer, f"block sync: {fault.words}")
         return
-    if block is None or block.header.height <= body.chain.final.height:
+    for block in blocks:
+        _block_fetched(body, block, peer)
+    if body.sync.answered():
+        _answer_over(body, peer)
+
+
+def _block_fetched(body: Body, block: FetchedBlock, peer: bytes) -> None:
+    if block.header.height <= body.chain.final.height:
         return
     for data in block.batches:
         name = batch_digest(decode(Batch, data).body)
@@ -284,9 +288,9 @@ def _answer_over(body: Body, peer: bytes) -> None:
 
 
 def watch_sync(body: Body) -> None:
-    """A peer that was asked and says nothing is left for another."""
+    """A peer that was asked and says nothing more is asked for the rest, or left for another."""
     if body.sync.peer is not None and body.now.monotonic_ms >= body.sync.deadline_ms:
-        body.sync.end(body.now.monotonic_ms, failed=True)
+        _answer_over(body, body.sync.peer)
     if body.sync.peer is None and body.fetched:
         advance(body)
 

@@ -44,7 +44,9 @@ class BlockSync:
     target_height: int = 0
     next_height: int = 0
     waiting_bytes: int = 0
-    parts: list[BlockPart] = field(default_factory=list)
+    end_height: int = 0
+    """Height behind the last block of the answer; 0 while that is not known."""
+    parts: dict[int, dict[int, BlockPart]] = field(default_factory=dict)
     deadline_ms: int = 0
     progress: int = 0
     """Blocks that came since the last question."""
@@ -56,12 +58,12 @@ class BlockSync:
     def begin(self, peer: bytes, first_height: int, previous: bytes, target_height: int, now_ms: int) -> BlocksWanted:
         """Start asking `peer` for what stands on the block `previous`."""
         self.peer, self.target_height, self.next_height = peer, target_height, first_height
-        self.previous, self.parts, self.waiting_bytes = previous, [], 0
+        self.previous, self.parts, self.waiting_bytes = previous, {}, 0
         return self.ask(now_ms)
 
     def ask(self, now_ms: int) -> BlocksWanted:
         """Ask for the next range."""
-        self.progress = 0
+        self.progress, self.end_height = 0, 0
         self.deadline_ms = now_ms + 4 * self.retry_interval_ms
         return BlocksWanted(self.next_height, limits.SYNC_BLOCKS_MAX)
 
@@ -69,38 +71,49 @@ class BlockSync:
         """Stop; a peer that failed is left alone for a while."""
         if failed and self.peer is not None:
             self.avoid[self.peer] = now_ms + 10 * self.retry_interval_ms
-        self.peer, self.parts, self.waiting_bytes = None, [], 0
+        self.peer, self.parts, self.waiting_bytes = None, {}, 0
 
     def usable(self, peer: bytes, now_ms: int) -> bool:
         """Whether this peer may be asked."""
         return self.avoid.get(peer, 0) <= now_ms
 
-    def is_end(self, part: BlockPart) -> bool:
-        """Whether this part says that an answer is over."""
-        return not self.parts and part.last and not part.header and not part.batches
+    def answered(self) -> bool:
+        """Whether all that the answer holds has come."""
+        return self.end_height != 0 and self.next_height >= self.end_height
 
-    def take(self, part: BlockPart, now_ms: int) -> FetchedBlock | None:
-        """A part came from the peer asked; the block when it is whole. Raises Malformed if it does not fit."""
-        if part.height != self.next_height or bool(self.parts) == bool(part.header):
-            raise Malformed("height", f"expected a part of block {self.next_height}")
-        self.parts.append(part)
-        self.waiting_bytes += sum(map(len, part.batches)) + len(part.header)
+    def take(self, part: BlockPart, now_ms: int) -> list[FetchedBlock]:
+        """A part came from the peer asked; the blocks that are whole now, in order, whatever order parts come in.
+
+        Raises Malformed if it does not fit.
+        """
+        if part.count == 0:
+            self.end_height = part.height
+            return []
+        if part.height < self.next_height:
+            return []
+        if part.height >= self.next_height + limits.SYNC_BLOCKS_MAX or part.index >= part.count:
+            raise Malformed("height", f"a part of block {part.height}, which was not asked for")
+        self.parts.setdefault(part.height, {})[part.index] = part
+        self.waiting_bytes += sum(map(len, part.batches))
         if self.waiting_bytes > WAITING_BYTES_MAX + limits.BLOCK_BYTES_MAX:
             raise Malformed("batches", "blocks without a finalization above them")
         self.deadline_ms = now_ms + 4 * self.retry_interval_ms
-        if not part.last:
-            return None
-        block = self._assemble()
-        self.next_height += 1
-        self.progress += 1
-        self.previous = digest(Domain.HEADER, block.header_bytes)
-        self.parts = []
-        return block
+        whole: list[FetchedBlock] = []
+        while self._is_whole():
+            whole.append(self._assemble())
+        return whole
+
+    def _is_whole(self) -> bool:
+        parts = self.parts.get(self.next_height, {})
+        return bool(parts) and len(parts) == next(iter(parts.values())).count
 
     def _assemble(self) -> FetchedBlock:
-        first = self.parts[0]
+        parts = self.parts[self.next_height]
+        first = parts.get(0)
+        if first is None or set(parts) != set(range(first.count)):
+            raise Malformed("index", f"block {self.next_height}: parts that do not make a whole")
         header = decode(Header, first.header)
-        batches = [batch for part in self.parts for batch in part.batches]
+        batches = [batch for index in range(first.count) for batch in parts[index].batches]
         if header.height != self.next_height or len(batches) != len(header.references):
             raise Malformed("batches", f"block {self.next_height}: not what its header says")
         if header.parent != self.previous:
@@ -108,12 +121,16 @@ class BlockSync:
         for reference, data in zip(header.references, batches, strict=True):
             if batch_digest(decode(Batch, data).body) != reference.digest or len(data) != reference.bytes:
                 raise Malformed("batches", f"block {self.next_height}: a batch with another digest than referenced")
+        del self.parts[self.next_height]
+        self.previous = digest(Domain.HEADER, first.header)
+        self.next_height += 1
+        self.progress += 1
         return FetchedBlock(header, first.header, batches, first.finalization)
 
 
 def end_of_answer(next_height: int) -> bytes:
     """What ends an answer: a part without content."""
-    return encode(BlockPart(next_height, b"", b"", (), True))
+    return encode(BlockPart(next_height, 0, 0, b"", b"", ()))
 
 
 def parts_of(height: int, data: bytes) -> list[bytes]:
@@ -127,15 +144,15 @@ def parts_of(height: int, data: bytes) -> list[bytes]:
             size = 0
         groups[-1].append(batch)
         size += len(batch) + 5
-    last = len(groups) - 1
     return [
         encode(
             BlockPart(
                 height,
+                index,
+                len(groups),
                 block.header if index == 0 else b"",
                 (block.finalization or b"") if index == 0 else b"",
                 tuple(group),
-                index == last,
             )
         )
         for index, group in enumerate(groups)

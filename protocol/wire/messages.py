@@ -91,14 +91,16 @@ class BlocksWanted:
 class BlockPart:
     """A part of a final block: header and finalization in the first, as many batches as fit in each.
 
-    `finalization` is empty where none was formed for this very block; a later block's covers it.
+    `finalization` is empty where none was formed for this very block; a later block's covers it. An answer
+    ends with a part of `count` 0 at the height behind its last block.
     """
 
     height: Annotated[int, Range(1, limits.U53_MAX)]
+    index: Annotated[int, Range(0, limits.REFERENCES_MAX)]
+    count: Annotated[int, Range(0, limits.REFERENCES_MAX)]
     header: Annotated[bytes, Octets(0, limits.HEADER_BYTES_MAX)]
     finalization: Annotated[bytes, Octets(0, 64 * limits.KIB)]
     batches: Annotated[tuple[Annotated[bytes, Octets(1, limits.BATCH_BYTES_MAX)], ...], Items(0, limits.REFERENCES_MAX)]
-    last: Flag
 
 
 @record(kind=49)
