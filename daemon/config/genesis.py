@@ -1,0 +1,119 @@
+"""From the part `[genesis]` of a file to the canonical record, and back; faults of the record with their line.
+
+The record wants members, keys, validators, observers and rules in ascending order; a file has them in any. Both ways
+lose nothing, so a file written from a record gives the same network id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from daemon.config.places import Path
+from daemon.config.problems import Problem, Source
+from daemon.config.tables import (
+    GenesisTable,
+    MemberTable,
+    ObserverTable,
+    ParametersTable,
+    RulesTable,
+    ValidatorTable,
+)
+from daemon.config.values import from_ms, to_ms
+from protocol.ledger.genesis import (
+    Genesis,
+    GenesisMember,
+    GenesisObserver,
+    GenesisValidator,
+    Parameters,
+    RulesFrom,
+    genesis_faults,
+)
+
+T = TypeVar("T")
+
+_ORDER: dict[str, Callable[[Any], Any]] = {
+    "rules": lambda rules: rules.height,
+    "members": lambda member: member.name.encode(),
+    "validators": lambda validator: validator.voting_key,
+    "observers": lambda observer: observer.node_key,
+}
+"""Array of `[genesis]` -> what its tables ascend by in the record."""
+_NAMES = {"rules": "height", "members": "name", "validators": "voting_key", "observers": "node_key"}
+
+
+def to_record(table: GenesisTable) -> Genesis:
+    """The canonical record of the tables; not judged yet."""
+    return Genesis(
+        name=table.name,
+        created_ms=to_ms(table.created),
+        parameters=Parameters(**table.parameters.model_dump()),
+        rules=tuple(RulesFrom(r.height, r.version) for r in _sorted("rules", table.rules)),
+        members=tuple(
+            GenesisMember(m.name, tuple(sorted(m.keys)), m.threshold, m.state_quota_bytes)
+            for m in _sorted("members", table.members)
+        ),
+        validators=tuple(
+            GenesisValidator(v.member, v.node_key, v.voting_key, v.power)
+            for v in _sorted("validators", table.validators)
+        ),
+        observers=tuple(GenesisObserver(o.member, o.node_key) for o in _sorted("observers", table.observers)),
+    )
+
+
+def to_table(genesis: Genesis) -> GenesisTable:
+    """The tables that a file shows of a record."""
+    return GenesisTable(
+        name=genesis.name,
+        created=from_ms(genesis.created_ms),
+        parameters=ParametersTable(**asdict(genesis.parameters)),
+        rules=tuple(RulesTable(**asdict(r)) for r in genesis.rules),
+        members=tuple(MemberTable(**_present(asdict(m))) for m in genesis.members),
+        validators=tuple(ValidatorTable(**asdict(v)) for v in genesis.validators),
+        observers=tuple(ObserverTable(**_present(asdict(o))) for o in genesis.observers),
+    )
+
+
+def faults_in_file(source: Source, table: GenesisTable) -> list[Problem]:
+    """All that is wrong with the record, at the lines of the file's `[genesis]`."""
+    twice = list(_repeated(source, table))
+    problems = twice
+    for where, words in genesis_faults(to_record(table)):
+        if len(where) == 1 and where[0] in _ORDER and twice:
+            continue  # "must ascend, each once": the file's order is free, and what stands twice is told already
+        path = ("genesis", *_in_file(table, where))
+        problems.append(source.problem(path, "a genesis that fits together", words))
+    return problems
+
+
+def _sorted(name: str, tables: Iterable[T]) -> list[T]:
+    return sorted(tables, key=_ORDER[name])
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _repeated(source: Source, table: GenesisTable) -> Iterator[Problem]:
+    for name, by in _ORDER.items():
+        seen: set[Any] = set()
+        for index, item in enumerate(getattr(table, name)):
+            if by(item) in seen:
+                path = ("genesis", name, index, _NAMES[name])
+                yield source.problem(path, f"a {_NAMES[name]} that no other has", "one that stands above too")
+            seen.add(by(item))
+
+
+def _in_file(table: GenesisTable, where: Sequence[str | int]) -> Path:
+    """The place in the file of a place in the record, whose tuples are sorted."""
+    if len(where) < 2 or not isinstance(where[0], str) or not isinstance(where[1], int):
+        return tuple(where)
+    name, index = where[0], where[1]
+    tables = list(getattr(table, name))
+    item = _sorted(name, tables)[index]
+    path: Path = (name, next(i for i, other in enumerate(tables) if other is item))
+    if tuple(where[2:3]) == ("keys",) and len(where) == 4:
+        key = sorted(item.keys)[int(where[3])]
+        return (*path, "keys", item.keys.index(key))
+    return (*path, *where[2:])
