@@ -72,9 +72,7 @@ class Store:
         found = [] if self.health.words == "whole" else [f"journal: {self.health.words}"]
         report, last = self.segments.report, self.segments.last_height
         if report.torn_bytes:
-            found.append(
-                f"segments: a torn tail of {report.torn_bytes} bytes was cut; {self.segments.last_height} is last"
-            )
+            found.append(f"segments: a torn tail of {report.torn_bytes} bytes after block {last} was cut")
         found += [f"segments: damaged: {words}" for words in report.damaged]
         found += [f"segments: the index of {name} was rebuilt" for name in report.rebuilt_indexes]
         if self.state is not None and self.state.dropped:
