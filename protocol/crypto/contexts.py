@@ -27,6 +27,7 @@ class Domain(Enum):
     SALTED_FIELD = b"papilio/hash/salted-field\x00"
     CLAIM = b"papilio/hash/claim\x00"
     STATE_VALUE = b"papilio/hash/state-value\x00"
+    PROGRAMME = b"papilio/hash/programme\x00"
 
 
 class Context(Enum):

@@ -12,8 +12,10 @@ The way ends in one of four ways, and a proof says which by its form alone:
   the same nibbles and differs;
 * at once, the map being empty (absence): no levels, `other` None, and the root that of the empty map.
 
-Bitmap and children are all hashed, the number of hashes follows from the bitmap, a leaf commits to its whole path,
-and the record itself has one encoding: so a true statement has exactly one proof, and no byte of it can differ.
+What is computed at a level is put at the path's place among the siblings, and the result has to be the hash of the
+real branch there: so it is the real child there, and the way is the key's own, down to its end. Hence nothing else
+needs a check: another number of siblings is another hash, and a leaf at the end has the nibbles of the way. A true
+statement has exactly one proof, the record one encoding, and no byte of it can differ.
 """
 
 from __future__ import annotations
@@ -104,24 +106,24 @@ def verify_absence(root: bytes, key: bytes, proof: TrieProof, *, path_of: PathOf
     levels = proof.levels
     if proof.other is not None:
         other = proof.other
-        if other.path == path or nibbles_of(other.path)[: len(levels)] != nibbles[: len(levels)]:
+        if other.path == path:
             return False
         return _root_over(nibbles, levels, leaf_hash(other.path + other.value_digest)) == root
     if not levels:
         return root == EMPTY_ROOT
     last = levels[-1]
-    if last.bitmap >> nibbles[len(levels) - 1] & 1 or len(last.siblings) != last.bitmap.bit_count():
+    if last.bitmap >> nibbles[len(levels) - 1] & 1:
         return False
     return _root_over(nibbles, levels[:-1], branch_hash(last.bitmap, b"".join(last.siblings))) == root
 
 
 def _root_over(nibbles: bytes, levels: tuple[TrieLevel, ...], lowest: bytes) -> bytes | None:
-    """The root above `lowest`, or None if a level has no child on the way or another number of siblings."""
+    """The root above `lowest`, or None if a level has no child on the way."""
     current = lowest
     for depth in range(len(levels) - 1, -1, -1):
         bitmap, siblings = levels[depth].bitmap, levels[depth].siblings
         bit = 1 << nibbles[depth]
-        if not bitmap & bit or len(siblings) != bitmap.bit_count() - 1:
+        if not bitmap & bit:
             return None
         rank = (bitmap & (bit - 1)).bit_count()
         current = branch_hash(bitmap, b"".join((*siblings[:rank], current, *siblings[rank:])))

@@ -194,6 +194,19 @@ def test_bounds() -> None:
     assert not verify_inclusion(leaf, 0, 1 << 70, path, top)
 
 
+def test_a_path_has_the_length_of_its_tree() -> None:
+    """L-21: also where the hashes would fit: a longer or shorter path is that of a log of another size."""
+    a, b, c = (leaf_hash(data) for data in (b"a", b"b", b"c"))
+    pair = node_hash(a, b)
+    assert verify_inclusion(b, 1, 2, (a,), pair)
+    assert not verify_inclusion(b, 0, 1, (a,), pair)
+    assert not verify_inclusion(a, 0, 3, (b,), pair)
+    assert verify_consistency(1, 2, a, pair, (b,))
+    assert not verify_consistency(1, 4, a, pair, (b,))
+    assert not verify_consistency(2, 3, pair, node_hash(pair, c), (c, a))
+    assert not verify_consistency(1, 2, a, node_hash(pair, c), (b, c))
+
+
 def test_everything_takes_logarithmic_reads() -> None:
     """L-21: with 100,000 leaves no operation reads more than a few subtrees a level."""
     log = log_of(100_000)

@@ -223,26 +223,27 @@ def channel() -> tuple[CipherState, CipherState]:
     return CipherState(b"k" * 32), CipherState(b"k" * 32)
 
 
+@pytest.mark.parametrize("then", ["the same", "the next"])
 @pytest.mark.parametrize("how", ["altered", "cut", "empty", "replayed", "skipped", "other associated", "oversized"])
-def test_a_failed_message_ends_the_channel(how: str) -> None:
-    """L-29: any failure is the peer's fault, and afterwards nothing decrypts, not even what was good."""
+def test_a_failed_message_ends_the_channel(how: str, then: str) -> None:
+    """L-29: any failure is the peer's fault, and afterwards nothing decrypts: not what was good, nor what follows."""
     send, receive = channel()
-    first, second = send.encrypt(b"first", b"a"), send.encrypt(b"second", b"a")
+    first, second, third = (send.encrypt(text, b"a") for text in (b"first", b"second", b"third"))
     assert receive.decrypt(first, b"a") == b"first"
     bad = {
         "altered": bytes([second[0] ^ 1]) + second[1:],
         "cut": second[:-1],
         "empty": b"",
         "replayed": first,
-        "skipped": send.encrypt(b"third", b"a"),
+        "skipped": send.encrypt(b"fourth", b"a"),
         "other associated": second,
         "oversized": bytes(MESSAGE_BYTES_MAX + 1),
     }[how]
     with pytest.raises(TransportFailed) as fault:
         receive.decrypt(bad, b"b" if how == "other associated" else b"a")
     assert isinstance(fault.value, PeerFault)
-    with pytest.raises(TransportFailed):
-        receive.decrypt(second, b"a")
+    with pytest.raises(TransportFailed, match="failed before"):
+        receive.decrypt(second if then == "the same" else third, b"a")
 
 
 def test_transport_messages_of_the_largest_size() -> None:

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import limits
+from protocol.crypto import signing
 from protocol.crypto.contexts import Context
 from protocol.crypto.signing import SigningKey, is_valid_key, signing_message, verify, verify_message
+from protocol.errors import BrokenInvariant
 from tests.crypto.edwards import (
     BASE,
     IDENTITY,
@@ -170,6 +172,35 @@ def test_r_is_neither_the_identity_nor_of_low_order() -> None:
     public, signature = sign_unusually(SECRET, b"m", nonce=0)
     response, h = int.from_bytes(signature[32:], "little"), challenge(signature[:32], public, b"m")
     assert encoded(add(multiple(response, BASE), multiple(h, (-KEY[0] % P, KEY[1])))) == signature[:32]
+
+
+def test_the_rule_does_not_lean_on_the_librarys_own_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-3: A and the identity as R are refused here, whatever a library would say."""
+    monkeypatch.setattr(signing, "crypto_sign_open", lambda signed, public: signed[64:])
+    public, signature = sign_unusually(SECRET, b"m", nonce=0)
+    assert verify_message(public, b"m", bytes(64)), "the stand-in accepts everything"
+    assert not verify_message(public, b"m", signature)
+    assert not verify_message(encoded(add(KEY, LOW_ORDER[4])), b"m", bytes(64))
+
+
+@pytest.mark.parametrize("probe", ["_PROBE_VALID", "_PROBE_LOW_ORDER_PART"])
+def test_a_library_of_another_rule_stops_the_node(monkeypatch: pytest.MonkeyPatch, probe: str) -> None:
+    """L-3: one that refuses good signatures, or multiplies by the cofactor, is found out when the module is loaded."""
+    public, first = bytes.fromhex(signing._PROBE_PUBLIC), bytes.fromhex(signing._PROBE_LOW_ORDER_PART)
+    point, response = decoded(public), int.from_bytes(first[32:], "little")
+    assert point is not None
+    minus = (-point[0] % P, point[1])
+    expected = add(multiple(response, BASE), multiple(challenge(first[:32], public, b"probe"), minus))
+    received = decoded(first[:32])
+    assert received is not None
+    difference = add(received, (-expected[0] % P, expected[1]))
+    assert difference != IDENTITY
+    assert multiple(8, difference) == IDENTITY, "the probe satisfies the equation with the cofactor alone"
+    signing._require_no_cofactor()
+    answer = probe == "_PROBE_LOW_ORDER_PART"
+    monkeypatch.setattr(signing, "verify_message", lambda public, message, signature: answer)
+    with pytest.raises(BrokenInvariant, match="cofactor" if answer else "refuses a good"):
+        signing._require_no_cofactor()
 
 
 def test_r_in_another_encoding_is_refused() -> None:

@@ -23,6 +23,7 @@ from protocol.crypto.trie import (
     verify_absence,
     verify_inclusion,
 )
+from protocol.crypto.trie_nodes import Node, nibbles_of
 from protocol.errors import BrokenInvariant, Malformed
 
 
@@ -221,6 +222,42 @@ def test_a_proof_of_one_thing_is_none_of_another() -> None:
     assert not verify_absence(top, key, other_proof), "a leaf off the key's way says nothing about the key"
     assert not verify_absence(EMPTY_ROOT, key, proof)
     assert not verify_absence(top, key, TrieProof((), None)), "only the empty map is proven by nothing"
+
+
+def test_a_present_key_is_not_proven_absent_by_all_children() -> None:
+    """L-20: the forms of a proof cannot be exchanged: a branch shown whole is no gap."""
+    store = Store()
+    store.apply({b"key %d" % i: b"value %d" % i for i in range(60)})
+    top = root(store.nodes.get)
+    for key in store.pairs:
+        proof = prove(store.nodes.get, key)
+        for cut in range(1, len(proof.levels) + 1):
+            way = nibbles_of(path_of(key))[: cut - 1]
+            node = Node.stored(store.nodes[way], way)
+            everything = tuple(child.hash for child in map(node.child, range(16)) if child is not None)
+            forged = TrieProof((*proof.levels[: cut - 1], TrieLevel(node.present, everything)), None)
+            assert not verify_absence(top, key, forged)
+
+
+def test_a_gap_is_not_proven_by_a_neighbour() -> None:
+    """L-20: an absent key with an empty child has one proof, not a second one by the leaf next to the gap."""
+    store = Store()
+    store.apply({b"key %d" % i: b"value %d" % i for i in range(60)})
+    top, tried = root(store.nodes.get), 0
+    for key in (b"absent %d" % i for i in range(300)):
+        proof = prove(store.nodes.get, key)
+        way = nibbles_of(path_of(key))[: len(proof.levels)]
+        node = Node.stored(store.nodes[way[:-1]], way)
+        above = next((n for n in range(way[-1] + 1, 16) if node.child(n) is not None), None)
+        neighbour = None if above is None else node.child(above)
+        if proof.other is not None or above is None or neighbour is None or neighbour.leaf is None:
+            continue
+        level = TrieLevel(node.present, node.siblings(above))  # the neighbour's hash falls into the gap's place
+        other = OtherLeaf(neighbour.leaf[:32], neighbour.leaf[32:])
+        assert verify_absence(top, key, proof)
+        assert not verify_absence(top, key, TrieProof((*proof.levels[:-1], level), other))
+        tried += 1
+    assert tried > 10
 
 
 def test_the_empty_map_and_a_map_of_one() -> None:
