@@ -4,8 +4,9 @@ What it is: Simplex (Chan and Pass, ePrint 2023/463) with three separate votes. 
 SPECIFICATION.md beside this file; code cites them. It orders opaque payloads; it knows no blocks.
 
 How to read it: `TRANSITIONS` is the dispatcher and the documentation at once. A pair that is not in it is
-refused: the state stays deep-equal and nothing is said. `voting.py` holds what is signed, `spreading.py`
-what is sent again, `votes.py` how quorums are found, `pace.py` how long is waited.
+refused: the state stays deep-equal and nothing is said. `voting.py` holds what is signed, `counting.py` how
+quorums become certificates and where these lead, `views.py` how a view begins, `spreading.py` what is sent
+again, `votes.py` the slots, `pace.py` how long is waited, `core.py` the state.
 
 Properties, with the reason of each:
 * Agreement. Two quorums share an honest validator; C-10 lets it sign only one of nullify and finalize in a
@@ -28,26 +29,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from protocol import limits
-from protocol.consensus import spreading, voting
-from protocol.consensus.certificates import certificate_items, signers_of, vote_well_formed, well_formed
+from protocol.consensus import counting, spreading, views, voting
+from protocol.consensus.certificates import certificate_items, vote_well_formed, well_formed
 from protocol.consensus.core import Core, Instance, PeerView, Phase
 from protocol.consensus.inputs import (
     CertificateReceived,
     Charge,
     Effect,
-    Entered,
     Evidence,
-    Finalized,
     Input,
-    Notarized,
-    NullifiedView,
     PayloadJudged,
     PayloadOffered,
     PeerJoined,
     PeerLeft,
     PeerShown,
-    PersistCertificate,
     ProposalReceived,
     RequestReceived,
     SignaturesVerified,
@@ -62,12 +57,9 @@ from protocol.consensus.inputs import (
 )
 from protocol.consensus.pace import Activity, Tempo
 from protocol.consensus.rotation import Rotation
-from protocol.consensus.statements import CONTEXTS, Certificate, Proposal, Vote, VoteKind, statement_bytes
+from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
 from protocol.consensus.votes import VoteKeeper
-from protocol.crypto.signing import SigningKey, signing_message
-
-CHECKS_IN_FLIGHT_MAX: Final = 256
-"""Certificates and evidence whose signatures are being checked; past it a certificate is dropped (it comes again)."""
+from protocol.crypto.signing import SigningKey
 
 Handler = Callable[["Machine", Any, int], list[Effect]]
 
@@ -104,7 +96,7 @@ class Machine:
         core = self.core
         core.vote_floor = vote_floor
         for certificate in certificates:
-            self._hold(certificate)
+            counting.hold(core, certificate)
         for vote in votes:
             self._remember(vote)
         for proposal, vote in proposals:
@@ -123,15 +115,6 @@ class Machine:
             own.finalized = vote
         self.core.keeper.add(vote, verified=True)
 
-    def _hold(self, certificate: Certificate) -> None:
-        core = self.core
-        if certificate.kind == VoteKind.FINALIZE:
-            if certificate.view > core.final_view:
-                core.finalization = certificate
-        elif certificate.view > core.final_view:
-            held = core.notarizations if certificate.kind == VoteKind.NOTARIZE else core.nullifications
-            held[certificate.view] = certificate
-
     def start(self, now_ms: int) -> list[Effect]:
         """Enter the view that the disk implies (L-24): above the final one, all signed in, all certificates."""
         core = self.core
@@ -142,16 +125,18 @@ class Machine:
             core.notarizations.pop(view, None)
             core.nullifications.pop(view, None)
         core.activity = Activity(len(core.instance.validators.keys), max(reached), now_ms)
-        return self._settled(self._enter(max(reached), None, now_ms), now_ms)
+        return self._settled(views.enter(core, max(reached), None, now_ms), now_ms)
 
     def hold_back(self, held_back: bool, now_ms: int) -> list[Effect]:
         """Sign nothing from now on, or again: a disk without room (L-28), a journal not trusted (C-24)."""
         core = self.core
+        if held_back == core.held_back:
+            return []
         core.held_back = held_back
         if held_back:
             core.phase = Phase.FOLLOW
             return []
-        return self._settled(self._resume(now_ms), now_ms)
+        return self._settled(views.resume(core, now_ms), now_ms)
 
     # -- The door -----------------------------------------------------------------------------------
 
@@ -170,161 +155,6 @@ class Machine:
             core.timers[Timer.FORWARD] = now_ms + core.tempo.forward_ms
         return effects
 
-    # -- Views --------------------------------------------------------------------------------------
-
-    def _enter(self, view: int, by: Certificate | None, now_ms: int) -> list[Effect]:
-        """C-1, C-3: begin `view`."""
-        core = self.core
-        core.view, core.entered_by, core.entered_ms = view, by, now_ms
-        core.proposal, core.proposal_peer, core.judging = None, None, False
-        for timer in (Timer.LEADER, Timer.VIEW, Timer.IDLE):
-            core.timers.pop(timer, None)
-        self._prune()
-        effects: list[Effect] = [Entered(view, core.leader, by)]
-        return effects + self._resume(now_ms)
-
-    def _resume(self, now_ms: int) -> list[Effect]:
-        """Take up the current view where what was signed in it leaves it."""
-        core = self.core
-        if not core.may_sign(core.view):
-            core.phase = Phase.FOLLOW
-            return []
-        own = core.has_signed(core.view)
-        if own.nullified is not None:
-            core.phase = Phase.NULLIFIED
-            return []
-        core.phase = Phase.WAIT if own.notarized is None and own.finalized is None else Phase.VOTED
-        core.proposal = own.proposal
-        self._set_view_timers(now_ms)
-        if core.phase is not Phase.WAIT:
-            return []
-        early = core.early.pop(core.view, None)
-        if early is not None and not core.leading:
-            return voting.take_proposal(core, early[0], core.peer_of(core.leader))
-        return voting.lead(core, now_ms)
-
-    def _set_view_timers(self, now_ms: int) -> None:
-        core = self.core
-        tempo = core.tempo
-        inactive = not core.leading and core.activity.inactive(core.rotation, core.view, now_ms, tempo.delta_ms)
-        idle = 0 if core.work or inactive else tempo.idle_interval_ms
-        leader = 0 if inactive else tempo.scaled(2 * tempo.delta_ms, core.view, core.final_view)
-        whole = 0 if inactive else tempo.scaled(3 * tempo.delta_ms, core.view, core.final_view)
-        if core.phase is Phase.WAIT:
-            core.timers[Timer.LEADER] = now_ms + leader + idle
-        core.timers[Timer.VIEW] = now_ms + whole + idle
-
-    def _hasten(self, now_ms: int) -> None:
-        """C-15: work has come: timers are normal from now on."""
-        core, tempo = self.core, self.core.tempo
-        for timer, base in ((Timer.LEADER, 2 * tempo.delta_ms), (Timer.VIEW, 3 * tempo.delta_ms)):
-            if timer in core.timers:
-                due = now_ms + tempo.scaled(base, core.view, core.final_view)
-                core.timers[timer] = min(core.timers[timer], due)
-
-    def _prune(self) -> None:
-        core = self.core
-        lowest = core.view - limits.VIEW_RETENTION
-        core.keeper.prune(lowest, core.highest_notarized)
-        for table in (core.notarizations, core.nullifications, core.own):
-            for view in [view for view in table if view <= core.final_view]:
-                del table[view]
-        for view in [view for view in core.early if view < core.view]:
-            del core.early[view]
-        core.equivocated = {view for view in core.equivocated if view >= lowest}
-
-    # -- Votes and certificates ---------------------------------------------------------------------
-
-    def _vote(self, vote: Vote, *, verified: bool, now_ms: int) -> list[Effect]:
-        core = self.core
-        if not self._in_reach(vote.view):
-            return []
-        conflict = core.keeper.add(vote, verified=verified)
-        effects = [] if conflict is None else self._suspect(conflict, vote)
-        kind = VoteKind(vote.kind)
-        effects += self._count(vote.view, kind, now_ms)
-        if kind is VoteKind.NULLIFY and vote.view == core.view:
-            effects += self._nullify_seen(vote, now_ms)
-        return effects
-
-    def _in_reach(self, view: int) -> bool:
-        core = self.core
-        low = core.view - limits.VIEW_RETENTION
-        return view == core.highest_notarized or low <= view <= core.view + limits.VIEW_LOOKAHEAD
-
-    def _nullify_seen(self, vote: Vote, now_ms: int) -> list[Effect]:
-        """C-11: a nullify by the leader fires the timers at once. C-15: one of blocking power is work."""
-        core = self.core
-        if vote.signer == core.leader and Timer.VIEW in core.timers:
-            core.timers[Timer.VIEW] = now_ms
-        elif core.keeper.power_of(core.view, VoteKind.NULLIFY) >= core.instance.validators.blocking:
-            self._hasten(now_ms)
-        return []
-
-    def _count(self, view: int, kind: VoteKind, now_ms: int) -> list[Effect]:
-        """C-8, C-9, C-19: use a quorum of checked votes, or have those of a possible quorum checked."""
-        if self._known(view, kind):
-            return []
-        certificate = self.core.keeper.certificate(view, kind)
-        if certificate is not None:
-            return self._certified(certificate, now_ms)
-        votes = self.core.keeper.unchecked(view, kind)
-        if not votes:
-            return []
-        self.core.keeper.views[view].checking.add(kind)
-        job = self._job()
-        self.core.vote_checks[job] = (view, kind, tuple(votes))
-        return [Verify(job, tuple(self._item(vote) for vote in votes))]
-
-    def _item(self, vote: Vote) -> tuple[bytes, bytes, bytes]:
-        instance = self.core.instance
-        payload = statement_bytes(vote.kind, vote.epoch, vote.view, vote.proposal)
-        message = signing_message(CONTEXTS[VoteKind(vote.kind)], instance.network_id, payload)
-        return (instance.validators.keys[vote.signer], message, vote.signature)
-
-    def _job(self) -> int:
-        self.core.jobs += 1
-        return self.core.jobs
-
-    def _known(self, view: int, kind: VoteKind) -> bool:
-        core = self.core
-        if view <= core.final_view:
-            return True
-        if kind is VoteKind.NOTARIZE:
-            return view in core.notarizations
-        return kind is VoteKind.NULLIFY and view in core.nullifications
-
-    def _certified(self, certificate: Certificate, now_ms: int) -> list[Effect]:
-        """A valid certificate that was not held: keep it, and go where it leads (C-1, C-8, C-9)."""
-        core = self.core
-        view, proposal = certificate.view, certificate.proposal
-        effects: list[Effect] = [PersistCertificate(certificate)]
-        core.timers.setdefault(Timer.FORWARD, 0)
-        for signer in signers_of(certificate):
-            core.activity.signed(signer, view, now_ms)
-        self._hold(certificate)
-        if certificate.kind == VoteKind.FINALIZE:
-            assert proposal is not None, "a finalization states a proposal"
-            effects.append(Finalized(certificate))
-            self._prune()
-        elif certificate.kind == VoteKind.NOTARIZE:
-            assert proposal is not None, "a notarization states a proposal"
-            effects.append(Notarized(certificate))
-            effects += voting.finalize(core, proposal)
-        else:
-            effects.append(NullifiedView(certificate))
-        if view >= core.view:
-            return effects + self._enter(view + 1, certificate, now_ms)
-        return effects + voting.look_again(core) + voting.lead(core, now_ms)
-
-    def _suspect(self, first: Vote, second: Vote) -> list[Effect]:
-        """C-17: two statements that may be evidence: check both signatures."""
-        if len(self.core.evidence_checks) >= CHECKS_IN_FLIGHT_MAX:
-            return []
-        job = self._job()
-        self.core.evidence_checks[job] = (first, second)
-        return [Verify(job, (self._item(first), self._item(second)))]
-
     # -- Handlers -----------------------------------------------------------------------------------
 
     def on_proposal(self, given: ProposalReceived, now_ms: int) -> list[Effect]:
@@ -334,14 +164,14 @@ class Machine:
         vote = Vote(int(VoteKind.NOTARIZE), proposal.epoch, proposal.view, proposal, leader, given.signature)
         if not vote_well_formed(core.instance.validators, vote, core.instance.epoch):
             return [Charge(None, given.peer, "a proposal that is not well formed")]
-        if not self._in_reach(proposal.view):
+        if not counting.in_reach(core, proposal.view):
             return []
         if leader == core.me:
             return self._own_seen(vote)
         core.activity.signed(leader, proposal.view, now_ms)
         spreading.note_vote(core, vote)
         self._note_equivocation(vote)
-        effects = self._vote(vote, verified=True, now_ms=now_ms)
+        effects = counting.take(core, vote, verified=True, now_ms=now_ms)
         if proposal.view > core.view:
             core.early.setdefault(proposal.view, (proposal, given.signature))
         elif proposal.view == core.view and core.phase is Phase.WAIT and not core.leading:
@@ -372,11 +202,11 @@ class Machine:
         self._note_equivocation(vote)
         if spreading.note_vote(core, vote):
             core.timers.setdefault(Timer.FORWARD, 0)
-        return self._vote(vote, verified=given.verified, now_ms=now_ms)
+        return counting.take(core, vote, verified=given.verified, now_ms=now_ms)
 
     def on_durable(self, given: VoteDurable, now_ms: int) -> list[Effect]:
         """An own vote counts here from now on."""
-        return self._vote(given.vote, verified=True, now_ms=now_ms)
+        return counting.take(self.core, given.vote, verified=True, now_ms=now_ms)
 
     def on_certificate(self, given: CertificateReceived, now_ms: int) -> list[Effect]:
         """C-12, C-18: a certificate is used whatever its view, once; one already held is not checked again."""
@@ -385,14 +215,14 @@ class Machine:
         kind = VoteKind(certificate.kind)
         if not well_formed(core.instance.validators, certificate, core.instance.epoch):
             return [Charge(None, given.peer, "a certificate that is not well formed")]
-        if self._known(certificate.view, kind):
+        if counting.known(core, certificate.view, kind):
             spreading.note_certificate(core, certificate, given.peer)
             return []
         if any(held == certificate for held, _ in core.certificate_checks.values()):
             return []
-        if len(core.certificate_checks) >= CHECKS_IN_FLIGHT_MAX:
+        if len(core.certificate_checks) >= counting.CHECKS_IN_FLIGHT_MAX:
             return []
-        job = self._job()
+        job = counting.next_job(core)
         core.certificate_checks[job] = (certificate, given.peer)
         return [Verify(job, certificate_items(core.instance.network_id, core.instance.validators, certificate))]
 
@@ -406,8 +236,8 @@ class Machine:
             if not all(given.good):
                 return [Charge(None, peer, "a certificate with a bad signature")]
             spreading.note_certificate(core, certificate, peer)
-            known = self._known(certificate.view, VoteKind(certificate.kind))
-            return [] if known else self._certified(certificate, now_ms)
+            known = counting.known(core, certificate.view, VoteKind(certificate.kind))
+            return [] if known else counting.certified(core, certificate, now_ms)
         if given.job in core.evidence_checks:
             first, second = core.evidence_checks.pop(given.job)
             if all(given.good) and (first.signer, first.view) not in core.keeper.proven:
@@ -424,7 +254,7 @@ class Machine:
         for vote, good in zip(votes, given.good, strict=True):
             if core.keeper.settle(vote, good=good):
                 effects.append(Charge(vote.signer, None, "a vote with a bad signature"))
-        return effects + self._count(view, kind, now_ms)
+        return effects + counting.count(core, view, kind, now_ms)
 
     def on_request(self, given: RequestReceived, now_ms: int) -> list[Effect]:
         """C-20."""
@@ -465,7 +295,7 @@ class Machine:
         self.core.work = given.work
         if not given.work:
             return []
-        self._hasten(now_ms)
+        views.hasten(self.core, now_ms)
         return voting.lead(self.core, now_ms)
 
     def on_joined(self, given: PeerJoined, now_ms: int) -> list[Effect]:

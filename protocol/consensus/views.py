@@ -1,0 +1,72 @@
+"""Views: entering one, its timers, and forgetting old ones (C-1, C-3, C-15, C-18)."""
+
+from __future__ import annotations
+
+from protocol import limits
+from protocol.consensus import voting
+from protocol.consensus.core import Core, Phase
+from protocol.consensus.inputs import Effect, Entered, Timer
+from protocol.consensus.statements import Certificate
+
+
+def enter(core: Core, view: int, by: Certificate | None, now_ms: int) -> list[Effect]:
+    """C-1, C-3: begin `view`."""
+    core.view, core.entered_by, core.entered_ms = view, by, now_ms
+    core.proposal, core.proposal_peer, core.judging = None, None, False
+    for timer in (Timer.LEADER, Timer.VIEW, Timer.IDLE):
+        core.timers.pop(timer, None)
+    prune(core)
+    effects: list[Effect] = [Entered(view, core.leader, by)]
+    return effects + resume(core, now_ms)
+
+
+def resume(core: Core, now_ms: int) -> list[Effect]:
+    """Take up the current view where what was signed in it leaves it."""
+    if not core.may_sign(core.view):
+        core.phase = Phase.FOLLOW
+        return []
+    own = core.has_signed(core.view)
+    if own.nullified is not None:
+        core.phase = Phase.NULLIFIED
+        return []
+    core.phase = Phase.WAIT if own.notarized is None and own.finalized is None else Phase.VOTED
+    core.proposal = own.proposal
+    _set_view_timers(core, now_ms)
+    if core.phase is not Phase.WAIT:
+        return []
+    early = core.early.pop(core.view, None)
+    if early is not None and not core.leading:
+        return voting.take_proposal(core, early[0], core.peer_of(core.leader))
+    return voting.lead(core, now_ms)
+
+
+def _set_view_timers(core: Core, now_ms: int) -> None:
+    tempo = core.tempo
+    inactive = not core.leading and core.activity.inactive(core.rotation, core.view, now_ms, tempo.delta_ms)
+    idle = 0 if core.work or inactive else tempo.idle_interval_ms
+    leader = 0 if inactive else tempo.scaled(2 * tempo.delta_ms, core.view, core.final_view)
+    whole = 0 if inactive else tempo.scaled(3 * tempo.delta_ms, core.view, core.final_view)
+    if core.phase is Phase.WAIT:
+        core.timers[Timer.LEADER] = now_ms + leader + idle
+    core.timers[Timer.VIEW] = now_ms + whole + idle
+
+
+def hasten(core: Core, now_ms: int) -> None:
+    """C-15: work has come: timers are normal from now on."""
+    tempo = core.tempo
+    for timer, base in ((Timer.LEADER, 2 * tempo.delta_ms), (Timer.VIEW, 3 * tempo.delta_ms)):
+        if timer in core.timers:
+            due = now_ms + tempo.scaled(base, core.view, core.final_view)
+            core.timers[timer] = min(core.timers[timer], due)
+
+
+def prune(core: Core) -> None:
+    """C-18: forget what is final, and votes out of reach."""
+    lowest = core.view - limits.VIEW_RETENTION
+    core.keeper.prune(lowest, core.highest_notarized)
+    for table in (core.notarizations, core.nullifications, core.own):
+        for view in [view for view in table if view <= core.final_view]:
+            del table[view]
+    for view in [view for view in core.early if view < core.view]:
+        del core.early[view]
+    core.equivocated = {view for view in core.equivocated if view >= lowest}
