@@ -257,7 +257,9 @@ class World:
         return done
 
     def run(self, *envelopes: bytes, author: int = 0, step_ms: int = 100) -> Execution:
-        """One block with one batch of these envelopes."""
+        """One block with one batch of these envelopes; an empty block without any."""
+        if not envelopes:
+            return self.block(step_ms=step_ms)
         return self.block(self.batch(envelopes, author), step_ms=step_ms)
 
     def replay(self) -> MemoryTables:

@@ -54,10 +54,6 @@ class ProvenWorld(World):
         self.run()
         self.covering: Header = self.header()
 
-    def run(self, *envelopes: bytes, author: int = 0, step_ms: int = 100):  # type: ignore[no-untyped-def]
-        """One block, empty without envelopes."""
-        return super().run(*envelopes, author=author, step_ms=step_ms) if envelopes else self.block()
-
     def finalization(self, header: Header | None = None) -> Certificate:
         """By three of four."""
         return certificate(self.network_id, header_hash(header or self.covering))
