@@ -112,10 +112,9 @@ def test_any_changed_byte_is_refused_or_breaks_a_signature(at: int, value: int) 
         return
     try:
         parsed = parse_envelope(changed, ID)
-    except Refused as refused:
-        assert refused.code in ("malformed", "wrong_network", "too_large")
-    else:
-        assert not all(verify_message(*item) for item in signature_items(parsed))
+    except Refused:
+        return
+    assert not all(verify_message(*item) for item in signature_items(parsed))
 
 
 @given(st.binary(max_size=200))

@@ -94,14 +94,15 @@ def test_a_failed_envelope_leaves_nothing_but_its_receipt() -> None:
     world = World()
     before = world.executed[-1].state_root
     operations = [("put", Put("a", b"x")), ("put", Put("b", b"y")), ("drop", Drop("missing")), ("put", Put("c", b"z"))]
-    done = world.run(world.envelope(1, operations))
+    envelope = world.envelope(1, operations)
+    done = world.run(envelope)
     (receipt,) = done.receipts
     assert (receipt.code, receipt.operation, receipt.words) == ("not_found", 2, "no note missing")
     assert receipt.results == ()
     assert done.executed.state_root == before
     assert note(world) is None
     assert usage_bytes("m0", StateReader(world.tables)) == 0
-    assert codes(world.run(world.envelope(1, operations))) == ["duplicate"], "its id is used"
+    assert codes(world.run(envelope)) == ["duplicate"], "its id is used"
 
 
 def test_operations_see_what_those_before_them_did() -> None:
@@ -221,9 +222,8 @@ def test_an_id_is_free_again_once_its_valid_until_has_passed() -> None:
     seen = read_seen(world.tables, MINE, (1).to_bytes(16, "big"))
     assert seen is not None
     assert seen.transaction == done.outcomes[0].transaction, "pruning the old entry leaves the new one"
-    assert [entry[0][:8] for entry in world.tables.scan(Table.SEEN_EXPIRY, b"")] == [
-        seen.valid_until_ms.to_bytes(8, "big")
-    ]
+    expiries = [int.from_bytes(entry[:8], "big") for entry, _ in world.tables.scan(Table.SEEN_EXPIRY, b"")]
+    assert expiries == [seen.valid_until_ms]
 
 
 def test_the_replay_window_is_pruned_by_block_time_with_bounded_work() -> None:
@@ -412,8 +412,8 @@ def test_the_state_of_recent_heights_can_be_proven_and_old_undo_goes() -> None:
         operations.append(("put", Put("b", b"")) if step % 2 == 0 else ("drop", Drop("b")))
         world.run(world.envelope(step, operations))
         world.block()
-        value = [world.tables.get(Table.STATE, k) for k in keys]
-        expected += [value, value]
+        now = [world.tables.get(Table.STATE, k) for k in keys]
+        expected += [now, now]
     for height, values in enumerate(expected):
         state = HistoricState(world.tables, height)
         assert state.root == world.executed[height].state_root
