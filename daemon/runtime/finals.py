@@ -32,7 +32,7 @@ class SegmentFiles(Protocol):
         """Write one encoded block behind the last. Raises DiskFull (nothing was written) or StoreFailed."""
         ...
 
-    def sync(self) -> None:
+    def sync(self) -> int:
         """Make everything appended durable. Raises StoreFailed."""
         ...
 

@@ -180,6 +180,11 @@ class Pump:
         self._waiting.clear()
         self._records.clear()
 
+    @property
+    def idle(self) -> bool:
+        """Nothing waits to become durable."""
+        return not self._waiting
+
     async def drained(self) -> None:
         """Return when nothing waits: the orderly end."""
         await self._idle.wait()

@@ -27,8 +27,9 @@ class Bench:
             raise self.faults.pop(0)
         self.log.append(f"append {height}")
 
-    def sync(self) -> None:
+    def sync(self) -> int:
         self.log.append("sync")
+        return 0
 
     def execute(self, effect: Execute) -> None:
         self.log.append(f"execute {effect.height}")

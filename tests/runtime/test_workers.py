@@ -17,8 +17,9 @@ import trio
 from daemon import limits
 from daemon.runtime.workers.executor import Executor
 from daemon.runtime.workers.frames import Unframer, pack
+from daemon.runtime.workers.kinds import CheckKind, Urgency
 from daemon.runtime.workers.link import Link, LinkFault, LinkLost, keep_alive, open_link
-from daemon.runtime.workers.verifiers import CheckKind, Urgency, Verifiers
+from daemon.runtime.workers.verifiers import Verifiers
 from protocol.errors import BrokenInvariant
 from protocol.node.interface import Execute
 
@@ -245,8 +246,8 @@ async def test_an_execute_worker_that_fails_stops_the_node() -> None:
         await executor.run()
 
 
-def _never(result: object) -> None:
-    raise AssertionError(result)
+def _never(*results: object) -> None:
+    raise AssertionError(results)
 
 
 _never_read: Callable[[int], Awaitable[Execute]] = _never  # type: ignore[assignment]

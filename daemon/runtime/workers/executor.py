@@ -24,6 +24,7 @@ from typing import Any
 import trio
 
 from daemon import limits
+from daemon.runtime.workers.kinds import STATE_JOB
 from daemon.runtime.workers.link import Link, LinkFault, keep_alive, talk
 from daemon.runtime.workers.results import unpack_executed
 from protocol.errors import BrokenInvariant
@@ -46,7 +47,7 @@ class Executor:
     """One execute worker and the blocks for it.
 
     needs: what the worker is told at its start.
-    done: told each result, in order of height.
+    done: told each result and its block time (ms), in order of height.
     read_again: gives back an `Execute` from the segments.
     lost: told the words of each death.
     """
@@ -55,7 +56,7 @@ class Executor:
         self,
         needs: Any,
         *,
-        done: Callable[[BlockExecuted], None],
+        done: Callable[[BlockExecuted, int], None],
         read_again: ReadAgain,
         lost: Callable[[str], None],
         module: str = MODULE,
@@ -71,6 +72,19 @@ class Executor:
         self._bell = trio.Event()
         self._answered = trio.Event()
         self.link: Link | None = None
+        self.height = 0
+        self.dropped: str | None = None
+        self._open = trio.Event()
+
+    async def opened(self) -> int:
+        """Return the state's height once the worker has opened it (and, for a new one, written genesis)."""
+        await self._open.wait()
+        return self.height
+
+    def _opened(self, height: int, dropped: str | None) -> None:
+        if not self._open.is_set():
+            self.height, self.dropped = height, dropped
+            self._open.set()
 
     @property
     def waiting_count(self) -> int:
@@ -131,22 +145,30 @@ class Executor:
     async def _collect(self, link: Link, flight: _Flight) -> None:
         while True:
             for height, answer in await link.receive():
+                if height == STATE_JOB:
+                    self._opened(*answer)
+                    continue
                 waiting = self._line.popleft()
                 assert waiting.height == height, "blocks are answered in order"
                 flight.landed(waiting.size)
                 if waiting.effect is not None:
                     self._held_bytes -= waiting.size
                 self._deaths = 0
-                self._done(unpack_executed(answer))
+                self.height = max(self.height, height)
+                result, time_ms = answer
+                self._done(unpack_executed(result), time_ms)
             self._ring()
-            if not self._line:
-                self._answered.set()
-                self._answered = trio.Event()
+            self._answered.set()
+            self._answered = trio.Event()
+
+    async def room(self, count: int) -> None:
+        """Return when fewer than `count` blocks wait."""
+        while len(self._line) >= count:
+            await self._answered.wait()
 
     async def drained(self) -> None:
         """Return when every block put so far is answered."""
-        while self._line:
-            await self._answered.wait()
+        await self.room(1)
 
 
 class _Flight:

@@ -14,32 +14,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
 from typing import Any
 
 import trio
 
 from daemon import limits
+from daemon.runtime.workers.kinds import CheckKind, Urgency
 from daemon.runtime.workers.link import Link, keep_alive, talk
 
 MODULE = "daemon.runtime.workers.verify"
 ATTEMPTS_MAX = 2
-
-
-class Urgency(IntEnum):
-    """Lower goes first."""
-
-    CONSENSUS = 0
-    BULK = 1
-
-
-class CheckKind(IntEnum):
-    """What a verify worker can be asked."""
-
-    SIGNATURES = 1
-    ENVELOPES = 2
-    BATCH = 3
 
 
 @dataclass(slots=True)

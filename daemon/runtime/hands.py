@@ -1,0 +1,170 @@
+"""Hands: how each effect of the node is carried out, and how what comes back becomes an input.
+
+One function for each kind of effect. None waits: they hand over to a task that does. What comes back is put into the
+inbox as an urgent input when consensus waits for it or when it is an answer of our own, which there are no more of
+than jobs.
+
+**When a check failed** for good (a worker died of it twice), no verdict is invented (duty 4). Signatures that consensus
+waits for are then checked here, on the loop: few, and better late than never. Envelopes are refused with
+`internal_error`, so that a client hears of it. A batch stays unanswered: the node asks again where it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+import trio
+
+from daemon.observe.lines import Lines
+from daemon.runtime.finals import Finals
+from daemon.runtime.inbox import Inbox
+from daemon.runtime.service import NodeService
+from daemon.runtime.workers.kinds import CheckKind, Urgency
+from daemon.runtime.workers.results import unpack_batch_verdict, unpack_verdict
+from daemon.runtime.workers.verifiers import Verifiers
+from daemon.store.errors import SegmentDamaged
+from protocol import errors
+from protocol.crypto.signing import verify_message
+from protocol.errors import BrokenInvariant
+from protocol.node.interface import (
+    Answer,
+    Append,
+    BatchChecked,
+    BlocksRead,
+    CheckBatch,
+    CheckEnvelopes,
+    CheckSignatures,
+    Disconnect,
+    Effect,
+    EnvelopesChecked,
+    Execute,
+    Note,
+    ReadBlocks,
+    Refusal,
+    Send,
+    SignaturesChecked,
+)
+
+READS_AT_ONCE = 2
+"""Threads that read old blocks for peers: disk reads of a node that catches up never take all threads."""
+
+
+class Sender(Protocol):
+    """What is needed of the network."""
+
+    def send(self, peer: bytes, priority: Any, data: bytes) -> bool:
+        """Queue one message; False if the peer is gone or its queue is full."""
+        ...
+
+    def disconnect(self, peer: bytes, words: str) -> None:
+        """Close the channel to a peer."""
+        ...
+
+
+class RangeReader(Protocol):
+    """What is needed of the segments, from any thread."""
+
+    def read_range(self, first: int, count: int, bytes_max: int) -> list[bytes]:
+        """Encoded blocks from `first` on. Raises SegmentDamaged if the first is damaged."""
+        ...
+
+
+class NodeHands:
+    """Carries effects out; see the essay. `nursery` is for reads."""
+
+    def __init__(
+        self,
+        *,
+        nursery: trio.Nursery,
+        inbox: Inbox,
+        network: Sender,
+        verifiers: Verifiers,
+        segments: RangeReader,
+        finals: Finals,
+        service: Callable[[], NodeService],
+        lines: Lines,
+    ) -> None:
+        self._nursery = nursery
+        self._inbox = inbox
+        self._network = network
+        self._verifiers = verifiers
+        self._segments = segments
+        self._finals = finals
+        self._service = service
+        self._lines = lines
+        self._reads = trio.CapacityLimiter(READS_AT_ONCE)
+        self._log: Any = structlog.get_logger()
+        self.sends_dropped = 0
+
+    # -- At once ------------------------------------------------------------------------------------
+
+    def begin(self, effect: Effect) -> None:
+        """Start a check or read, or tell a note."""
+        match effect:
+            case CheckSignatures():
+                content = [list(item) for item in effect.items]
+                done = partial(self._signatures_checked, effect)
+                self._verifiers.ask(Urgency.CONSENSUS, CheckKind.SIGNATURES, content, done)
+            case CheckEnvelopes():
+                done = partial(self._envelopes_checked, effect)
+                self._verifiers.ask(Urgency.BULK, CheckKind.ENVELOPES, list(effect.envelopes), done)
+            case CheckBatch():
+                self._verifiers.ask(Urgency.BULK, CheckKind.BATCH, effect.data, partial(self._batch_checked, effect))
+            case ReadBlocks():
+                self._nursery.start_soon(self._read, effect)
+            case Note():
+                self._lines.note(effect)
+            case _:
+                raise BrokenInvariant(f"{type(effect).__name__} is not begun at once")
+
+    def _signatures_checked(self, effect: CheckSignatures, answer: bytes | None) -> None:
+        good = tuple(map(bool, answer)) if answer is not None else tuple(verify_message(*item) for item in effect.items)
+        self._inbox.put_nowait(SignaturesChecked(effect.job, good))
+
+    def _envelopes_checked(self, effect: CheckEnvelopes, answer: list[Any] | None) -> None:
+        if answer is None:
+            self._log.error("check_failed", what="envelopes", count=len(effect.envelopes))
+            refusal = Refusal(errors.INTERNAL_ERROR, "this node could not check the envelope; its log says why")
+            verdicts: tuple[Any, ...] = (refusal,) * len(effect.envelopes)
+        else:
+            verdicts = tuple(unpack_verdict(raw) for raw in answer)
+        self._inbox.put_nowait(EnvelopesChecked(effect.job, verdicts), urgent=False)
+
+    def _batch_checked(self, effect: CheckBatch, answer: list[Any] | None) -> None:
+        if answer is None:
+            self._log.error("check_failed", what="batch", bytes=len(effect.data))
+            return
+        self._inbox.put_nowait(BatchChecked(effect.job, unpack_batch_verdict(answer)))
+
+    async def _read(self, effect: ReadBlocks) -> None:
+        read = partial(self._segments.read_range, effect.first_height, effect.count, effect.bytes_max)
+        try:
+            blocks = await trio.to_thread.run_sync(read, limiter=self._reads)
+        except SegmentDamaged as damage:
+            self._log.error("segment_damaged", height=damage.height, words=damage.words)
+            blocks = []
+        self._inbox.put_nowait(BlocksRead(effect.job, effect.first_height, tuple(blocks)), urgent=False)
+
+    # -- In order -----------------------------------------------------------------------------------
+
+    def carry_out(self, effect: Effect) -> None:
+        """Send, append, execute, answer or disconnect."""
+        match effect:
+            case Send():
+                for peer in effect.to:
+                    if not self._network.send(peer, effect.priority, effect.data):
+                        self.sends_dropped += 1
+            case Append() | Execute():
+                self._finals.put(effect)
+            case Answer():
+                self._service().answered(effect)
+                for result in effect.results:
+                    if type(result) is Refusal:
+                        self._lines.refused(result, "api")
+            case Disconnect():
+                self._network.disconnect(effect.peer, effect.words)
+            case _:
+                raise BrokenInvariant(f"{type(effect).__name__} is not carried out in order")

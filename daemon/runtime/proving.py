@@ -1,0 +1,66 @@
+"""Proof files from what this node holds (L-21).
+
+The header of a proof is the newest final one with a finalization of its own; the segments hold both. It covers results
+up to its *executed*: a receipt that is final but younger is refused with `not_covered`, and can be proven a block or
+two later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from daemon.runtime.service import BlockReader
+from daemon.store.tables import StateReader
+from protocol.codec import decode
+from protocol.consensus.statements import Certificate
+from protocol.errors import NOT_COVERED, NOT_FOUND, BrokenInvariant, Refused
+from protocol.ledger.genesis import Genesis
+from protocol.ledger.index import locate
+from protocol.ledger.records import Block, Header
+from protocol.proofs.build import envelope_at, finality_of, receipt_proof, state_proof
+from protocol.proofs.records import Finality
+
+
+class Prover:
+    """Makes proofs; `covering_height` says where the newest header with its own finalization is (0: none yet)."""
+
+    def __init__(self, genesis: Genesis, segments: BlockReader, covering_height: Callable[[], int]) -> None:
+        self._genesis = genesis
+        self._segments = segments
+        self._covering_height = covering_height
+        self._held: tuple[int, Finality] | None = None
+
+    def finality(self) -> Finality:
+        """Header and finalization. Raises Refused(not_covered) before the first, SegmentDamaged."""
+        height = self._covering_height()
+        if self._held is not None and self._held[0] == height:
+            return self._held[1]
+        if height == 0:
+            raise Refused(NOT_COVERED, "no block with a finalization of its own is final yet")
+        block = self._block(height)
+        if block.finalization is None:
+            raise BrokenInvariant(f"block {height} was said to have a finalization")
+        finality = finality_of(decode(Header, block.header), decode(Certificate, block.finalization))
+        self._held = (height, finality)
+        return finality
+
+    def receipt(self, reader: StateReader, transaction: bytes) -> bytes:
+        """The encoded `ReceiptProof` of a final transaction.
+
+        Raises Refused: not_found, not_covered (try again after the next block). SegmentDamaged.
+        """
+        place = locate(reader, transaction)
+        if place is None:
+            raise Refused(NOT_FOUND, f"transaction {transaction.hex()} is not final here")
+        envelope = envelope_at(self._block(place.height).batches, place.position)
+        return receipt_proof(self._genesis, reader, place.log_index, envelope, self.finality())
+
+    def state(self, reader: StateReader, key: bytes) -> bytes:
+        """The encoded `StateProof` of an encoded state key, or of its absence. Raises Refused, SegmentDamaged."""
+        return state_proof(self._genesis, reader, key, self.finality())
+
+    def _block(self, height: int) -> Block:
+        data = self._segments.read(height)
+        if data is None:
+            raise Refused(NOT_FOUND, f"block {height} is not written to the segments here yet")
+        return decode(Block, data)

@@ -1,0 +1,105 @@
+"""What the disk holds at a start, and the state brought up to it (L-24, L-26).
+
+Order: the store is opened (journal read, torn tails cut and reported), the execute worker opens the state and writes
+genesis into a new one, then blocks that the segments hold and the state does not are executed again, with a line of
+progress every few seconds. Only then is the node made: its `Recovered` is a journal, the tail of the segments, and the
+roots at the newest heights.
+
+The state may also be *ahead* of the segments: they need not be synced when a block is executed. Then the node appends
+those blocks again from its journal, and does not execute them again.
+
+A journal that is not whole (absent, another id, damaged) makes a validator amnesiac (C-24): it is begun anew, keeps the
+mark in its header over any number of restarts, and the node is told to follow and sign nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from daemon.runtime.workers.executor import Executor
+from daemon.store.directory import Store
+from daemon.store.segments import Segments
+from daemon.store.tables import StateReader
+from protocol.codec import decode, encode
+from protocol.errors import BrokenInvariant
+from protocol.ledger.genesis import Genesis
+from protocol.ledger.index import read_roots
+from protocol.ledger.records import Block, Header
+from protocol.node.interface import Execute, JournalRecord
+from protocol.node.setup import Recovered
+
+REPLAY_AHEAD_BLOCKS = 32
+"""Blocks read before those in front of them are executed."""
+PROGRESS_SECONDS = 5.0
+
+
+def read_execute(segments: Segments, height: int) -> Execute:
+    """The `Execute` of a block in the segments. Raises BrokenInvariant if it is not there, SegmentDamaged."""
+    data = segments.read(height)
+    if data is None:
+        raise BrokenInvariant(f"block {height} is to be executed and not in the segments")
+    block = decode(Block, data)
+    return Execute(height, block.header, block.batches)
+
+
+async def replay(executor: Executor, segments: Segments, told: Callable[[int, int], None]) -> int:
+    """Execute what the segments hold above the state; how many blocks that were. `told(height, last)` now and then."""
+    height, last = await executor.opened(), segments.last_height
+    first = height + 1
+    next_told = trio.current_time() + PROGRESS_SECONDS
+    while height < last:
+        height += 1
+        executor.put(await trio.to_thread.run_sync(read_execute, segments, height))
+        await executor.room(REPLAY_AHEAD_BLOCKS)
+        if trio.current_time() >= next_told:
+            next_told = trio.current_time() + PROGRESS_SECONDS
+            told(height, last)
+    await executor.drained()
+    return max(0, last - first + 1)
+
+
+def recovered(store: Store, reader: StateReader, genesis: Genesis, journal: tuple[JournalRecord, ...]) -> Recovered:
+    """What the node is made from. The state is at or above the segments' last height."""
+    blocks = newest_blocks(store.segments, genesis.parameters.batch_ttl_max + 1)
+    height = reader.height
+    if height is None or height < store.segments.last_height:
+        raise BrokenInvariant("the state was not brought up to the segments")
+    lowest = min([decode(Header, decode(Block, data).header).executed.height for data in blocks[:1]], default=0)
+    found = [read_roots(reader, at) for at in range(lowest, height + 1)]
+    executed = tuple(roots.executed for roots in found if roots is not None)
+    if len(executed) != len(found):
+        raise BrokenInvariant(f"the state lacks roots between heights {lowest} and {height}")
+    beginning = read_roots(reader, 0)
+    assert beginning is not None, "genesis was written first"
+    return Recovered(journal, tuple(blocks), executed, beginning.executed, amnesiac=not store.health.remembers)
+
+
+def newest_blocks(segments: Segments, count: int) -> list[bytes]:
+    """The last `count` blocks and down to one with a finalization, ascending, without their batches."""
+    found: list[bytes] = []
+    certified = False
+    height = segments.last_height
+    while height >= max(1, segments.first_height) and (len(found) < count or not certified):
+        data = segments.read(height)
+        assert data is not None, "heights are contiguous"
+        block = decode(Block, data)
+        found.append(encode(Block(block.header, (), block.finalization)))
+        certified = certified or block.finalization is not None
+        height -= 1
+    return found[::-1]
+
+
+def journal_records(store: Store) -> tuple[JournalRecord, ...]:
+    """The journal's records. One that is not whole is begun anew, empty of votes, and reported."""
+    records = tuple(JournalRecord(kind, data) for kind, data in store.recovered)
+    if store.health.remembers:
+        return records
+    log = structlog.get_logger()
+    log.error("journal_not_whole", words=store.health.words, records=len(records))
+    if store.health.state.value != "whole":
+        store.journal.rotate(records)
+        store.journal.sync()
+    return records

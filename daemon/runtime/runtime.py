@@ -1,0 +1,366 @@
+"""A node's life: opened, brought up to date, run, and taken down in order.
+
+**Up.** Lock and journal; the execute worker opens the state; blocks that the state lacks are executed; verify workers;
+the node; then the *edges* (network, API), and only then is it called ready.
+
+**Down, in order** (`stop`). Nothing new is accepted; posts get their answers and streams end by themselves, up to
+`SHUTDOWN_SECONDS`; edges close; the driver stops between two steps; what it said is made durable and leaves; final
+blocks are written, executed, synced. A second request ends all that at once: nothing that was promised is lost, since
+promises were durable before they were made.
+
+**Down, broken.** Whatever task fails takes the others with it (one nursery). The pump has stopped before anything else
+runs, so nothing is written or sent any more; the store is only let go, not closed: closing would write.
+
+Who supervises the process, signals, logs and exit codes are `main`'s.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+import trio
+
+from daemon import limits
+from daemon.observe.lines import Lines
+from daemon.observe.notify import Notifier, Watchdog
+from daemon.runtime.clock import Clock
+from daemon.runtime.disk import DiskWatch
+from daemon.runtime.driver import Driver
+from daemon.runtime.finals import Finals
+from daemon.runtime.hands import NodeHands, Sender
+from daemon.runtime.inbox import Inbox
+from daemon.runtime.keeper import JournalKeeper
+from daemon.runtime.patience import one_thread
+from daemon.runtime.proving import Prover
+from daemon.runtime.pump import Pump
+from daemon.runtime.recovery import journal_records, read_execute, recovered, replay
+from daemon.runtime.service import NodeService
+from daemon.runtime.workers.executor import Executor
+from daemon.runtime.workers.kinds import ExecuteNeeds, VerifyNeeds
+from daemon.runtime.workers.verifiers import Verifiers
+from daemon.store.directory import StateAccess, Store, open_directory, state_directory
+from daemon.store.tables import StateStore
+from protocol.codec import encode
+from protocol.crypto.signing import SigningKey
+from protocol.ledger.genesis import Genesis, network_id
+from protocol.node.interface import BlockExecuted, Execute, Persisted, Pressure
+from protocol.node.node import Node
+from protocol.node.setup import NodeSetup, NodeStatus
+
+SWITCH_INTERVAL_SECONDS = 0.001
+"""The interpreter lock's: a thread that comes back from a sync waits for a busy loop at most so long (default 5 ms)."""
+CLOCK_LOOK_SECONDS = 5.0
+
+
+class Edge(Protocol):
+    """Something that faces the outside: started once the node runs, ends by itself once the service stops."""
+
+    async def __call__(self, running: Running, *, task_status: trio.TaskStatus[None] = ...) -> None:
+        """Run; call `task_status.started()` when it listens."""
+        ...
+
+
+class PeerNetwork(Sender, Edge, Protocol):
+    """The channels to other nodes: an edge that also sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSetup:
+    """Who runs, and where.
+
+    node_key: public key of the channel. journal_id: as created with the node's key (C-24). member: whose node it is,
+    None for an observer. verify_workers: processes, at least 1.
+    """
+
+    directory: Path
+    genesis: Genesis
+    node_key: bytes
+    voting_key: SigningKey | None
+    journal_id: bytes | None
+    member: str | None
+    verify_workers: int = 1
+
+
+@dataclass(slots=True)
+class Running:
+    """What edges are given of a node that runs."""
+
+    setup: RuntimeSetup
+    service: NodeService
+    prover: Prover
+    inbox: Inbox
+    finals: Finals
+    lines: Lines
+
+
+class NodeRuntime:
+    """One node; `run` is its life."""
+
+    def __init__(
+        self,
+        setup: RuntimeSetup,
+        network: PeerNetwork,
+        edges: Sequence[Edge],
+        lines: Lines,
+        *,
+        notifier: Notifier | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._setup = setup
+        self._network = network
+        self._edges = edges
+        self._lines = lines
+        self._notifier = notifier or Notifier({})
+        self._clock = clock or Clock()
+        self._stop = trio.Event()
+        self._stop_words = ""
+        self._log: Any = structlog.get_logger()
+        self.status: Callable[[], NodeStatus] | None = None
+        """The node's status, once there is a node: for a crash report."""
+
+    def stop(self, words: str) -> None:
+        """Begin the orderly end; harmless when it has begun."""
+        self._stop_words = self._stop_words or words
+        self._stop.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED) -> None:
+        """Live until `stop`.
+
+        Raises what broke it, in an exception group: NodeStopped, SyncFailed, StoreFailed, BrokenInvariant,
+        OperatorFault.
+        """
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+        setup = self._setup
+        network = network_id(setup.genesis)
+        opening = partial(open_directory, setup.directory, network, setup.journal_id, state=StateAccess.NONE)
+        store = await trio.to_thread.run_sync(opening)
+        in_order = False
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._live(nursery, store, network, task_status)
+                nursery.cancel_scope.cancel()
+            in_order = True
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(store.close if in_order else partial(_let_go, store))
+        self._log.info("stopped", words=self._stop_words)
+
+    # -- Up -----------------------------------------------------------------------------------------
+
+    async def _live(
+        self, nursery: trio.Nursery, store: Store, network: bytes, task_status: trio.TaskStatus[Running]
+    ) -> None:
+        parts = await self._bring_up(nursery, store, network)
+        async with trio.open_nursery() as edges:
+            await edges.start(self._network, parts.running)
+            others = trio.CancelScope()
+            ended = trio.Event()
+            await edges.start(self._run_edges, parts.running, others, ended)
+            self._log.info("ready", height=parts.node.status().final_height, voting=parts.node.status().voting)
+            self._notifier.ready(f"final height {parts.node.status().final_height}")
+            task_status.started(parts.running)
+            await self._stop.wait()
+            await self._close_edges(parts, others, ended)
+            edges.cancel_scope.cancel()
+        await self._drain(parts)
+
+    async def _bring_up(self, nursery: trio.Nursery, store: Store, network: bytes) -> _Parts:
+        """State, workers, node, and the tasks that serve it."""
+        setup = self._setup
+        for words in store.reports():
+            self._log.warning("store", words=words)
+        journal = journal_records(store)
+        state_path = state_directory(setup.directory)
+        genesis = encode(setup.genesis)
+        parts = _Parts(store)
+        parts.executor = Executor(
+            ExecuteNeeds(genesis, str(state_path)),
+            done=parts.executed,
+            read_again=partial(_read_again, store),
+            lost=partial(self._worker_lost, "execute"),
+        )
+        nursery.start_soon(parts.executor.run)
+        self._notifier.still_starting("bringing the state up to the blocks", 60)
+        await parts.executor.opened()
+        if parts.executor.dropped:
+            self._log.warning("state_dropped", words=parts.executor.dropped)
+        replayed = await replay(parts.executor, store.segments, self._tell_replay)
+        if replayed:
+            self._log.info("replayed", blocks=replayed, height=store.segments.last_height)
+        store.state = StateStore.open(state_path, network, writer=False)
+        needs = VerifyNeeds(genesis, str(state_path), setup.member if setup.voting_key is not None else None)
+        parts.verifiers = Verifiers(setup.verify_workers, needs, lost=partial(self._worker_lost, "verify"))
+        with store.state.reader() as reader:
+            found = recovered(store, reader, setup.genesis, journal)
+        seed = int.from_bytes(setup.node_key[:8], "big")
+        parts.node = Node(NodeSetup(setup.genesis, setup.node_key, setup.voting_key, seed), found)
+        self.status = parts.node.status
+        self._assemble(nursery, parts)
+        return parts
+
+    def _assemble(self, nursery: trio.Nursery, parts: _Parts) -> None:
+        """Wire the parts together and start their tasks."""
+        store, node, setup = parts.store, parts.node, self._setup
+        assert store.state is not None, "it was opened"
+        disk = DiskWatch(store.free_bytes, lambda full: parts.inbox.put_nowait(Pressure(full)))
+        finals = Finals(store.segments, execute=parts.execute, disk_full=disk.found_full, in_thread=one_thread())
+        service = NodeService(
+            setup.genesis, node, store.state, store.segments, partial(parts.inbox.put_nowait, urgent=False)
+        )
+        hands = NodeHands(
+            nursery=nursery,
+            inbox=parts.inbox,
+            network=self._network,
+            verifiers=parts.verifiers,
+            segments=store.segments,
+            finals=finals,
+            service=lambda: service,
+            lines=self._lines,
+        )
+        keeper = JournalKeeper(
+            store.journal,
+            live_records=node.live_records,
+            sync_segments=finals.request_sync,
+            disk_full=disk.found_full,
+            in_thread=one_thread(),
+            generation_bytes=limits.JOURNAL_GENERATION_BYTES,
+        )
+        pump = Pump(hands, keeper.commit, lambda count: parts.inbox.put_nowait(Persisted(count)), keeper.after_release)
+        keeper.ring = pump.ring
+        parts.driver, parts.pump, parts.finals, parts.lines = (
+            Driver(node, self._clock, parts.inbox, pump),
+            pump,
+            finals,
+            self._lines,
+        )
+        prover = Prover(setup.genesis, store.segments, lambda: node.status().covering_height)
+        parts.running = Running(setup, service, prover, parts.inbox, finals, self._lines)
+        for task in (parts.verifiers.run, pump.run, finals.run, disk.run, self._watch_clock):
+            nursery.start_soon(task)
+        watchdog = Watchdog(self._notifier, parts.progress, lambda: parts.idle or disk.full)
+        nursery.start_soon(_watch, watchdog)
+        nursery.start_soon(parts.drive)
+
+    async def _run_edges(
+        self,
+        running: Running,
+        scope: trio.CancelScope,
+        ended: trio.Event,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """The edges beside the network; `ended` when all have ended by themselves."""
+        with scope:
+            async with trio.open_nursery() as nursery:
+                for edge in self._edges:
+                    await nursery.start(edge, running)
+                task_status.started()
+        ended.set()
+
+    # -- Down ---------------------------------------------------------------------------------------
+
+    async def _close_edges(self, parts: _Parts, others: trio.CancelScope, ended: trio.Event) -> None:
+        self._log.info("stopping", words=self._stop_words)
+        self._notifier.stopping(self._stop_words)
+        parts.running.service.stop(self._stop_words)
+        with trio.move_on_after(limits.SHUTDOWN_SECONDS):
+            await ended.wait()
+        parts.running.service.abandon()
+        others.cancel()
+        await ended.wait()
+
+    async def _drain(self, parts: _Parts) -> None:
+        """Stop stepping; let what was said become durable, be written and executed."""
+        parts.driving.cancel()
+        with trio.move_on_after(limits.SHUTDOWN_SECONDS) as patience:
+            await parts.pump.drained()
+            await parts.finals.drained()
+            await parts.executor.drained()
+        if patience.cancelled_caught:
+            self._log.warning("stopped_late", words="not all final blocks were executed; the next start does it")
+
+    # -- Watches ------------------------------------------------------------------------------------
+
+    async def _watch_clock(self) -> None:
+        while True:
+            await trio.sleep(CLOCK_LOOK_SECONDS)
+            jump_ms = self._clock.jump_ms()
+            if jump_ms:
+                self._log.warning("clock_jumped", jump_ms=jump_ms)
+
+    def _worker_lost(self, which: str, words: str) -> None:
+        self._lines.counters[f"worker_lost_{which}"] += 1
+        self._log.error("worker_lost", worker=which, words=words)
+
+    def _tell_replay(self, height: int, last: int) -> None:
+        words = f"executing block {height} of {last}"
+        self._log.info("replaying", height=height, last=last)
+        self._notifier.still_starting(words, 60)
+
+
+class _Parts:
+    """Everything of one life, as it comes up."""
+
+    executor: Executor
+    verifiers: Verifiers
+    node: Node
+    driver: Driver
+    pump: Pump
+    finals: Finals
+    running: Running
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.inbox = Inbox()
+        self.driving = trio.CancelScope()
+        self.lines: Lines | None = None
+
+    def execute(self, effect: Execute) -> None:
+        """A final block was written: execute it."""
+        self.executor.put(effect)
+
+    def executed(self, result: BlockExecuted, time_ms: int) -> None:
+        """A result is stored. While the state is replayed there is nobody to tell."""
+        if self.lines is None:
+            return
+        self.running.service.executed(result)
+        self.lines.block(result, time_ms)
+        self.inbox.put_nowait(result)
+
+    async def drive(self) -> None:
+        """Step the node until the orderly end."""
+        with self.driving:
+            self.driver.start()
+            await self.driver.run()
+
+    def progress(self) -> object:
+        """Changes while the node advances."""
+        return self.driver.steps, self.pump.commits
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits to be stepped or to become durable."""
+        return not len(self.inbox) and self.pump.idle
+
+
+async def _watch(watchdog: Watchdog) -> None:
+    while watchdog.interval_seconds is not None:
+        watchdog.look()
+        await trio.sleep(watchdog.interval_seconds)
+
+
+async def _read_again(store: Store, height: int) -> Execute:
+    return await trio.to_thread.run_sync(read_execute, store.segments, height)
+
+
+def _let_go(store: Store) -> None:
+    """After a failure: no write, no sync. What is durable is durable."""
+    if store.state is not None:
+        store.state.close()
+    store.lock.release()

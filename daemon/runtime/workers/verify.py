@@ -1,0 +1,61 @@
+"""The verify worker: a process that checks signatures, envelopes and batches (verifiers.py is its other side).
+
+Admission (L-7) is judged here too, with a reader of the state of its own: what it needs of an envelope is open here
+already, and the node's loop, through which everything has to go, is spared decoding it once more. The price is that a
+block may be executed between the verdict and its use. That is harmless: execution judges again, and an envelope that
+became final meanwhile would be skipped as a duplicate.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from daemon.runtime.rules import rules_at
+from daemon.runtime.workers.checks import check_batch, check_envelopes, check_signatures
+from daemon.runtime.workers.child import Job, serve, start
+from daemon.runtime.workers.kinds import CheckKind, VerifyNeeds
+from daemon.store.tables import StateStore
+from protocol.errors import BrokenInvariant
+from protocol.ledger.admission import admit, check_operations
+from protocol.ledger.envelope import ParsedEnvelope
+from protocol.ledger.genesis import decode_genesis, network_id
+
+
+class Judge:
+    """Judges for one network, at the newest executed state."""
+
+    def __init__(self, needs: VerifyNeeds) -> None:
+        self._genesis = decode_genesis(needs.genesis)
+        self._network_id = network_id(self._genesis)
+        self._member = needs.member
+        self._state = StateStore.open(Path(needs.state), self._network_id, writer=False)
+
+    def begin(self, kind: int, content: Any) -> Job:
+        """The job for one request."""
+        match kind:
+            case CheckKind.SIGNATURES:
+                return check_signatures(content)
+            case CheckKind.ENVELOPES:
+                return check_envelopes(content, self._network_id, self.admit)
+            case CheckKind.BATCH:
+                return check_batch(content, self._network_id)
+        raise BrokenInvariant(f"a verify worker was asked for kind {kind}")
+
+    def admit(self, parsed: ParsedEnvelope) -> None:
+        """Raises Refused unless the envelope would run in a block made now."""
+        with self._state.reader() as reader:
+            height = reader.height or 0
+            admit(reader, parsed, time.time_ns() // 1_000_000, self._genesis.parameters, self._member)
+        check_operations(rules_at(self._genesis, height + 1), parsed)
+
+
+def main() -> None:
+    """Serve the node that started this process."""
+    pipe, needs = start()
+    serve(pipe, Judge(VerifyNeeds(*needs)).begin)
+
+
+if __name__ == "__main__":
+    main()
