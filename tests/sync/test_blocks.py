@@ -1,0 +1,100 @@
+"""Block sync: parts in any order make blocks; what does not fit is refused."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from protocol import limits
+from protocol.codec import decode, encode
+from protocol.errors import Malformed
+from protocol.ledger.records import Batch, Block, Executed, Header, Reference, batch_digest, header_hash
+from protocol.sync import BlockSync, end_of_answer, parts_of
+from protocol.wire.messages import BlockPart
+
+START = b"n" * 32
+
+
+def chain(count: int, batches: int = 2, size: int = 100) -> list[bytes]:
+    blocks: list[bytes] = []
+    parent = START
+    for height in range(1, count + 1):
+        contents = [encode(Batch(bytes([height, index]) * size, bytes(64))) for index in range(batches)]
+        references = tuple(
+            Reference(bytes(32), batch_digest(decode(Batch, data).body), len(data), 1) for data in contents
+        )
+        executed = Executed(0, bytes(32), 0, bytes(32))
+        header = Header(1, 1, height, parent, height, bytes(32), references, executed, bytes(32), bytes(32))
+        blocks.append(encode(Block(encode(header), tuple(contents), b"certificate")))
+        parent = header_hash(header)
+    return blocks
+
+
+def parts(blocks: list[bytes]) -> list[BlockPart]:
+    return [decode(BlockPart, part) for height, block in enumerate(blocks, 1) for part in parts_of(height, block)]
+
+
+def take_all(sync: BlockSync, pieces: list[BlockPart]) -> None:
+    for part in pieces:
+        sync.take(part, 0)
+
+
+def test_parts_stay_below_a_message_and_come_back_whole() -> None:
+    blocks = chain(1, batches=3, size=limits.BATCH_BYTES_MAX // 2 - 100)
+    encoded = parts_of(1, blocks[0])
+    assert len(encoded) == 3
+    assert max(map(len, encoded)) <= limits.MESSAGE_BYTES_MAX
+    sync = BlockSync(100)
+    sync.begin(b"p", 1, START, 1, 0)
+    (whole,) = [block for part in parts(blocks) for block in sync.take(part, 0)]
+    assert tuple(whole.batches) == decode(Block, blocks[0]).batches
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_order_gives_blocks_in_order(seed: int) -> None:
+    blocks = chain(6)
+    pieces = [*parts(blocks), decode(BlockPart, end_of_answer(7))]
+    random.Random(seed).shuffle(pieces)
+    sync = BlockSync(100)
+    sync.begin(b"p", 1, START, 6, 0)
+    heights = [block.header.height for part in pieces for block in sync.take(part, 0)]
+    assert heights == [1, 2, 3, 4, 5, 6]
+    assert sync.answered()
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    good = parts(chain(2))
+    other = parts(chain(2, size=50))
+    wrong = {
+        "another parent": [good[0], other[1]],
+        "a batch of another digest": [replace(good[0], batches=other[0].batches)],
+        "too few batches": [replace(good[0], batches=good[0].batches[:1])],
+        "far ahead": [replace(good[0], height=limits.SYNC_BLOCKS_MAX + 1)],
+        "an index past the count": [replace(good[0], index=1)],
+        "no first part": [replace(good[0], index=1, count=2), replace(good[0], index=1, count=1)],
+    }
+    for pieces in wrong.values():
+        sync = BlockSync(100)
+        sync.begin(b"p", 1, START, 2, 0)
+        with pytest.raises(Malformed):
+            take_all(sync, pieces)
+
+
+def test_blocks_without_a_finalization_are_bounded() -> None:
+    """Nothing that a peer sends makes the node grow (L-31)."""
+    sync = BlockSync(100)
+    sync.begin(b"p", 1, START, 99, 0)
+    (part,) = parts(chain(1, batches=1, size=limits.BATCH_BYTES_MAX // 2 - 100))
+    with pytest.raises(Malformed, match="without a finalization"):
+        take_all(sync, [replace(part, height=height, count=2) for height in range(2, 200)])
+
+
+def test_a_peer_that_failed_is_left_alone_for_a_while() -> None:
+    sync = BlockSync(100)
+    sync.begin(b"p", 1, START, 2, 0)
+    sync.end(50, failed=True)
+    assert not sync.usable(b"p", 1049)
+    assert sync.usable(b"p", 1050)
+    assert sync.usable(b"q", 50)
