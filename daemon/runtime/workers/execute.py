@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from daemon.runtime.rules import rules_at
 from daemon.runtime.workers.child import EndOfPipe, Pipe, start, tell_fault
 from daemon.runtime.workers.kinds import STATE_JOB, ExecuteNeeds
 from daemon.runtime.workers.overlay import Overlay
@@ -22,6 +21,7 @@ from daemon.runtime.workers.recall import recall_block
 from daemon.runtime.workers.results import pack_executed
 from daemon.store.errors import DiskFull
 from daemon.store.tables import StateStore
+from protocol.apps.registry import rules_at
 from protocol.codec import decode
 from protocol.errors import BrokenInvariant, OperatorFault
 from protocol.ledger.execution import Execution, execute_block

@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from daemon.runtime.rules import rules_at
 from daemon.runtime.workers.checks import check_batch, check_envelopes, check_signatures
 from daemon.runtime.workers.child import Job, serve, start
 from daemon.runtime.workers.kinds import CheckKind, VerifyNeeds
 from daemon.store.tables import StateStore
+from protocol.apps.registry import rules_at
 from protocol.errors import BrokenInvariant
 from protocol.ledger.admission import admit, check_operations
 from protocol.ledger.envelope import ParsedEnvelope
