@@ -24,6 +24,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = {"run": ("run.txt", "build.txt"), "test": ("test.txt", "build.txt")}
+INSTALLED = ("pyproject.toml", "daemon/cli/doorway.py")
+"""Files that the installation of the project itself copies; the rest of it stays in place."""
 STAMP = "papilio-stamp.json"
 FOREIGN_SETTINGS = (
     "PYTHONPATH",
@@ -49,7 +51,7 @@ def say(words: str) -> None:
 def wanted_stamp(root: Path, name: str) -> dict[str, str]:
     """What an environment made now would be made from."""
     content = hashlib.sha256()
-    for path in (root / "pyproject.toml", *(root / "scripts" / "requirements" / f for f in REQUIREMENTS[name])):
+    for path in (*(root / f for f in INSTALLED), *(root / "scripts" / "requirements" / f for f in REQUIREMENTS[name])):
         content.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return {"files": content.hexdigest(), "python": sys.version, "place": str(root)}
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path as File
 from types import NoneType
@@ -55,6 +55,11 @@ class ConfigurationFault(OperatorFault):
         self.problems = tuple(dict.fromkeys(problems))
         assert self.problems, "a fault has a reason"
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """The same for programs."""
+        return {"problems": [asdict(problem) for problem in self.problems]}
 
 
 class Problems:

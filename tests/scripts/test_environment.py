@@ -49,6 +49,8 @@ def root(tmp_path: Path) -> Path:
     for name in ("run.txt", "test.txt", "build.txt"):
         (root / "scripts" / "requirements" / name).write_text(f"# {name}\n")
     (root / "pyproject.toml").write_text("[project]\n")
+    (root / "daemon" / "cli").mkdir(parents=True)
+    (root / "daemon" / "cli" / "doorway.py").write_text("# the door\n")
     return root
 
 
@@ -61,7 +63,8 @@ def test_made_once(root: Path, steps: Steps) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", ["pyproject.toml", "scripts/requirements/run.txt", "scripts/requirements/build.txt"]
+    "changed",
+    ["pyproject.toml", "daemon/cli/doorway.py", "scripts/requirements/run.txt", "scripts/requirements/build.txt"],
 )
 def test_made_anew_when_what_it_was_made_from_changes(root: Path, steps: Steps, changed: str) -> None:
     environment.ensure(root, "run")

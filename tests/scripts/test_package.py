@@ -1,4 +1,4 @@
-"""The wheel holds the packages daemon and protocol, and nothing else at its top."""
+"""The wheel holds the packages daemon and protocol, and beside them only the module that the command starts in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         entry_points = archive.read(next(n for n in names if n.endswith("entry_points.txt"))).decode()
-    assert {name.split("/")[0] for name in names} == {"daemon", "protocol", "papilio-0.1.0.dist-info"}
-    assert "papilio = daemon.cli:main" in entry_points
+    assert {name.split("/")[0] for name in names} == {"daemon", "protocol", "papilio.py", "papilio-0.1.0.dist-info"}
+    assert "papilio = papilio:main" in entry_points
     assert "protocol/limits.py" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -1,0 +1,98 @@
+"""`papilio node`: one node, made on the machine that it will run on."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+import click
+
+from daemon.cli.output import emit, json_option, say
+from daemon.cli.parameters import AddressType
+from daemon.config.creation import CARD_FILE, NODE_FILE, NodePlan, create_node
+from daemon.config.creation import join as join_network
+from daemon.config.texts import NETWORK_ID, PUBLIC_KEY, Address
+
+DEFAULT_LISTEN = Address("127.0.0.1", 7100)
+DEFAULT_API = Address("127.0.0.1", 8100)
+
+
+@click.group()
+def node() -> None:
+    """Create a node on its own machine, and join it to a network.
+
+    \b
+    Example:
+        papilio node create node --member bank --address bank.example:7100
+        (send node/member.toml to whoever assembles the network; get network.toml back)
+        papilio node join node network.toml
+        papilio run node/node.toml
+    """
+
+
+@node.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--member", required=True, help="The member whose node it is.")
+@click.option("--address", type=AddressType(), help="Where other nodes reach it; leave out if it only dials.")
+@click.option(
+    "--listen",
+    type=AddressType(),
+    help="Where it listens; by default --address if that is an IP address, else that port on all interfaces.",
+)
+@click.option("--api", type=AddressType(), default=DEFAULT_API, show_default=True, help="Where it serves its API.")
+@click.option("--observer", is_flag=True, help="Make a node that only follows; it gets no voting key.")
+@json_option
+def create(
+    directory: Path, member: str, address: Address | None, listen: Address | None, api: Address, observer: bool
+) -> None:
+    """Make a node in DIRECTORY (new or empty): keys, settings, and its public card member.toml.
+
+    The keys stay here. The card is for whoever assembles the network with 'papilio network create --from-cards'.
+
+    \b
+    Example:
+        papilio node create node --member bank --address bank.example:7100
+    """
+    plan = NodePlan(member, listen or _listen(address), api, address, votes=not observer)
+    card = create_node(directory, plan).card
+    facts = {"member": member, "node_key": PUBLIC_KEY.format(card.node_key), "card": str(directory / CARD_FILE)}
+    emit(facts, lambda: print(directory / CARD_FILE))
+    say(f"Made {directory}. Send its card {directory / CARD_FILE} to whoever assembles the network.")
+    say(f"With their network.toml: papilio node join {directory} network.toml")
+
+
+@node.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("network_file", type=click.Path(path_type=Path))
+@json_option
+def join(directory: Path, network_file: Path) -> None:
+    """Complete the node in DIRECTORY with the network of NETWORK_FILE: it is copied, and the node's journal is made.
+
+    Refused if the file says anything else about this node than its card. Compare the network id that is shown with the
+    other members': it commits to all keys, and to every value in [genesis].
+
+    \b
+    Example:
+        papilio node join node network.toml
+    """
+    joined = join_network(directory, network_file)
+    id_ = NETWORK_ID.format(joined.network.network_id)
+    role = "validator" if joined.is_validator else "observer"
+    facts = {"network": joined.network.genesis.name, "network_id": id_, "member": joined.member, "role": role}
+
+    def lines() -> None:
+        for name, value in facts.items():
+            print(f"{name:<10} {value or '-'}")
+
+    emit(facts, lines)
+    say(f"Compare the network id with the other members. Then: papilio run {directory / NODE_FILE}")
+
+
+def _listen(address: Address | None) -> Address:
+    if address is None:
+        return DEFAULT_LISTEN
+    try:
+        ipaddress.ip_address(address.host)
+    except ValueError:
+        return Address("0.0.0.0", address.port)  # noqa: S104 - a name is not bound; others have to reach it
+    return address

@@ -1,0 +1,60 @@
+"""`papilio version`: what a report of a fault should name."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
+from typing import Final
+
+import click
+
+from daemon import VERSION
+from daemon.cli.output import emit, json_option
+
+LIBRARIES: Final = (
+    *("trio", "msgpack", "pynacl", "structlog", "lmdb", "hypercorn", "starlette", "pydantic"),
+    *("click", "rich", "httpx", "anyio", "prometheus-client"),
+)
+
+
+def _library(name: str) -> str | None:
+    try:
+        return version_of(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _formats() -> dict[str, int]:
+    """Versions of what nodes and disks understand; imported here, so that only this command pays for it."""
+    from protocol.ledger.genesis import FIRST_RULES
+
+    return {"rules": FIRST_RULES}
+
+
+@click.command()
+@json_option
+def version() -> None:
+    """Show versions of program, protocol and libraries.
+
+    \b
+    Example:
+        papilio version --json
+    """
+    libraries = {name: _library(name) for name in LIBRARIES}
+    facts = {
+        "papilio": VERSION,
+        "protocol": _formats(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": libraries,
+    }
+
+    def lines() -> None:
+        print(f"papilio {VERSION}")
+        print(f"protocol {', '.join(f'{name} {number}' for name, number in _formats().items())}")
+        print(f"python {platform.python_version()} on {platform.platform()}")
+        for name, number in libraries.items():
+            print(f"    {name} {number or 'missing'}")
+
+    emit(facts, lines)
