@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol.limits import BLOCK_BYTES_MAX, KIB, MESSAGE_BYTES_MAX, MIB
+from protocol.limits import (
+    BLOCK_BYTES_MAX,
+    CHANNEL_CHUNKS_MAX,
+    CONSENSUS_MESSAGE_BYTES_MAX,
+    FRAME_BYTES_MAX,
+    KIB,
+    MESSAGE_BYTES_MAX,
+    MIB,
+)
 
 # -- Runtime: inputs --------------------------------------------------------------------------------
 INBOX_URGENT_MAX: Final = 4_096
@@ -39,11 +47,13 @@ JOURNAL_RECORD_BYTES_MAX: Final = 16 * MIB
 JOURNAL_GROUP_BYTES_MAX: Final = 32 * MIB
 """One frame of the journal; what waits beyond goes into a second one of the same write."""
 JOURNAL_ALLOCATION_BYTES: Final = 4 * MIB
-"""Room is reserved in such steps: a sync that does not change the file's length is a third cheaper (store/journal.py)."""
+"""Room is reserved in such steps: a sync that does not change the file's length is a third cheaper (journal.py)."""
 SEGMENT_BYTES: Final = 64 * MIB
 """A segment is sealed once it is so large: seconds to scan, a handy object to move elsewhere."""
 STATE_MAP_BYTES: Final = 4 * 1024 * MIB
 """Address space of the state store at first; doubled when full. Neither memory nor disk."""
+STATE_FULL_BYTES: Final = 32 * MIB
+"""With less free room a commit that fails with EIO is taken for a full disk: LMDB says EIO of both."""
 STATE_READERS_MAX: Final = 512
 """Read transactions open at once, over all processes."""
 STATE_READER_CHECK_COMMITS: Final = 256
@@ -77,6 +87,66 @@ EVENTS_READ_MAX: Final = 256
 SHUTDOWN_SECONDS: Final = 10
 """How long answers, streams and disk writes may take to finish after the first signal."""
 
+# -- Net: one channel -------------------------------------------------------------------------------
+NET_READ_BYTES: Final = 128 * KIB
+"""Asked of a socket at once: some frames of bulk, hundreds of votes."""
+NET_BULK_FRAME_BYTES: Final = 16 * KIB
+"""A frame with bulk in it: a vote that comes meanwhile waits for its encryption and write, together far below 1 ms."""
+NET_PIECE_BYTES_MIN: Final = 1 * KIB
+"""No piece of a message but its last is smaller, whatever is left of a frame or a window."""
+NET_OUT_CONSENSUS_MAX: Final = 8_192
+NET_OUT_CONSENSUS_BYTES: Final = 4 * MIB
+"""Votes and proposals that wait for one peer: some views of the largest validator set. A peer that lets them
+overflow is disconnected."""
+NET_OUT_BULK_MAX: Final = 2_048
+NET_OUT_BULK_BYTES: Final = 8 * MIB
+"""Batches, and as much again of sync, that wait for one peer (two answers of block sync); past this the newest is left out."""
+NET_RECEIVE_BYTES_PER_SECOND: Final = 64 * MIB
+NET_RECEIVE_BURST_BYTES: Final = 16 * MIB
+"""What one peer may make this node decrypt: above any use, about a tenth of a core."""
+NET_MESSAGE_CHARGE_BYTES: Final = 256
+"""What each message counts in that budget beside its bytes: the cost of tiny ones is in their number."""
+NET_MESSAGES_RUN_MAX: Final = 128
+"""Messages handed over in a row before other tasks get their turn: a millisecond or two."""
+NET_KEEPALIVE_SECONDS: Final = 4
+"""A side that has said nothing for so long says that it lives."""
+NET_SILENCE_SECONDS: Final = 15
+"""A peer from which no whole frame came for so long is gone: three keepalives were lost."""
+NET_STALL_SECONDS: Final = 20
+"""A peer that does not take one frame for so long is too slow even for votes (3 KiB/s)."""
+NET_WATCH_SECONDS: Final = 1
+NET_GOODBYE_SECONDS: Final = 2
+"""For what waits, a last word, and the other side's end of the connection."""
+
+# -- Net: doors -------------------------------------------------------------------------------------
+NET_HANDSHAKE_SECONDS: Final = 10
+"""From the first byte to the verdict: three round trips of a bad line, and a busy machine."""
+NET_OPENING_READ_BYTES: Final = 1 * KIB
+NET_HALF_OPEN_MAX: Final = 64
+"""Connections that have not proven a key, from everywhere; each holds about 10 KiB."""
+NET_HALF_OPEN_PER_ADDRESS_MAX: Final = 16
+NET_CONNECTIONS_MAX: Final = 128
+NET_CONNECTIONS_PER_ADDRESS_MAX: Final = 64
+"""Four nodes and their clients on one machine are one address; so is an institution behind one firewall."""
+NET_HANDSHAKES_PER_SECOND: Final = 20
+NET_HANDSHAKES_BURST: Final = 64
+"""From one address: a handshake costs half a millisecond, so one address can cost 1% of a core; more have to wait."""
+NET_ADDRESSES_REMEMBERED_MAX: Final = 4_096
+NET_PENALTY_SECONDS: Final = 5
+"""A peer that was disconnected for a fault is not let in again for so long."""
+NET_ACCEPT_PAUSE_SECONDS: Final = 0.2
+"""After the system refused a connection for want of descriptors or memory."""
+NET_DIAL_SECONDS: Final = 5
+NET_DIAL_PAUSE_SECONDS: Final = (0.1, 5.0)
+"""First and longest pause between attempts to reach a peer, doubled each time, jittered by half."""
+NET_STEADY_SECONDS: Final = 10
+"""A connection that lived so long begins with the first pause again when it is lost."""
+
+# -- Log --------------------------------------------------------------------------------------------
+LOG_REPEATS_PER_MINUTE: Final = 5
+"""Lines of one kind that somebody outside can provoke; what comes beyond is counted in the next."""
+LOG_KINDS_MAX: Final = 1_024
+
 assert INBOX_BULK_BYTES_MAX >= 4 * MESSAGE_BYTES_MAX, "several peers' largest messages wait side by side"
 assert WORKER_FRAME_BYTES_MAX >= 4 * BLOCK_BYTES_MAX, "a block and its outcomes fit into one message to a worker"
 assert EXECUTE_IN_FLIGHT_BYTES >= BLOCK_BYTES_MAX + MIB, "the largest block can be handed over"
@@ -87,3 +157,10 @@ assert CHUNK_SIGNATURES * KIB <= MIB
 assert JOURNAL_RECORD_BYTES_MAX >= 2 * MESSAGE_BYTES_MAX, "whatever came in one message is one record"
 assert JOURNAL_GROUP_BYTES_MAX > JOURNAL_RECORD_BYTES_MAX, "a record fits into a group"
 assert SEGMENT_BYTES >= 4 * BLOCK_BYTES_MAX, "a segment holds several of the largest blocks"
+assert NET_PIECE_BYTES_MIN * CHANNEL_CHUNKS_MAX >= MESSAGE_BYTES_MAX, "pieces are as few as the window reckons with"
+assert NET_BULK_FRAME_BYTES <= FRAME_BYTES_MAX // 2
+assert NET_OUT_CONSENSUS_BYTES >= 4 * CONSENSUS_MESSAGE_BYTES_MAX
+assert NET_OUT_BULK_BYTES >= 4 * MESSAGE_BYTES_MAX, "several of the largest messages wait"
+assert NET_RECEIVE_BURST_BYTES >= MESSAGE_BYTES_MAX + NET_READ_BYTES
+assert NET_SILENCE_SECONDS >= 3 * NET_KEEPALIVE_SECONDS + NET_WATCH_SECONDS, "two keepalives may be lost"
+assert NET_HALF_OPEN_PER_ADDRESS_MAX < NET_HALF_OPEN_MAX, "one address does not take all half-open places"

@@ -27,6 +27,7 @@ would reserve the disk for the whole map, and let a stray pointer write into it)
 from __future__ import annotations
 
 import errno
+import shutil
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -329,11 +330,17 @@ class StateStore:
                 return False
             except lmdb.Error as error:
                 self._sync_after_commit = True
-                if error.code in (errno.ENOSPC, errno.EDQUOT):
+                if self._is_full(error):
                     raise DiskFull("writing the state: no room left on the disk") from error
                 self._failure = f"the state store failed and takes nothing more: {error}"
                 raise StoreFailed(self._failure) from error
         return True
+
+    def _is_full(self, error: lmdb.Error) -> bool:
+        """LMDB says EIO for a write that was cut short: then the free room decides. Repeating is safe (decisions/)."""
+        code = getattr(error, "code", 0)  # absent where the binding itself complains
+        free = shutil.disk_usage(self._path).free
+        return code in (errno.ENOSPC, errno.EDQUOT) or (code == errno.EIO and free < limits.STATE_FULL_BYTES)
 
     def _put(self, transaction: lmdb.Transaction[bytes], merged: dict[Table, Writes], height: int) -> None:
         before = self._facts(transaction)[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
+from types import SimpleNamespace
 
 import lmdb
 import pytest
@@ -17,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.store import tables
-from daemon.store.errors import StoreFailed
+from daemon.store.errors import DiskFull, StoreFailed
 from daemon.store.tables import KEY_BYTES_MAX, StateStore
 from protocol.errors import OperatorFault
 from protocol.ledger.memory import MemoryTables
@@ -177,13 +180,14 @@ def test_a_full_map_grows_once_readers_are_done(tmp_path: Path) -> None:
     def reading() -> None:
         with store.reader() as reader, store.reader():
             entered.set()
-            while not store._gate._closed:  # until the commit has found the map full and waits
+            deadline = monotonic() + 30
+            while not store._gate._closed and monotonic() < deadline:  # until the commit found the map full, and waits
                 pass
             seen.append(len(reader.scan(Table.STATE, b"", limit=100_000)))
             with store.reader() as nested:  # a thread that is inside gets in although the gate is closing
                 seen.append(nested.height or 0)
 
-    thread = threading.Thread(target=reading)
+    thread = threading.Thread(target=reading, daemon=True)
     thread.start()
     entered.wait(30)
     store.commit([pairs(2_000, size=1_500)], 1)
@@ -227,6 +231,56 @@ def test_a_map_that_cannot_be_moved_is_never_touched_again(tmp_path: Path, monke
     with pytest.raises(StoreFailed, match="no address space"):
         store.commit([], 1)
     store.close()
+
+
+class Faulty:
+    """An environment whose next transaction fails as LMDB does, after which all is well."""
+
+    def __init__(self, environment: lmdb.Environment, code: int) -> None:
+        self._environment = environment
+        self._code = code
+        self.synced = 0
+
+    def begin(self, *, write: bool = False) -> lmdb.Transaction[bytes]:
+        if write and self._code:
+            code, self._code = self._code, 0
+            error = lmdb.Error("mdb_txn_commit")
+            setattr(error, "code", code)  # noqa: B010 - the stub calls it final
+            raise error
+        return self._environment.begin(write=write)
+
+    def sync(self, force: bool) -> None:
+        self.synced += 1
+        self._environment.sync(force)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._environment, name)
+
+
+@pytest.mark.parametrize(
+    "code, free, full",
+    [(errno.ENOSPC, 1 << 40, True), (errno.EIO, 1 << 20, True), (errno.EIO, 1 << 40, False)],
+)
+def test_a_full_disk_may_be_tried_again_and_a_fault_may_not(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch, code: int, free: int, full: bool
+) -> None:
+    """L-28. After a failed commit the next one is followed by a sync of its own (decisions/0002)."""
+    store.commit([pairs(3)], 1)
+    faulty = Faulty(store._environment, code)
+    monkeypatch.setattr(store, "_environment", faulty)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    with pytest.raises(DiskFull if full else StoreFailed):
+        store.commit([pairs(5)], 2)
+    with store.reader() as reader:
+        assert reader.height == 1
+    if full:
+        store.commit([pairs(5)], 2)
+        store.commit([pairs(5)], 3)
+        assert faulty.synced == 1
+        assert store.height == 3
+    else:
+        with pytest.raises(StoreFailed, match="nothing more"):
+            store.commit([pairs(5)], 2)
 
 
 # -- Processes ------------------------------------------------------------------------------------------
@@ -289,7 +343,7 @@ def test_kill_9_in_the_middle_of_commits_loses_nothing_reported(tmp_path: Path) 
             for _ in range(7 + 5 * round_number):
                 reported = int(child.stdout.readline())
             child.send_signal(signal.SIGKILL)
-            rest = child.stdout.read().split()
+            rest = [line for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
             reported = int(rest[-1]) if rest else reported
             child.wait(30)
         store = StateStore.open(tmp_path, NETWORK, writer=True)
