@@ -130,6 +130,20 @@ def test_a_part_that_cannot_be_opened_leaves_nothing_locked(place: Path) -> None
     open_directory(place, NETWORK, ID).close()
 
 
+def test_what_a_start_found_is_reported_in_words(place: Path) -> None:
+    store = open_directory(place, NETWORK, ID)
+    store.segments.append(1, b"block")
+    store.close()
+    segment = place / "segments" / "00000000000000000001.seg"
+    segment.write_bytes(segment.read_bytes() + b"torn")
+    (place / "state" / "data.mdb").write_bytes(b"x" * 20_000)
+    store = open_directory(place, NETWORK, ID)
+    torn, dropped = store.reports()
+    assert torn == "segments: a torn tail of 4 bytes after block 1 was cut"
+    assert dropped.startswith("state: dropped, to be rebuilt from the segments: LMDB could not read it")
+    store.close()
+
+
 @pytest.mark.parametrize("access", list(StateAccess))
 def test_the_state_can_belong_to_another_process(place: Path, access: StateAccess) -> None:
     open_directory(place, NETWORK, ID).close()

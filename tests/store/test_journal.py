@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon import limits
@@ -416,6 +416,36 @@ def test_a_full_disk_loses_nothing_and_the_journal_goes_on_when_there_is_room(ro
     assert open_journal(disk)[1] == expected
 
 
+def test_a_rotation_asked_for_while_the_disk_was_full_stands_for_what_waited() -> None:
+    """The second rotation comes while a sync of the first is under way, which then finds no room."""
+    disk = filled(2)[0].fork()
+    lose(disk, "damaged")
+    journal, _, _ = Journal.open(PLACE, disk, NETWORK, ID)
+    journal.rotate([(1, bytes(400))], restored=True)
+    journal.append([(2, b"superseded")])
+
+    class Full:
+        """The journal's files while there is no room; the caller goes on meanwhile."""
+
+        def list(self, directory: Path) -> list[str]:
+            journal.rotate([(3, b"newer")])
+            journal.append([(4, b"after")])
+            raise DiskFull("no room")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(disk, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "_files", Full())
+        with pytest.raises(DiskFull):
+            journal.sync()
+    assert journal.durable == 0
+    assert journal.sync() == 4
+    _, records, health = Journal.open(PLACE, disk, NETWORK, ID)
+    assert records == ((3, b"newer"), (4, b"after"))
+    assert health.remembers, "what the first rotation restored stays restored"
+
+
 def test_golden_bytes_of_a_generation() -> None:
     """Format 1, byte for byte: a change here is a change of the disk format."""
     disk = Disk(directories={PLACE})
@@ -424,3 +454,18 @@ def test_golden_bytes_of_a_generation() -> None:
     journal.append([(3, b"abc"), (255, b"")])
     journal.sync()
     assert disk.content(PLACE / generation_name(1)).rstrip(b"\0") == golden("journal generation")
+
+
+@settings(max_examples=60)
+@given(st.binary(max_size=300), st.integers(0, 400), st.binary(max_size=40))
+def test_any_bytes_at_all_are_read_without_a_fault_and_nothing_is_made_up(junk: bytes, at: int, tail: bytes) -> None:
+    """Whatever stands in the file: a state with words, and only records that were written."""
+    disk, written = filled(4)
+    path = PLACE / generation_name(1)
+    content = disk.content(path)
+    for hurt_content in (junk, content[:at] + junk, content[:at] + junk + content[at + len(junk) :] + tail):
+        hurt = disk.fork()
+        hurt.put(path, hurt_content)
+        _, records, health = Journal.open(PLACE, hurt, NETWORK, ID)
+        assert set(records) <= set(written)
+        assert health.words

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.store import segment_file
 from daemon.store.errors import DiskFull, SegmentDamaged, StoreFailed
 from daemon.store.files import OsFiles
 from daemon.store.segment_file import SEGMENT_HEADER_BYTES
@@ -310,6 +311,38 @@ def test_a_missing_segment_is_damage_of_its_heights_only() -> None:
                 segments.read(height)
         else:
             assert segments.read(height) == block(height)
+
+
+@pytest.mark.parametrize("ending", [".seg", ".idx"])
+def test_a_file_that_goes_while_the_node_runs_is_damage_or_mended(ending: str) -> None:
+    disk = filled(12)
+    segments = open_segments(disk)
+    disk.unlink(names(disk, ending)[0])
+    if ending == ".seg":
+        with pytest.raises(SegmentDamaged, match="missing"):
+            segments.read(1)
+    else:
+        assert segments.read(1) == block(1)
+        assert segments.report.rebuilt_indexes
+    assert segments.read(12) == block(12)
+
+
+def test_without_room_a_new_index_is_kept_in_memory() -> None:
+    disk = filled(9)
+    path = names(disk, ".idx")[0]
+    disk.unlink(path)
+    disk.capacity_bytes = 10
+    segments = open_segments(disk)
+    assert path not in disk.names()
+    assert [segments.read(height) for height in range(1, 10)] == [block(height) for height in range(1, 10)]
+
+
+def test_a_newer_format_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(segment_file, "SEGMENT_VERSION", 2)
+        disk = filled(2)
+    with pytest.raises(OperatorFault, match="format 2, this program knows 1"):
+        open_segments(disk)
 
 
 def test_a_reader_of_another_process_changes_nothing() -> None:
