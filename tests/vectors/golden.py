@@ -54,8 +54,9 @@ def vector_of(kind: int, cls: type[Any]) -> dict[str, Any]:
 def example(hint: Any, where: str, *, least: bool) -> Any:
     """A value of the annotated type; `where` is the dotted path that its content is derived from."""
     if get_origin(hint) is Annotated:
-        base, *bounds = get_args(hint)
-        return _bounded(base, bounds[-1], where, least=least)
+        base, *extras = get_args(hint)
+        bounds = [extra for extra in extras if not isinstance(extra, str)]  # text is words for people
+        return _bounded(base, bounds[-1], where, least=least) if bounds else example(base, where, least=least)
     if get_origin(hint) in (typing.Union, types.UnionType):
         return None if least else example(_present(hint), where, least=False)
     if hint is bool:
@@ -101,7 +102,10 @@ def described(cls: type[Any]) -> list[str]:
 
 def _words(hint: Any) -> str:
     if get_origin(hint) is Annotated:
-        base, *bounds = get_args(hint)
+        base, *extras = get_args(hint)
+        bounds = [extra for extra in extras if not isinstance(extra, str)]
+        if not bounds:
+            return _words(base)
         bound = bounds[-1]
         if isinstance(bound, Octets):
             return f"bytes {bound.low}" + ("" if bound.high is None else f"..{bound.high}")
