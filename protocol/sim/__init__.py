@@ -6,13 +6,13 @@ delay, lose and cut, clocks that are wrong, workers that take their time, client
 members that lie. Checkers look at what was persisted and said, with eyes of their own.
 
 Reading order: `events` (time), `disk`, `signatures`, `services` (what workers do), `host` (one node and the
-duties of its driver), `network`, `faults`, `byzantine`, `workload`, `checkers`, `scenarios`, `world` (all of it put
-together), `run` (from a scenario and a seed to a report).
+duties of its driver), `network`, `faults`, `byzantine`, `workload`, `checkers`, `scenarios`, `world` (all of it
+put together), `run` (from a scenario and a seed to a report).
 
 Where new things go: a fault is a class in `faults` and a weight in a scenario; a byzantine actor a function
 in `byzantine`; a checker a class in `checkers`; a scenario an entry in `scenarios`.
 
-May import: every room of `protocol` (it stands above `node`), and `random.Random`, always from a seed. Nothing else
-of `protocol` may import this room. No clock, no I/O, no floats: the command line lives elsewhere.
-Public names: `run.run`, `run.Report`, `scenarios.Scenario`, `scenarios.SCENARIOS`.
+May import: every room of `protocol` (it stands above `node`), and `random.Random`, always from a seed. Nothing
+else of `protocol` may import this room. No clock, no I/O, no floats: the command line lives elsewhere. Public
+names: `run.run`, `run.Report`, `scenarios.Scenario`, `scenarios.SCENARIOS`.
 """

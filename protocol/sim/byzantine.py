@@ -1,7 +1,7 @@
 """Members that lie: wrappers around a real node, with its keys.
 
-A wrapper steps the real node and changes what leaves it. So an actor follows the protocol in everything but its lie, which
-is what makes it dangerous. Lies that are signed are made durable by nobody: an actor has no shame.
+A wrapper steps the real node and changes what leaves it. So an actor follows the protocol in everything but its
+lie, which is what makes it dangerous. Lies that are signed are made durable by nobody: an actor has no shame.
 
 An actor is a function from the real node's factory to another factory, in `ACTORS`.
 """
@@ -91,6 +91,14 @@ class Wrapper:
         signature = self.key.sign(CONTEXTS[kind], self.network_id, payload)
         return encode(Vote(int(kind), like.epoch, like.view, proposal, like.signer, signature))
 
+    def proposal(self, like: Proposal, header: Header) -> bytes:
+        """A proposal of our own for this header, in place and on the parent of `like`, encoded."""
+        encoded = encode(header)
+        proposal = replace(like, payload=digest(Domain.HEADER, encoded))
+        payload = statement_bytes(VoteKind.NOTARIZE, like.epoch, like.view, proposal)
+        signature = self.key.sign(CONTEXTS[VoteKind.NOTARIZE], self.network_id, payload)
+        return encode(ProposalMessage(proposal, signature, encoded))
+
 
 class SilentLeader(Wrapper):
     """Never sends a proposal."""
@@ -109,19 +117,45 @@ class EquivocatingLeader(Wrapper):
             return [send]
         message = decode(ProposalMessage, send.data)
         header = decode(Header, message.header)
-        other = self._other(message, replace(header, time_ms=header.time_ms + 1))
+        other = self.proposal(message.proposal, replace(header, time_ms=header.time_ms + 1))
         deceived = tuple(peer for peer in send.to if self.generator.randrange(2))
         rest = tuple(peer for peer in send.to if peer not in deceived)
         parts = ((deceived, other), (rest, send.data))
         return [replace(send, to=to, data=data) for to, data in parts if to]
 
-    def _other(self, message: ProposalMessage, header: Header) -> bytes:
-        encoded = encode(header)
-        first = message.proposal
-        proposal = replace(first, payload=digest(Domain.HEADER, encoded))
-        payload = statement_bytes(VoteKind.NOTARIZE, first.epoch, first.view, proposal)
-        signature = self.key.sign(CONTEXTS[VoteKind.NOTARIZE], self.network_id, payload)
-        return encode(ProposalMessage(proposal, signature, encoded))
+
+class StaleLeader(Wrapper):
+    """Proposes beside the block notarized last, as if its view had been nullified, and never helps to finalize.
+
+    Whoever asks for the nullification (C-6) does not vote for that; whoever does not ask forks.
+    """
+
+    def __init__(self, inner: AnyNode, setup: NodeSetup, generator: Random) -> None:
+        super().__init__(inner, setup, generator)
+        self.proposals: dict[int, ProposalMessage] = {}
+
+    def heard(self, data: bytes) -> list[Effect]:
+        """Remember what was proposed, to stand beside it."""
+        if data[:2] == _PROPOSAL_HEAD:
+            message = decode(ProposalMessage, data)
+            self.proposals[message.proposal.view] = message
+        return []
+
+    def lie(self, send: Send) -> list[Effect]:
+        """A sibling of the parent in place of a child; no finalize."""
+        if send.data[:2] == _VOTE_HEAD:
+            return [] if decode(Vote, send.data).kind == VoteKind.FINALIZE else [send]
+        if send.data[:2] != _PROPOSAL_HEAD:
+            return [send]
+        message = decode(ProposalMessage, send.data)
+        below = self.proposals.get(message.proposal.parent_view)
+        self.heard(send.data)
+        return [send if below is None else replace(send, data=self._beside(message, below))]
+
+    def _beside(self, message: ProposalMessage, below: ProposalMessage) -> bytes:
+        mine, theirs = decode(Header, message.header), decode(Header, below.header)
+        header = replace(theirs, time_ms=max(mine.time_ms, theirs.time_ms + 1), proposer=self.key.public, references=())
+        return self.proposal(replace(message.proposal, parent_view=below.proposal.parent_view), header)
 
 
 class DoubleVoter(Wrapper):
@@ -164,6 +198,7 @@ Actor = Callable[[AnyNode, NodeSetup, Random], AnyNode]
 ACTORS: dict[str, Actor] = {
     "silent_leader": SilentLeader,
     "equivocating_leader": EquivocatingLeader,
+    "stale_leader": StaleLeader,
     "double_voter": DoubleVoter,
 }
 """Every actor by the name that scenarios use."""

@@ -5,9 +5,9 @@ a part that was synced and a tail that was not. At a crash the generator decides
 platter has: nothing, some (torn), or all. A tail that was written out of order looks the same to a reader
 that cuts at the first record that does not check, so only beginnings of the tail are kept.
 
-The state never gets ahead of the segments on disk: a driver syncs segments before it syncs the state, for it
-could not replay the difference otherwise. What is missing in the state is replayed from the segments
-by the host before the node starts.
+Segments and state are synced apart, so after a crash either may be ahead. What the state lacks is executed
+again from the segments before the node starts; what the segments lack the node appends again from its journal,
+and does not execute again.
 
 A rotation of the journal (L-24: truncated only behind synced segments) ends with a rename. A crash before
 the rename is durable finds either file, whole.
@@ -21,8 +21,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
+from protocol.codec import decode, encode
 from protocol.ledger.memory import MemoryTables
-from protocol.ledger.records import Executed
+from protocol.ledger.records import Block, Executed, Header
 from protocol.ledger.tables import Writes
 from protocol.node.interface import JournalKind, JournalRecord
 from protocol.sim.events import chance
@@ -44,9 +45,10 @@ class DiskModel:
 
 @dataclass(slots=True)
 class StoredBlock:
-    """One final block in the segments: its bytes, and whether it carries a finalization."""
+    """One final block in the segments: its bytes; the same without batches; whether it carries a finalization."""
 
     data: bytes
+    short: bytes
     finalized: bool
 
 
@@ -92,14 +94,15 @@ class Disk:
         """Add a record to the journal's un-synced tail."""
         self.journal.append(record)
 
-    def append(self, data: bytes, *, finalized: bool) -> int:
-        """Add a block to the un-synced tail of the segments; its height."""
-        self.blocks.append(StoredBlock(data, finalized))
+    def append(self, data: bytes, block: Block) -> int:
+        """Add a block (encoded, and decoded) to the un-synced tail of the segments; its height."""
+        short = encode(Block(block.header, (), block.finalization))
+        self.blocks.append(StoredBlock(data, short, block.finalization is not None))
         return len(self.blocks)
 
     def apply(self, writes: Writes, executed: Executed) -> None:
         """Take over the results of one block, not synced yet."""
-        assert executed.height == len(self.executed) + 1 <= len(self.blocks), "state follows the segments, one by one"
+        assert executed.height == len(self.executed) + 1 <= len(self.blocks), "blocks are appended, then executed"
         get = self.tables.get
         self._undo.append({(table, key): get(table, key) for (table, key) in writes})
         self.tables.apply(writes)
@@ -112,7 +115,7 @@ class Disk:
 
     def segments_synced(self, blocks: int, states: int) -> None:
         """The first `blocks` blocks, then the first `states` states, are durable from now on."""
-        assert states <= blocks <= len(self.blocks), "the state on disk is never ahead of the segments"
+        assert blocks <= len(self.blocks), "only what was written is synced"
         self.blocks_synced = max(self.blocks_synced, blocks)
         gained = states - self.executed_synced
         if gained > 0:
@@ -137,7 +140,7 @@ class Disk:
         lost.blocks = len(self.blocks) - blocks
         del self.blocks[blocks:]
         self.blocks_synced = blocks
-        states = min(self._kept(generator, self.executed_synced, len(self.executed), lost), blocks)
+        states = self._kept(generator, self.executed_synced, len(self.executed), lost)
         lost.states = len(self.executed) - states
         while len(self.executed) > states:
             self.tables.apply(self._undo.pop())
@@ -170,11 +173,16 @@ class Disk:
         return kept
 
     def newest_blocks(self, count: int) -> tuple[bytes, ...]:
-        """At least the newest `count` blocks, and down to the newest one with a finalization."""
+        """At least the newest `count` blocks, and down to the newest one with a finalization; without their batches."""
         first = max(0, len(self.blocks) - count)
         while first > 0 and not any(block.finalized for block in self.blocks[first:]):
             first -= 1
-        return tuple(block.data for block in self.blocks[first:])
+        return tuple(block.short for block in self.blocks[first:])
+
+    def newest_results(self, blocks: tuple[bytes, ...]) -> tuple[Executed, ...]:
+        """Results from the height on that the lowest of these blocks names as executed, up to the state's."""
+        lowest = decode(Header, decode(Block, blocks[0]).header).executed.height if blocks else 0
+        return (self.genesis, *self.executed)[lowest:]
 
     def read(self, first_height: int, count: int, bytes_max: int) -> tuple[bytes, ...]:
         """Up to `count` blocks from `first_height` on, as many as fit `bytes_max`, at least one if there is one."""

@@ -1,9 +1,9 @@
 """What goes wrong, and when: a schedule drawn from the seed.
 
-A scenario names faults with weights; every so often one is drawn, aimed, begun, and ended again. Each happened fault
-is counted, because one that never happened is not tested. Whatever still lasts when the scenario's time of faults is over
-ends then: every fault gives back what it took, cut links are healed, machines start again, clocks and disks are
-repaired. From that moment on the network owes progress.
+A scenario names faults with weights; every so often one is drawn, aimed, begun, and ended again. Each happened
+fault is counted, because one that never happened is not tested. Whatever still lasts when the scenario's time
+of faults is over ends then: every fault gives back what it took, cut links are healed, machines start again,
+clocks and disks are repaired. From that moment on the network owes progress.
 
 A fault is a function `(world, generator, duration_us) -> bool` that begins it and plans its end; False means
 that it found nothing to do. Add one here, and its weight to a scenario.

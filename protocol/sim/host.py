@@ -1,17 +1,18 @@
 """One simulated machine: it drives a node by the numbered duties of `node.interface`.
 
-How a list of effects is carried out: its `Persist` records go to the journal's tail at once; checks are handed to
-workers at once (duty 4); all that leaves or builds on it (`Send`, `Append`, `Execute`, `Answer`) waits in a queue until the
-journal is synced up to the last record of that list (duty 1). One sync serves all that waits. When it is done the
-queue is released in order, then `Persisted` is stepped (duty 2). Blocks are executed one after the other
-(duty 3); checks take a random time each and overtake each other.
+How a list of effects is carried out: its `Persist` records go to the journal's tail at once; checks are handed
+to workers at once (duty 4); all that leaves or builds on it (`Send`, `Append`, `Execute`, `Answer`) waits in a
+queue until the journal is synced up to the last record of that list (duty 1). One sync serves all that waits.
+When it is done the queue is released in order, then `Persisted` is stepped (duty 2). Blocks are executed one
+after the other (duty 3); checks take a random time each and overtake each other.
 
-The journal is rotated only in a moment when nothing waits and no sync runs: then all that the node called final is in the
-segments, and `live_records` is complete. Segments are synced first, then the new journal is written, then renamed.
+The journal is rotated only in a moment when nothing waits and no sync runs: then all that the node called final
+is in the segments, and `live_records` is complete. Segments are synced first, then the new journal is written,
+then renamed.
 
-A machine that falls (crash, power cut, failed sync, `Halt`, an exception of the node) loses the node and what was not durable.
-Events that were planned for a former life carry its number and are passed over. The monotonic clock of a life starts
-anywhere; the wall clock is the world's plus the machine's skew.
+A machine that falls (crash, power cut, failed sync, `Halt`, an exception of the node) loses the node and what
+was not durable. Events that were planned for a former life carry its number and are passed over. The monotonic
+clock of a life starts anywhere; the wall clock is the world's plus the machine's skew.
 
 Deliberately absent: opinions. The host tells a `Watcher` what is said, stored and acknowledged; checkers judge.
 """
@@ -158,6 +159,9 @@ class Host:
         self.around = around
         self.generator = generator
         self.honest = True
+        entries = setup.genesis.validators
+        self.member = next((entry.member for entry in entries if entry.node_key == setup.node_key), None)
+        """Whose validator this is; None for an observer."""
         self.factory: NodeFactory = around.factory
         self.skew_ms = 0
         self.work_factor = 1
@@ -212,15 +216,17 @@ class Host:
         self.life += 1
         self.disk.failing = False
         schedule = self.around.schedule
-        missing = len(self.disk.blocks) - len(self.disk.executed)
+        missing = max(0, len(self.disk.blocks) - len(self.disk.executed))
         self._replay()
         self.boot_us = schedule.now_us
         self.clock_start_ms = self.generator.randrange(1, 10_000_000)
         self.around.watcher.booted(self)
+        blocks = self.disk.newest_blocks(self.around.blocks_at_start)
         recovered = Recovered(
             journal=tuple(self.disk.journal),
-            blocks=self.disk.newest_blocks(self.around.blocks_at_start),
-            executed=(self.disk.genesis, *self.disk.executed),
+            blocks=blocks,
+            executed=self.disk.newest_results(blocks),
+            genesis_executed=self.disk.genesis,
         )
         self.line(
             f"boots: {len(recovered.journal)} journal records, height {len(self.disk.blocks)}, {missing} replayed"
@@ -364,7 +370,7 @@ class Host:
 
     def _append(self, effect: Append) -> None:
         block = decode(Block, effect.block)
-        height = self.disk.append(effect.block, finalized=block.finalization is not None)
+        height = self.disk.append(effect.block, block)
         if height != effect.height:
             self.around.watcher.broken(self, f"appends height {effect.height} where {height} is next")
         self.around.watcher.appended(self, effect.height, block)
@@ -507,9 +513,11 @@ class Host:
             case CheckSignatures(job=job, items=items):
                 self.step(SignaturesChecked(job, tuple([services.check_signature(item) for item in items])))
             case CheckEnvelopes(job=job, envelopes=envelopes):
-                self.step(EnvelopesChecked(job, services.check_envelopes(self.disk.tables, envelopes)))
+                clock_ms, tables = self.now().wall_ms, self.disk.tables
+                verdicts = services.check_envelopes(tables, envelopes, clock_ms, self.member)
+                self.step(EnvelopesChecked(job, verdicts))
             case CheckBatch(job=job, data=data):
-                self.step(BatchChecked(job, services.check_batch(self.disk.tables, data)))
+                self.step(BatchChecked(job, services.check_batch(data)))
             case ReadBlocks(job=job, first_height=first, count=count, bytes_max=bytes_max):
                 self.step(BlocksRead(job, first, self.disk.read(first, count, bytes_max)))
             case _:

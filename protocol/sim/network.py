@@ -1,18 +1,22 @@
 """Links between simulated machines.
 
-A link is a pair of hosts that may speak to each other; a topology says which pairs there are. While both hosts are up and the
-link is not cut a connection stands: `PeerUp` at both ends, and messages flow.
+A link is a pair of hosts that may speak to each other; a topology says which pairs there are. While both hosts
+are up and the link is not cut a connection stands: `PeerUp` at both ends, and messages flow.
 
 Two kinds of link (`LinkModel.ordered`):
-* ordered, like the product's channel over TCP: the messages of one priority arrive in order or not at all. Loss is a
-  connection that breaks: what is on its way is lost, both ends see `PeerDown`, and connect again later. Across a cut messages
-  are held, as TCP would send them again; if the cut outlasts `give_up_us` the connection breaks and they are lost.
-* loose, like the specification's model: each message for itself is delayed, lost, doubled or overtaken.
+* ordered, like the product's channel over TCP: the messages of one priority arrive in order or not at all. Loss
+  is a connection that breaks: what is on its way is lost, both ends see `PeerDown`, and connect again later.
+  Across a cut messages are held, as TCP would send them again; if the cut outlasts `give_up_us` the connection
+  breaks and they are lost.
+* loose, like the specification's model of consensus: each message for itself is delayed, lost, doubled or
+  overtaken. Only block sync stays in order and whole, because an answer of it is a stream over one channel;
+  that it breaks is what ordered links try.
 
-A cut is one-way; a partition is many of them. Cuts are counted, so faults that overlap do not heal each other. Delays are
-drawn from `base` to `base + jitter`, now and then with a long tail; spikes add to everything.
+A cut is one-way; a partition is many of them. Cuts are counted, so faults that overlap do not heal each other.
+Delays are drawn from `base` to `base + jitter`, now and then with a long tail; spikes add to everything.
 
-Deliberately absent: bandwidth, and corrupt frames (the channel's cipher refuses those and breaks the connection, which is loss).
+Deliberately absent: bandwidth, and corrupt frames (the channel's cipher refuses those and breaks the
+connection, which is loss).
 """
 
 from __future__ import annotations
@@ -163,19 +167,20 @@ class Network:
             else:
                 self._count("cut_off")
             return
-        if chance(self.generator, self.lose_per_mille):
+        loose = not self.model.ordered and priority is not Priority.SYNC
+        if (loose or self.model.ordered) and chance(self.generator, self.lose_per_mille):
             self._count("lost")
-            if self.model.ordered:
+            if not loose:
                 self._break(link)
             return
         self._deliver_later(link, way, target, priority, data)
-        if not self.model.ordered and chance(self.generator, self.double_per_mille):
+        if loose and chance(self.generator, self.double_per_mille):
             self._count("doubled")
             self._deliver_later(link, way, target, priority, data)
 
     def _deliver_later(self, link: Link, way: Direction, target: int, priority: Priority, data: bytes) -> None:
         arrival_us = self.schedule.now_us + self._delay_us(link)
-        if self.model.ordered:
+        if self.model.ordered or priority is Priority.SYNC:
             arrival_us = max(arrival_us, way.arrival_us[priority])
         elif arrival_us < way.arrival_us[priority]:
             self._count("overtaken")

@@ -61,8 +61,9 @@ class Report:
         settled = "never" if self.settled_ms is None else f"{self.settled_ms} ms after the last fault"
         out = [
             head,
-            f"  simulated {self.simulated_ms} ms, {self.events} events, {self.messages} messages, {self.message_bytes} bytes",
-            f"  {self.blocks} blocks final, {self.nullified_views} views nullified, {self.restarts} restarts, settled {settled}",
+            f"  simulated {self.simulated_ms} ms: {self.events} events, {self.messages} messages, {self.message_bytes} bytes",
+            f"  {self.blocks} blocks final, {self.nullified_views} views nullified, {self.restarts} restarts",
+            f"  settled {settled}",
             f"  faults: {_counts(self.faults)}",
             f"  links: {_counts(self.links)}",
             f"  clients: {_counts(self.clients)}",

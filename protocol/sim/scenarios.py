@@ -1,8 +1,8 @@
 """Scenarios: what a run is made of, and the named ones.
 
-A scenario is data: how many members, which links, which faults with which weights, which liars, how busy clients are, and
-within how many Δ after the last fault everything that was accepted has to be final. Add one here with a sentence that
-means something to an operator.
+A scenario is data: how many members, which links, which faults with which weights, which liars, how busy
+clients are, and within how many Δ after the last fault everything that was accepted has to be final. Add one
+here with a sentence that means something to an operator.
 """
 
 from __future__ import annotations
@@ -35,13 +35,16 @@ class Scenario:
     work: WorkModel = field(default_factory=WorkModel)
     load: Load = field(default_factory=Load)
     real_signatures: bool = False
+    own_disk_suffices: bool = False
+    """A node that restarts has what it acknowledged as final at once, without asking others. Without this the network
+    has to have it: what was final when everyone lost power is final again, and on every disk in the end."""
     delta_ms: int = 100
     retry_interval_ms: int = 150
     relay_delay_ms: int = 100
     idle_interval_ms: int = 600
     backoff_max: int = 16
     bound_deltas: int = 64
-    """After the last fault, in Δ: the model's worst was 44, from a cap of 16; the rest is for pools, batches, and sync."""
+    """After the last fault, in Δ: the model's worst was 44, from a cap of 16; the rest is for pools and sync."""
 
 
 _ALL = (
@@ -100,6 +103,26 @@ _NAMED = (
         faults=FaultPlan((("crash", 3), ("one_way", 2), ("delay_spike", 3), ("halves", 1))),
     ),
     Scenario(
+        "stale-leader",
+        "one leader proposes beside what was just notarized, under faults",
+        byzantine=("stale_leader",),
+        faults=FaultPlan((("crash", 2), ("one_way", 2), ("delay_spike", 3))),
+    ),
+    Scenario(
+        "storm",
+        "short cuts everywhere over links that lose a tenth of everything",
+        link=LinkModel(
+            ordered=False, base_us=15_000, jitter_us=120_000, tail_per_mille=100, tail_us=300_000, lose_per_mille=100
+        ),
+        faults=FaultPlan(
+            (("isolate", 4), ("one_way", 4), ("halves", 3), ("delay_spike", 1)),
+            interval_ms=(20, 200),
+            duration_ms=(50, 500),
+        ),
+        load=Load(pause_ms=(20, 200), quiet_ms=(1, 200), busy_ms=(1_000, 2_000)),
+        bound_deltas=200,
+    ),
+    Scenario(
         "double-voter",
         "one member signs both of what excludes each other, under faults",
         byzantine=("double_voter",),
@@ -113,18 +136,34 @@ _NAMED = (
         load=Load(pause_ms=(20, 120), quiet_ms=(50, 300)),
     ),
     Scenario("ring", "links form a ring", topology="ring", faults=FaultPlan((("crash", 2), ("delay_spike", 1)))),
-    Scenario("star", "all links meet at one member", topology="star", faults=FaultPlan((("crash", 2), ("delay_spike", 1)))),
-    Scenario("sites", "two sites joined by one link", topology="sites", faults=FaultPlan((("halves", 1), ("crash", 2)))),
-    Scenario("seven", "seven members, two of them liars", members=7, byzantine=("equivocating_leader", "double_voter"),
-             faults=FaultPlan((("crash", 3), ("halves", 1), ("delay_spike", 2)), until_ms=4_000)),
+    Scenario(
+        "star", "all links meet at one member", topology="star", faults=FaultPlan((("crash", 2), ("delay_spike", 1)))
+    ),
+    Scenario(
+        "sites", "two sites joined by one link", topology="sites", faults=FaultPlan((("halves", 1), ("crash", 2)))
+    ),
+    Scenario(
+        "seven",
+        "seven members, two of them liars",
+        members=7,
+        byzantine=("equivocating_leader", "double_voter"),
+        faults=FaultPlan((("crash", 3), ("halves", 1), ("delay_spike", 2)), until_ms=4_000),
+    ),
     Scenario("unequal", "members of unequal power", powers=(5, 3, 3, 2), faults=FaultPlan(_ALL)),
-    Scenario("one-power-cuts", "a network of one member loses power", members=1,
-             faults=FaultPlan((("crash", 1),), interval_ms=(50, 400))),
+    Scenario(
+        "one-power-cuts",
+        "a network of one member loses power",
+        members=1,
+        faults=FaultPlan((("crash", 1),), interval_ms=(50, 400)),
+    ),
     Scenario("two-crashes", "two members, each needed", members=2, faults=FaultPlan((("crash", 3), ("power_cut", 1)))),
-    Scenario("three-crashes", "three members, each needed", members=3, faults=FaultPlan((("crash", 3), ("power_cut", 1)))),
-    Scenario("real-signatures", "everything, with real Ed25519", real_signatures=True,
-             faults=FaultPlan(_ALL, until_ms=3_000)),
-)  # fmt: skip
+    Scenario(
+        "three-crashes", "three members, each needed", members=3, faults=FaultPlan((("crash", 3), ("power_cut", 1)))
+    ),
+    Scenario(
+        "real-signatures", "everything, with real Ed25519", real_signatures=True, faults=FaultPlan(_ALL, until_ms=3_000)
+    ),
+)
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _NAMED}
 """All of them by name."""

@@ -49,11 +49,13 @@ class Services(Protocol):
         """L-3, or its stand-in."""
         ...
 
-    def check_envelopes(self, tables: MemoryTables, envelopes: tuple[bytes, ...]) -> tuple[Admitted | Refusal, ...]:
-        """L-7, at the newest executed state."""
+    def check_envelopes(
+        self, tables: MemoryTables, envelopes: tuple[bytes, ...], clock_ms: int, member: str | None
+    ) -> tuple[Admitted | Refusal, ...]:
+        """L-7, at the newest executed state, this clock (wall, ms) and the member whose node asks."""
         ...
 
-    def check_batch(self, tables: MemoryTables, data: bytes) -> BatchAccepted | Refusal:
+    def check_batch(self, data: bytes) -> BatchAccepted | Refusal:
         """L-13."""
         ...
 

@@ -1,12 +1,12 @@
 """Clients: what they send, what they were promised, and their patience.
 
-Work comes and goes: bursts in which envelopes are posted to random nodes, and quiet in which nothing is. A client
-whose envelope was accepted waits for it to become final anywhere; when that takes longer than its patience it posts the same
-bytes again, to another node (L-7: clients retry without fear). Some envelopes live for a few seconds only, some carry a
-bad signature and must be refused, some are posted to two nodes at once.
+Work comes and goes: bursts in which envelopes are posted to random nodes, and quiet in which nothing is. A
+client whose envelope was accepted waits for it to become final anywhere; when that takes longer than its
+patience it posts the same bytes again, to another node (L-7: clients retry without fear). Some envelopes live
+for a few seconds only, some carry a bad signature and must be refused, some are posted to two nodes at once.
 
-What was accepted and is neither final nor expired is *owed*: liveness is about that. Expired means that the time of the
-newest final block has reached `valid_until_ms`.
+What was accepted and is neither final nor expired is *owed*: liveness is about that. Expired means that the
+time of the newest final block has reached `valid_until_ms`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+from protocol.apps.evidence.records import SHA256, RecordEvidence, Statement
 from protocol.codec import encode
 from protocol.crypto.contexts import Context, Domain
 from protocol.crypto.hashing import digest
@@ -134,8 +135,11 @@ class Clients:
         now_us = self.world.schedule.now_us
         life_ms = load.short_lifetime_ms if chance(generator, load.short_per_mille) else load.lifetime_ms
         valid_until_ms = WALL_START_MS + now_us // MS_US + life_ms
-        operation = Operation("evidence", "record", self._serial.to_bytes(4, "big"))
         name, id_ = account_name(key.public), self._serial.to_bytes(16, "big")
+        # Now and then under an id that is taken: final, and refused by the application (L-8).
+        document = id_ if generator.randrange(10) else (self._serial // 2).to_bytes(16, "big")
+        statement = Statement(SHA256, digest(Domain.CLAIM, document), 1_000, "text/plain", "invoice", "", "", None)
+        operation = Operation("evidence", "record", encode(RecordEvidence(None, document, statement)))
         signed = encode(EnvelopeBody(self.world.network_id, name, id_, valid_until_ms, (operation,), (key.public,)))
         signature = key.sign(Context.ENVELOPE, self.world.network_id, signed)
         transaction = digest(Domain.TRANSACTION, signed)

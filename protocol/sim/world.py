@@ -1,10 +1,12 @@
 """A world: hosts, links, clients, faults and checkers, put together from a scenario and a seed.
 
-A run has two times. First faults happen and clients come and go. When the last fault is over (`calm`), everything is whole again,
-clients post once more what is owed to them, and from then on the network has `bound_deltas` Δ in which all honest nodes
-have to be final on the same chain with nothing owed. As soon as that is so the run ends.
+A run has two times. First faults happen and clients come and go. When the last fault is over (`calm`),
+everything is whole again, clients post once more what is owed to them, and from then on the network has
+`bound_deltas` Δ in which all honest nodes have to be final on the same chain with nothing owed. As soon as that
+is so the run ends.
 
-Each part draws from a generator of its own, so that a change in one (another fault) leaves the others' draws alone.
+Each part draws from a generator of its own, so that a change in one (another fault) leaves the others' draws
+alone.
 """
 
 from __future__ import annotations
@@ -99,7 +101,7 @@ class World:
             TOPOLOGIES[scenario.topology](len(names) + scenario.observers),
             stream(seed, "network"),
         )
-        self.bench = Bench(self.genesis, scheme, tuple(range(len(names))))
+        self.bench = Bench(self.genesis, scheme, tuple(range(len(names))), own_disk_suffices=scenario.own_disk_suffices)
         around = Surroundings(
             schedule=self.schedule,
             services=make_services(self.genesis, scheme),

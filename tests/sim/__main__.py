@@ -1,7 +1,7 @@
 """The simulator's command line: `python -m tests.sim --scenario NAME --seed N`, or `--seeds A..B --jobs J`.
 
-It stands here because `protocol` has no I/O. Reports go to standard output and are the same bytes each time; what depends
-on the clock goes to standard error. Exit code 1 when a run violates a rule.
+It stands here because `protocol` has no I/O. Reports go to standard output and are the same bytes each time;
+what depends on the clock goes to standard error. Exit code 1 when a run violates a rule.
 """
 
 from __future__ import annotations
@@ -15,6 +15,12 @@ from functools import partial
 
 from protocol.sim.run import Report, run
 from protocol.sim.scenarios import SCENARIOS
+
+
+def say(text: str) -> None:
+    """To standard output, at once: a long search is watched."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def one(name: str, seed: int) -> Report:
@@ -38,16 +44,15 @@ def several(names: list[str], first: int, last: int, jobs: int) -> int:
                 settled = max(settled, report.settled_ms or 0)
                 if not report.ok:
                     bad += 1
-                    print(report.text(), flush=True)
+                    say(report.text())
             failed += bad
             counts = ", ".join(f"{fault} {count}" for fault, count in sorted(faults.items())) or "none"
-            print(
+            say(
                 f"{name}: {last - first + 1} seeds, {bad} failed; {blocks} blocks, {nullified} views nullified, "
-                f"{restarts} restarts; slowest settled in {settled} ms; faults: {counts}",
-                flush=True,
+                f"{restarts} restarts; slowest settled in {settled} ms; faults: {counts}\n",
             )
             seconds = time.monotonic() - began
-            print(f"  {seconds:.1f} s, {simulated_ms / 1000 / seconds:.0f} simulated seconds a second", file=sys.stderr)
+            sys.stderr.write(f"  {seconds:.1f} s, {simulated_ms / 1000 / seconds:.0f} simulated seconds a second\n")
     return 1 if failed else 0
 
 
@@ -70,7 +75,7 @@ def main() -> int:
     report = one(names[0], options.seed or 0)
     sys.stdout.write(report.text())
     seconds = time.monotonic() - began
-    print(f"{report.simulated_ms / 1000 / seconds:.1f} simulated seconds a second", file=sys.stderr)
+    sys.stderr.write(f"{report.simulated_ms / 1000 / seconds:.1f} simulated seconds a second\n")
     return 0 if report.ok else 1
 
 
