@@ -4,6 +4,8 @@ A line has everything that one wants to know of its subject, so that nobody has 
 how many transactions, how many of them failed or were skipped, bytes of the log, how long after its block time it was
 executed here. Names and fields are stable: dashboards and alerts are built on them.
 
+So what the node notes when a block becomes final is kept until its results are there, and told with them.
+
 What can be provoked from outside (refusals, peers' faults) is limited: of each kind a few a minute, then one line that
 says how many were left out (`limited`). Counters count all of them.
 """
@@ -11,13 +13,16 @@ says how many were left out (`limited`). Counters count all of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 import structlog
 
 from protocol import errors
 from protocol.node.interface import BlockExecuted, Fate, Note, Outcome, Refusal
+
+FINAL_REMEMBERED: Final = 1_024
+"""Blocks that are final and not executed; of older ones the line says less."""
 
 
 class Limiter(Protocol):
@@ -39,6 +44,7 @@ class Lines:
         self._limiter = limiter
         self._wall_ms = wall_ms
         self._log: Any = structlog.get_logger()
+        self._final: dict[int, dict[str, Any]] = {}
         self.counters: Counter[str] = Counter()
 
     def block(self, result: BlockExecuted, time_ms: int) -> None:
@@ -51,6 +57,7 @@ class Lines:
         self.counters["transactions_failed"] += failed.total()
         self.counters["transactions_skipped"] += len(skipped)
         executed = result.executed
+        final = self._final.pop(executed.height, {})
         self._log.info(
             "block",
             height=executed.height,
@@ -59,6 +66,9 @@ class Lines:
             skipped=len(skipped),
             log_size=executed.log_size,
             state_root=executed.state_root,
+            batches=final.get("batches"),
+            hash=final.get("hash"),
+            proposer=final.get("proposer"),
             delay_ms=self._wall_ms() - time_ms,
         )
         for outcome in skipped:
@@ -67,23 +77,35 @@ class Lines:
     def _skipped(self, height: int, outcome: Outcome) -> None:
         self._limited("skipped", outcome.code, height=height, transaction=outcome.transaction, code=outcome.code)
 
-    def refused(self, refusal: Refusal, source: str) -> None:
-        """Something was refused; `source` is who brought it (`api`, or a peer's name)."""
-        self.counters[f"refused_{refusal.code}"] += 1
+    def refused(self, refusal: Refusal, source: str, count: int = 1) -> None:
+        """Something was refused, `count` of them alike; `source` is who brought it (`api`, or a peer's name)."""
+        self.counters[f"refused_{refusal.code}"] += count
         self._limited(
             "refused",
             refusal.code,
             code=refusal.code,
             words=refusal.words,
-            transaction=refusal.transaction,
+            count=count,
             source=source,
         )
 
     def note(self, note: Note) -> None:
         """Something that the node said."""
         self.counters[f"note_{note.name}"] += 1
-        facts = {f"{name}_" if name in _TAKEN else name: value for name, value in note.facts.items()}
-        self._limited(note.name, note.name, **facts)
+        if note.name == "block_final":
+            self._remember(note.facts)
+        elif note.name == "envelope_refused":
+            code = str(note.facts["code"])
+            self.counters[f"refused_{code}"] += 1
+            self._limited("refused", code, **note.facts)
+        else:
+            facts = {f"{name}_" if name in _TAKEN else name: value for name, value in note.facts.items()}
+            self._limited(note.name, note.name, **facts)
+
+    def _remember(self, facts: Mapping[str, Any]) -> None:
+        self._final[int(facts["height"])] = dict(facts)
+        if len(self._final) > FINAL_REMEMBERED:
+            del self._final[next(iter(self._final))]
 
     def _limited(self, event: str, kind: str, **facts: Any) -> None:
         left_out = self._limiter.allow(f"{event}/{kind}")

@@ -161,10 +161,17 @@ class NodeHands:
                 self._finals.put(effect)
             case Answer():
                 self._service().answered(effect)
-                for result in effect.results:
-                    if type(result) is Refusal:
-                        self._lines.refused(result, "api")
+                self._tell_refused(effect)
             case Disconnect():
                 self._network.disconnect(effect.peer, effect.words)
             case _:
                 raise BrokenInvariant(f"{type(effect).__name__} is not carried out in order")
+
+    def _tell_refused(self, answer: Answer) -> None:
+        """A post refused as a whole, unseen, is one line; of what was looked at the node's notes tell each."""
+        first = answer.results[0] if answer.results else None
+        if type(first) is Refusal and first.transaction is None and first.code in _UNSEEN:
+            self._lines.refused(first, "api", len(answer.results))
+
+
+_UNSEEN = frozenset({errors.DISK_FULL, errors.POOL_FULL, errors.NOT_VALIDATOR, errors.STOPPING})

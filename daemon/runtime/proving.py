@@ -35,9 +35,12 @@ class Prover:
         height = self._covering_height()
         if self._held is not None and self._held[0] == height:
             return self._held[1]
-        if height == 0:
-            raise Refused(NOT_COVERED, "no block with a finalization of its own is final yet")
-        block = self._block(height)
+        data = self._segments.read(height) if height else None
+        if data is None:  # none yet, or it is still on its way to the disk
+            if self._held is not None:
+                return self._held[1]
+            raise Refused(NOT_COVERED, "no block with a finalization of its own is final and written here yet")
+        block = decode(Block, data)
         if block.finalization is None:
             raise BrokenInvariant(f"block {height} was said to have a finalization")
         finality = finality_of(decode(Header, block.header), decode(Certificate, block.finalization))
@@ -52,15 +55,20 @@ class Prover:
         place = locate(reader, transaction)
         if place is None:
             raise Refused(NOT_FOUND, f"transaction {transaction.hex()} is not final here")
-        envelope = envelope_at(self._block(place.height).batches, place.position)
-        return receipt_proof(self._genesis, reader, place.log_index, envelope, self.finality())
+        data = self._segments.read(place.height)
+        if data is None:
+            raise Refused(NOT_COVERED, f"block {place.height} is not written to the segments here yet")
+        envelope = envelope_at(decode(Block, data).batches, place.position)
+        return receipt_proof(self._genesis, reader, place.log_index, envelope, self._finality_within(reader))
 
     def state(self, reader: StateReader, key: bytes) -> bytes:
         """The encoded `StateProof` of an encoded state key, or of its absence. Raises Refused, SegmentDamaged."""
-        return state_proof(self._genesis, reader, key, self.finality())
+        return state_proof(self._genesis, reader, key, self._finality_within(reader))
 
-    def _block(self, height: int) -> Block:
-        data = self._segments.read(height)
-        if data is None:
-            raise Refused(NOT_FOUND, f"block {height} is not written to the segments here yet")
-        return decode(Block, data)
+    def _finality_within(self, reader: StateReader) -> Finality:
+        """The header to prove under; this node must have executed what it covers."""
+        finality = self.finality()
+        covered = decode(Header, finality.header).executed.height
+        if covered > (reader.height or 0):
+            raise Refused(NOT_COVERED, f"height {covered} is final and not executed here yet")
+        return finality

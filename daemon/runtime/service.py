@@ -155,7 +155,8 @@ class NodeService:
         """A block was executed and its results are stored."""
         if self._waiters:
             for outcome in result.outcomes:
-                if outcome.fate is Fate.FINAL and (waiter := self._waiters.pop(outcome.transaction, None)):
+                waiter = self._waiters.pop(outcome.transaction, None) if outcome.fate is Fate.FINAL else None
+                if waiter is not None:
                     waiter.set()
         self.progress.advance(result.executed)
 
