@@ -86,6 +86,8 @@ EVENTS_READ_MAX: Final = 256
 """Receipts that a subscriber reads from the store at once: all that is held for it."""
 SHUTDOWN_SECONDS: Final = 10
 """How long answers, streams and disk writes may take to finish after the first signal."""
+GOODBYE_SECONDS: Final = 2
+"""How long the channels to peers may take to end at a shutdown."""
 
 # -- Net: one channel -------------------------------------------------------------------------------
 NET_READ_BYTES: Final = 128 * KIB
@@ -100,7 +102,8 @@ NET_OUT_CONSENSUS_BYTES: Final = 4 * MIB
 overflow is disconnected."""
 NET_OUT_BULK_MAX: Final = 2_048
 NET_OUT_BULK_BYTES: Final = 8 * MIB
-"""Batches, and as much again of sync, that wait for one peer (two answers of block sync); past this the newest is left out."""
+"""Batches, and as much again of sync (two answers of block sync), that wait for one peer; past this the newest is
+left out."""
 NET_RECEIVE_BYTES_PER_SECOND: Final = 64 * MIB
 NET_RECEIVE_BURST_BYTES: Final = 16 * MIB
 """What one peer may make this node decrypt: above any use, about a tenth of a core."""

@@ -196,6 +196,22 @@ PROOF_BAD_SIGNATURE = define("proof_bad_signature", Fault.OPERATOR, Retry.NEVER,
 
 # Peers.
 PEER_FAULT = define("peer_fault", Fault.PEER, Retry.NEVER, "another node broke the protocol")
+# Channels between nodes (L-29 to L-31).
+NOT_PAPILIO = define("not_papilio", Fault.PEER, Retry.NEVER, "what came to the peer port is not this protocol; the words say what it looks like")
+OTHER_NETWORK = define("other_network", Fault.OPERATOR, Retry.CHANGED, "the other node belongs to another network: its genesis is another")
+NO_COMMON_VERSION = define("no_common_version", Fault.OPERATOR, Retry.CHANGED, "the two programs speak no common version of the protocol; update the older one")
+HANDSHAKE_FAILED = define("handshake_failed", Fault.PEER, Retry.LATER, "the handshake's bytes are wrong, or were altered on the way")
+HANDSHAKE_TIMEOUT = define("handshake_timeout", Fault.PEER, Retry.LATER, "the handshake was not over in time")
+UNKNOWN_PEER = define("unknown_peer", Fault.OPERATOR, Retry.CHANGED, "this node key is no validator, accepted observer or configured peer here")
+UNEXPECTED_PEER = define("unexpected_peer", Fault.OPERATOR, Retry.CHANGED, "another node answers at the address than the one that is configured for it")
+SELF_CONNECTION = define("self_connection", Fault.OPERATOR, Retry.CHANGED, "the node reached itself: a configured address is its own")
+KEY_IN_USE = define("key_in_use", Fault.OPERATOR, Retry.CHANGED, "two running processes have the same node key; stop one of them")
+DUPLICATE_CONNECTION = define("duplicate_connection", Fault.NETWORK, Retry.LATER, "both nodes dialed; the connection dialed by the lower node key stays")
+CONNECTION_REPLACED = define("connection_replaced", Fault.NETWORK, Retry.LATER, "a newer connection of the same node has taken its place")
+TOO_MANY_CONNECTIONS = define("too_many_connections", Fault.NETWORK, Retry.LATER, "the node has as many connections as it may; the words say of what kind")
+CONNECTION_LOST = define("connection_lost", Fault.NETWORK, Retry.LATER, "the connection ended without a word: the other process died, or the way is broken")
+SILENT_PEER = define("silent_peer", Fault.PEER, Retry.LATER, "nothing was heard from the peer for too long")
+SLOW_PEER = define("slow_peer", Fault.PEER, Retry.LATER, "the peer does not take what is sent to it; bulk was left out first")
 # Our own.
 INTERNAL_ERROR = define("internal_error", Fault.NODE, Retry.ELSEWHERE, "the node failed; its log says why")
 BROKEN_INVARIANT = define("broken_invariant", Fault.NODE, Retry.ELSEWHERE, "a promise of the program does not hold; the node has stopped")

@@ -23,6 +23,16 @@ FRAME_BYTES_MAX: Final = 64 * KIB - 1
 MESSAGE_BYTES_MAX: Final = 1 * MIB
 """One message between nodes, after reassembly: the largest is a sync answer or a batch."""
 
+CONSENSUS_MESSAGE_BYTES_MAX: Final = 64 * KIB
+"""...and one on the stream of consensus: what everyone waits for is small, and reassembled outside any window."""
+CHANNEL_WINDOW_BYTES: Final = 2 * MIB
+"""What may be on its way, or wait for the receiver, on each bulk stream of a channel (L-30): twice the largest message,
+so that one is sent while another is being dealt with."""
+CHANNEL_CHUNKS_MAX: Final = 1_024
+"""Pieces of the largest message: none but a last one is below 1 KiB."""
+CHANNEL_CHUNK_CHARGE_BYTES: Final = 64
+"""What each piece of a message counts in a window beside its bytes: about what it costs to keep a short one."""
+
 # -- Envelopes --------------------------------------------------------------------------------------
 ENVELOPE_BYTES_MAX: Final = 256 * KIB
 """1,000 operations of some 200 bytes, or one operation with a long argument."""
@@ -131,6 +141,12 @@ assert ENVELOPE_BYTES_MAX + 1024 <= BATCH_BYTES_MAX, "a batch holds at least one
 assert BATCH_BYTES_MAX + 1024 <= MESSAGE_BYTES_MAX, "a batch travels in one message"
 assert HEADER_BYTES_MAX + 1024 <= MESSAGE_BYTES_MAX, "a header travels in one message"
 assert REFERENCES_MAX * 96 + 512 <= HEADER_BYTES_MAX, "a header holds all its references"
+assert VALIDATORS_MAX * 72 + 256 <= CONSENSUS_MESSAGE_BYTES_MAX, "a certificate travels as consensus"
+assert HEADER_BYTES_MAX + 1024 <= CONSENSUS_MESSAGE_BYTES_MAX, "a proposal travels as consensus"
+assert VALIDATORS_MAX * 36 + 256 <= CONSENSUS_MESSAGE_BYTES_MAX, "a keepalive travels as consensus"
+assert MESSAGE_BYTES_MAX + CHANNEL_CHUNKS_MAX * CHANNEL_CHUNK_CHARGE_BYTES < CHANNEL_WINDOW_BYTES // 4 * 3, (
+    "no window is too small to finish"
+)
 assert BATCH_BYTES_MAX <= BLOCK_BYTES_MAX, "a block holds at least one batch"
 assert BATCH_ENVELOPES_MAX <= BLOCK_ENVELOPES_MAX, "a block holds at least one batch"
 assert BATCH_TTL_MAX > 4 * EXECUTION_LAG_MAX, "the largest lag leaves room for a longer ttl (L-11)"
