@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "key": Entry("daemon.cli.key:key", "Make key files and show their public half."),
     "network": Entry("daemon.cli.network:network", "Create a network, on this machine or from members' cards."),
     "node": Entry("daemon.cli.node:node", "Create a node on its own machine, and join it to a network."),
+    "run": Entry("daemon.cli.run:run", "Run a node."),
     "config": Entry("daemon.cli.config:config", "Check, show and explain configuration files."),
     "version": Entry("daemon.cli.version:version", "Show versions of program, protocol and libraries."),
     "completion": Entry("daemon.cli.completion:completion", "Print completion for a shell."),

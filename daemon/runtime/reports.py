@@ -7,8 +7,9 @@
 | 74 | the disk failed: a write or sync (L-24) | restart only when the disk is looked at |
 | 75 | the data directory is in use by another node (L-27) | restart later |
 | 78 | the operator has to put something right; the words say what | not restart |
+| 130 | a second signal: everything ended at once; nothing promised is lost | nothing |
 
-(70 to 78 are those of sysexits.h: EX_SOFTWARE, EX_IOERR, EX_TEMPFAIL, EX_CONFIG.) `RestartPreventExitStatus=70 74 78`
+(64 to 78 are those of sysexits.h: EX_SOFTWARE, EX_IOERR, EX_TEMPFAIL, EX_CONFIG.) `RestartPreventExitStatus=70 74 78`
 is what the service unit says.
 
 A crash report is one JSON file `reports/crash-<time>.json` in the data directory: code, words, trace, what the node
@@ -46,6 +47,7 @@ class ExitCode(IntEnum):
     DISK_FAILED = 74
     IN_USE = 75
     OPERATOR = 78
+    AT_ONCE = 130
 
 
 class Recent:

@@ -67,7 +67,11 @@ class Edge(Protocol):
 
 
 class PeerNetwork(Sender, Edge, Protocol):
-    """The channels to other nodes: an edge that also sends."""
+    """The channels to other nodes: an edge that also sends, and ends when it is told to."""
+
+    def stop(self) -> None:
+        """End in order: a goodbye to each peer."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,8 @@ class NodeRuntime:
             task_status.started(parts.running)
             await self._stop.wait()
             await self._close_edges(parts, others, ended)
-            edges.cancel_scope.cancel()
+            self._network.stop()
+            edges.cancel_scope.deadline = trio.current_time() + limits.GOODBYE_SECONDS
         await self._drain(parts)
 
     async def _bring_up(self, nursery: trio.Nursery, store: Store, network: bytes) -> _Parts:

@@ -167,6 +167,12 @@ class NodeService:
             waiter.set()
         self._waiters.clear()
 
+    async def stopping(self) -> str:
+        """Return, with words, when the orderly end begins: what serves clients then ends by itself."""
+        while not self.progress.stopping:
+            await self.progress.changed.wait()
+        return self.progress.words
+
     @property
     def posts_waiting(self) -> int:
         """Posts that have no answer yet."""

@@ -16,8 +16,12 @@ from daemon.store.files import FILE_MODE
 from protocol.errors import OperatorFault
 
 
+class InUse(OperatorFault):
+    """Another process holds the lock: wait for it, or end it."""
+
+
 class ProcessLock:
-    """Held from construction to `release`. Raises OperatorFault, with `held_words` and the holder's pid, if taken."""
+    """Held from construction to `release`. Raises InUse, with `held_words` and the holder's pid, if taken."""
 
     def __init__(self, path: Path, held_words: str) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
@@ -26,7 +30,7 @@ class ProcessLock:
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
-            raise OperatorFault(f"{held_words} (pid {holder})") from None
+            raise InUse(f"{held_words} (pid {holder})") from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor

@@ -55,6 +55,10 @@ class Port:
         self._key = node_key
         self.running: Running | None = None
         self.sent: list[tuple[bytes, bytes]] = []
+        self._stopped = trio.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
 
     async def __call__(
         self, running: Running, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -68,7 +72,7 @@ class Port:
                 port.running.inbox.put_nowait(PeerUp(self._key))
         task_status.started()
         try:
-            await trio.sleep_forever()
+            await self._stopped.wait()
         finally:
             del self._switch.ports[self._key]
             for port in self._switch.ports.values():

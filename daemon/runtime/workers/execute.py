@@ -20,10 +20,11 @@ from daemon.runtime.workers.overlay import Overlay
 from daemon.runtime.workers.recall import recall_block
 from daemon.runtime.workers.results import pack_executed
 from daemon.store.errors import DiskFull
+from daemon.store.lock import InUse
 from daemon.store.tables import StateStore
 from protocol.apps.registry import rules_at
 from protocol.codec import decode
-from protocol.errors import BrokenInvariant, OperatorFault
+from protocol.errors import BrokenInvariant
 from protocol.ledger.execution import Execution, execute_block
 from protocol.ledger.genesis import decode_genesis, network_id
 from protocol.ledger.genesis_state import genesis_state
@@ -106,7 +107,7 @@ def _open(directory: Path, network: bytes) -> StateStore:
     for _ in range(OPEN_TRIES):
         try:
             return StateStore.open(directory, network, writer=True)
-        except OperatorFault:
+        except InUse:
             time.sleep(OPEN_SECONDS)
     return StateStore.open(directory, network, writer=True)
 
