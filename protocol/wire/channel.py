@@ -31,7 +31,7 @@ class ChannelStatement:
     transcript: Noise's h before the message that carries the signature. channel_key: the signer's static X25519 key.
     """
 
-    side: Annotated[int, Range(Side.INITIATOR, Side.RESPONDER)]
+    side: Annotated[int, Range(0, 1)]
     transcript: Hash
     channel_key: Key
 
