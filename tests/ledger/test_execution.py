@@ -26,7 +26,7 @@ from protocol.ledger.index import (
     receipt_at,
     trie_getter,
 )
-from protocol.ledger.members import USAGE, usage_bytes
+from protocol.ledger.members import MEMBERS, USAGE, Member, usage_bytes
 from protocol.ledger.records import Operation, account_name, header_hash
 from protocol.ledger.state import StateReader
 from protocol.ledger.tables import Table
@@ -449,3 +449,27 @@ def test_what_the_network_writes_is_decodable_by_its_operation() -> None:
     assert read_receipt(world.tables, 0) == encode(receipt)
     assert decode(type(receipt), encode(receipt)) == receipt
     assert Operation("test", "put", b"") != Operation("test", "put", b"\x00")
+
+
+def test_pruning_an_old_entry_late_leaves_a_newer_one_of_the_same_id() -> None:
+    """L-7: with so many entries expiring that the old one is pruned only after its id was used again."""
+    world = World()
+    until = world.time_ms + 1_000
+    world.run(*(world.put(number, valid_until_ms=until) for number in range(300)))
+    again = world.put(299, "b", valid_until_ms=until + 60_000)
+    assert codes(world.block(world.batch([again]), step_ms=2_000)) == ["ok"]
+    stale = [entry for entry, _ in world.tables.scan(Table.SEEN_EXPIRY, b"") if entry[:8] == until.to_bytes(8, "big")]
+    assert any(entry.endswith((299).to_bytes(16, "big")) for entry in stale), "the old entry waits"
+    world.block()
+    assert len(world.tables.scan(Table.SEEN_EXPIRY, b"", limit=9_999)) == 1
+    assert codes(world.run(again)) == ["duplicate"]
+
+
+def test_a_member_beyond_a_lowered_quota_can_still_free_state() -> None:
+    """L-12."""
+    world = World()
+    world.run(world.put(1, "a", b"x" * 100), world.put(2, "b"))
+    lowered = encode(Member(account_name(key(100).public), 10))
+    world.tables.apply({(Table.STATE, MEMBERS.key(("m0",))): lowered})
+    freeing = world.envelope(3, [("drop", Drop("a"))])
+    assert codes(world.run(world.put(4, "c"), freeing, world.put(5, "b", b"y"))) == ["quota_exceeded", "ok", "ok"]
