@@ -10,7 +10,7 @@ Deliberately absent: order. Execution never walks a space; whoever lists one doe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgpack
@@ -43,21 +43,22 @@ class Space(Generic[R]):
     record: type[R]
     parts: tuple[Part, ...]
     words: str
+    _types: tuple[type, ...] = field(init=False, repr=False, compare=False)
+    """Of the parts, in order: a key is made five times in a transfer, so its check is one comparison."""
 
     def __post_init__(self) -> None:
         if any(part.kind not in _TYPES for part in self.parts):
             raise BrokenInvariant(f"space {self.name}: a part is bytes, text or an integer")
+        object.__setattr__(self, "_types", tuple(_TYPES[part.kind] for part in self.parts))
 
     def key(self, parts: KeyParts) -> bytes:
         """The encoded state key.
 
         Raises BrokenInvariant if the parts are not as declared, Refused(too_large) past `STATE_KEY_BYTES_MAX`.
         """
-        if len(parts) != len(self.parts):
-            raise BrokenInvariant(f"space {self.name}: a key has {len(self.parts)} parts, not {len(parts)}")
-        for part, declared in zip(parts, self.parts, strict=True):
-            if type(part) is not _TYPES[declared.kind]:
-                raise BrokenInvariant(f"space {self.name}: part {declared.name} is {declared.kind}")
+        if tuple(map(type, parts)) != self._types:
+            declared = ", ".join(f"{part.name} ({part.kind})" for part in self.parts)
+            raise BrokenInvariant(f"space {self.name}: a key has the parts: {declared or 'none'}")
         return state_key(self.name, *parts)
 
 
