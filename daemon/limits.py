@@ -145,6 +145,51 @@ NET_DIAL_PAUSE_SECONDS: Final = (0.1, 5.0)
 NET_STEADY_SECONDS: Final = 10
 """A connection that lived so long begins with the first pause again when it is lost."""
 
+# -- API --------------------------------------------------------------------------------------------
+API_HEAD_BYTES_MAX: Final = 16 * KIB
+"""Request line and headers of one request: a browser's cookies for other things on the same host fit."""
+API_HEADERS_MAX: Final = 64
+API_BODY_BYTES_MAX: Final = 4 * MIB
+"""One request: 1,000 small envelopes in hex, some largest ones, or the proofs of a network with many epochs."""
+API_BODIES_BYTES_MAX: Final = 64 * MIB
+"""All bodies that are being received or answered: past it a new one is refused with `api_busy`."""
+API_ENVELOPES_MAX: Final = 1_000
+"""In one request; what one client can make the node check before others get their turn: 54 ms of signatures."""
+API_PIPELINED_MAX: Final = 16
+"""Requests that arrived behind the one that is being answered, on one connection."""
+API_READ_BYTES: Final = 64 * KIB
+API_WRITE_BYTES: Final = 64 * KIB
+"""So much at a time is written, and has to be taken within `API_WRITE_SECONDS`."""
+API_HEAD_SECONDS: Final = 10
+"""From the first byte of a request to the end of its headers."""
+API_BODY_SECONDS: Final = 30
+"""...and from there to the end of its body: 140 KB/s at least for the largest."""
+API_IDLE_SECONDS: Final = 75
+"""Between two requests of one connection."""
+API_WAIT_MS_MAX: Final = 30_000
+"""How long a request may wait for finality; below the patience of common proxies (60 s)."""
+API_ANSWER_SECONDS: Final = 45
+"""What an answer may take in all: waiting, and a busy node."""
+API_WRITE_SECONDS: Final = 20
+"""A client that takes nothing for so long is left."""
+API_LINGER_SECONDS: Final = 1
+API_LINGER_BYTES: Final = 8 * MIB
+"""What is still read and thrown away after a refusal, so that the client gets to see it."""
+API_STREAMS_MAX: Final = 256
+"""Event streams at once."""
+API_HEARTBEAT_SECONDS: Final = 10
+"""An event stream says at least this often that it lives; below the idle times of common proxies."""
+API_BLOCKS_LISTED_MAX: Final = 100
+API_TRANSACTIONS_LISTED_MAX: Final = 1_000
+API_CONTENTS_ENVELOPES: Final = 32_768
+"""Envelopes of recent blocks that stay opened for event streams, some 200 bytes each: the two largest blocks."""
+API_THREADS_MAX: Final = 4
+"""Reads of blocks from disk at once."""
+API_PROOF_THREADS_MAX: Final = 1
+"""Proofs made or verified at once: they take milliseconds of the interpreter each, and nobody is in a hurry."""
+API_RETRY_AFTER_SECONDS: Final = 1
+"""What a refused client is told to wait at least."""
+
 # -- Log --------------------------------------------------------------------------------------------
 LOG_REPEATS_PER_MINUTE: Final = 5
 """Lines of one kind that somebody outside can provoke; what comes beyond is counted in the next."""
@@ -167,3 +212,6 @@ assert NET_OUT_BULK_BYTES >= 4 * MESSAGE_BYTES_MAX, "several of the largest mess
 assert NET_RECEIVE_BURST_BYTES >= MESSAGE_BYTES_MAX + NET_READ_BYTES
 assert NET_SILENCE_SECONDS >= 3 * NET_KEEPALIVE_SECONDS + NET_WATCH_SECONDS, "two keepalives may be lost"
 assert NET_HALF_OPEN_PER_ADDRESS_MAX < NET_HALF_OPEN_MAX, "one address does not take all half-open places"
+assert API_WAIT_MS_MAX < API_ANSWER_SECONDS * 1000, "waiting for finality is part of an answer"
+assert 8 * API_BODY_BYTES_MAX <= API_BODIES_BYTES_MAX, "several of the largest bodies find room"
+assert API_HEARTBEAT_SECONDS < API_WRITE_SECONDS

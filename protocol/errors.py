@@ -220,3 +220,13 @@ OPERATOR_FAULT = define("operator_fault", Fault.OPERATOR, Retry.CHANGED, "a file
 BAD_REQUEST = define("bad_request", Fault.CLIENT, Retry.CHANGED, "the request is not what the interface describes")
 STORE_FAILED = define("store_failed", Fault.NODE, Retry.ELSEWHERE, "a write or sync of this node's disk failed; the node stops before it signs anything more")
 SEGMENT_DAMAGED = define("segment_damaged", Fault.NODE, Retry.ELSEWHERE, "this node's copy of the block is damaged on disk; it is not served")
+# Said by the client library and the command line, never by a node.
+UNREACHABLE = define("unreachable", Fault.NETWORK, Retry.LATER, "no node gave an answer in time; the words name each one that was tried")
+OUTCOME_UNKNOWN = define("outcome_unknown", Fault.NETWORK, Retry.LATER, "the wait ended before an outcome was known; sending the same envelope again is safe")
+# Requests to the HTTP API.
+NO_SUCH_PATH = define("no_such_path", Fault.CLIENT, Retry.CHANGED, "the API has no such path; /docs lists them")
+METHOD_NOT_ALLOWED = define("method_not_allowed", Fault.CLIENT, Retry.CHANGED, "the path does not take this method; the header Allow names those it takes")
+UNSUPPORTED_MEDIA_TYPE = define("unsupported_media_type", Fault.CLIENT, Retry.CHANGED, "the body is of a content type that the path does not take")
+REQUEST_TIMEOUT = define("request_timeout", Fault.CLIENT, Retry.LATER, "the request did not arrive in time; this says nothing about the outcome of a transaction")
+API_BUSY = define("api_busy", Fault.NODE, Retry.LATER, "the API has as many connections, streams or waiting bytes as it may, or took too long; this says nothing about the outcome of a transaction")
+NOT_READY = define("not_ready", Fault.NODE, Retry.ELSEWHERE, "this node is not up to date with its network yet, or cannot take envelopes now")
