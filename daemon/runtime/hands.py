@@ -4,6 +4,9 @@ One function for each kind of effect. None waits: they hand over to a task that 
 inbox as an urgent input when consensus waits for it or when it is an answer of our own, which there are no more of
 than jobs.
 
+**Few signatures are checked at once.** C-19 wants votes checked off the loop; for up to `INLINE_SIGNATURES_MAX` of them
+handing over costs the loop as much as checking, and the answer would come later. It still comes as an input of its own.
+
 **When a check failed** for good (a worker died of it twice), no verdict is invented (duty 4). Signatures that consensus
 waits for are then checked here, on the loop: few, and better late than never. Envelopes are refused with
 `internal_error`, so that a client hears of it. A batch stays unanswered: the node asks again where it can.
@@ -18,6 +21,7 @@ from typing import Any, Protocol
 import structlog
 import trio
 
+from daemon import limits
 from daemon.observe.lines import Lines
 from daemon.runtime.finals import Finals
 from daemon.runtime.inbox import Inbox
@@ -104,6 +108,8 @@ class NodeHands:
     def begin(self, effect: Effect) -> None:
         """Start a check or read, or tell a note."""
         match effect:
+            case CheckSignatures() if len(effect.items) <= limits.INLINE_SIGNATURES_MAX:
+                self._signatures_checked(effect, None)
             case CheckSignatures():
                 content = [list(item) for item in effect.items]
                 done = partial(self._signatures_checked, effect)

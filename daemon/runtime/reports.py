@@ -51,7 +51,7 @@ class ExitCode(IntEnum):
 
 
 class Recent:
-    """The last events of the log, kept for a report: a structlog processor."""
+    """The last events of the log, kept for a report: a structlog processor that stands behind `plain`."""
 
     def __init__(self) -> None:
         self.events: deque[Mapping[str, Any]] = deque(maxlen=EVENTS_REMEMBERED)
@@ -82,13 +82,12 @@ def write_report(
         "doing": dict(doing),
         "trace": "".join(traceback.format_exception(fault)),
         "status": None if status is None else asdict(status),
-        "events": list(recent.events),
     }
     try:
         folder = directory / "reports"
         folder.mkdir(mode=0o700, exist_ok=True)
         path = folder / f"crash-{now:%Y%m%dT%H%M%S}-{os.getpid()}.json"
-        path.write_text(json.dumps(plain(None, "", report), indent=1) + "\n")
+        path.write_text(json.dumps({**plain(None, "", report), "events": list(recent.events)}, indent=1) + "\n")
         for old in sorted(folder.glob("crash-*.json"))[:-REPORTS_KEPT]:
             old.unlink()
     except OSError:
