@@ -1,0 +1,153 @@
+"""A checker that never fired is not trusted: for each, a planted bug that it catches (testing.md).
+
+The bugs are planted from outside, by replacing a function for one test or by a switch of the simulated disk; the product has no
+switch for them. `first` runs seeds until the checker in question fires and says at which; a bug has to be found
+within 150.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from protocol import limits
+from protocol.consensus import voting
+from protocol.consensus.core import Core
+from protocol.consensus.statements import Proposal
+from protocol.node.interface import BlockExecuted, Effect, Input, Now
+from protocol.node.node import Node
+from protocol.node.setup import NodeStatus
+from protocol.sim.disk import Disk, Lost
+from protocol.sim.ledger_services import LedgerServices
+from protocol.sim.run import make_world, report_of
+from protocol.sim.scenarios import SCENARIOS
+from protocol.sim.world import World
+
+SEEDS = 150
+
+
+def first(
+    scenario: str,
+    rules: frozenset[str],
+    *,
+    deaf: frozenset[str] = frozenset(),
+    plant: Callable[[World], None] | None = None,
+) -> World:
+    """The first run in which one of `rules` is violated. Checkers in `deaf` are left out, so that others must see it."""
+    for seed in range(SEEDS):
+        world = make_world(SCENARIOS[scenario], seed)
+        world.bench.leave_out(deaf)
+        if plant is not None:
+            plant(world)
+        world.run()
+        violation = world.bench.violation
+        if violation is not None and violation.rule in rules:
+            text = report_of(world, seed).text()
+            assert violation.words in text
+            assert f"--scenario {scenario} --seed {seed}" in text, "the one command that repeats it"
+            assert "node 3" in text, "last lines of each node"
+            return world
+    pytest.fail(f"{SEEDS} seeds of {scenario} and none violated {sorted(rules)}")
+
+
+def without_c10(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every vote is permitted, whatever was signed before."""
+    monkeypatch.setattr(voting, "permits", lambda own, kind, proposal: True)
+
+
+def without_nullifications(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaders and voters (C-4, C-6) look at the parent's notarization and at nothing between."""
+
+    def parent_to_lead(core: Core) -> tuple[int | None, list[int]]:
+        held = [view for view in core.notarizations if view < core.view]
+        return max(held, default=core.final_view), []
+
+    def lacks(core: Core, proposal: Proposal) -> list[int]:
+        return [] if core.payload_at(proposal.parent_view) is not None else [proposal.parent_view]
+
+    monkeypatch.setattr(Core, "parent_to_lead", parent_to_lead)
+    monkeypatch.setattr(Core, "lacks", lacks)
+
+
+def forget_certificates(world: World) -> None:
+    """Certificates do not survive in the journal."""
+    for host in world.hosts:
+        host.disk.forget_certificates = True
+
+
+def test_votes_c10_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_c10(monkeypatch)
+    first("slow-links", frozenset({"votes"}))
+
+
+@pytest.mark.long
+def test_agreement_c10_taken_out_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_c10(monkeypatch)
+    first("slow-links", frozenset({"agreement"}), deaf=frozenset({"votes", "soundness"}))
+
+
+def test_agreement_nullifications_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forked node notices it itself and halts (L-22); without that, the checker sees two blocks at one height."""
+    without_nullifications(monkeypatch)
+    seen = first("stale-leader", frozenset({"agreement", "soundness"}))
+    assert seen.bench.violation is not None
+    assert "fork" in seen.bench.violation.words or seen.bench.violation.rule == "agreement"
+
+
+def test_agreement_nullifications_taken_out_and_nobody_halts(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_nullifications(monkeypatch)
+    first("stale-leader", frozenset({"agreement"}), deaf=frozenset({"soundness"}))
+
+
+def test_liveness_certificates_left_out_of_the_journal() -> None:
+    first("power-cuts", frozenset({"liveness"}), plant=forget_certificates)
+
+
+def test_durability_disks_that_lose_what_they_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everyone loses everything at a power cut: what was acknowledged before is gone from all disks."""
+
+    def plant(world: World) -> None:
+        pristine = world.hosts[0].disk.tables.copy()
+
+        def crash(disk: Disk, generator: Random) -> Lost:
+            for records in (disk.journal, disk.blocks, disk.executed):
+                records.clear()
+            disk.journal_synced = disk.blocks_synced = disk.executed_synced = 0
+            disk.rotating, disk.tables = None, pristine.copy()
+            return Lost()
+
+        monkeypatch.setattr(Disk, "crash", crash)
+
+    first("power-cuts", frozenset({"durability"}), deaf=frozenset({"agreement", "votes", "liveness"}), plant=plant)
+
+
+def test_soundness_workers_that_do_not_check_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plant(world: World) -> None:
+        services = world.hosts[0].around.services
+        assert isinstance(services, LedgerServices)
+        monkeypatch.setattr(services, "verify", lambda public, message, signature: True)
+
+    seen = first("quiet", frozenset({"soundness"}), plant=plant)
+    assert seen.bench.violation is not None
+    assert "bad signature" in seen.bench.violation.words
+
+
+def test_soundness_a_node_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Node.step
+
+    def step(node: Node, given: Input, now: Now) -> list[Effect]:
+        if isinstance(given, BlockExecuted) and given.executed.height == 5:
+            raise IndexError("planted")
+        return whole(node, given, now)
+
+    monkeypatch.setattr(Node, "step", step)
+    seen = first("quiet", frozenset({"soundness"}))
+    assert seen.bench.violation is not None
+    assert "IndexError in" in seen.bench.violation.words
+
+
+def test_bounds_a_pool_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Node, "status", lambda node: NodeStatus(pool_envelopes=limits.POOL_ENVELOPES_MAX + 1))
+    first("quiet", frozenset({"bounds"}))
