@@ -237,4 +237,4 @@ class PointsMachine(RuleBasedStateMachine):
 
 
 TestPoints = PointsMachine.TestCase
-TestPoints.settings = settings(settings(), max_examples=60, stateful_step_count=50)
+TestPoints.settings = settings(stateful_step_count=50)
