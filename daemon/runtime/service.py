@@ -101,7 +101,7 @@ class NodeService:
         self._tickets = 0
         self._answers: dict[int, _Ticket] = {}
         self._waiting_bytes = 0
-        self._waiters: dict[bytes, trio.Event] = {}
+        self._waiters: dict[bytes, _Waiter] = {}
         self.progress = Progress()
         self.counters: dict[str, int] = {"submitted": 0, "admitted": 0, "refused": 0}
 
@@ -157,15 +157,14 @@ class NodeService:
             for outcome in result.outcomes:
                 waiter = self._waiters.pop(outcome.transaction, None) if outcome.fate is Fate.FINAL else None
                 if waiter is not None:
-                    waiter.set()
+                    waiter.final.set()
         self.progress.advance(result.executed)
 
     def stop(self, words: str) -> None:
         """Refuse what comes, and let waiters and streams end; posts under way may still be answered."""
         self.progress.stop(words)
         for waiter in self._waiters.values():
-            waiter.set()
-        self._waiters.clear()
+            waiter.final.set()
 
     async def stopping(self) -> str:
         """Return, with words, when the orderly end begins: what serves clients then ends by itself."""
@@ -225,21 +224,28 @@ class NodeService:
         self, transaction: bytes, timeout_seconds: float, valid_until_ms: int | None = None
     ) -> TransactionOutcome:
         """The outcome once it is final, expired or refused, or as it is when the time is over or the node stops."""
-        with trio.move_on_after(timeout_seconds):
+        with trio.move_on_after(timeout_seconds), self._waiting_for(transaction) as waiter:
             while not self.progress.stopping:
-                seen = self.progress.changed
-                waiter = self._waiters.setdefault(transaction, trio.Event())
+                changed = self.progress.changed
                 outcome = self.outcome(transaction, valid_until_ms)
                 if outcome.stage in (Stage.FINAL, Stage.EXPIRED, Stage.REFUSED):
-                    self._forget(transaction, waiter)
                     return outcome
-                # One that may expire is looked at again with every block; another when it is final.
-                await (waiter if valid_until_ms is None and outcome.stage is Stage.PENDING else seen).wait()
+                # One that may expire, or that nobody here has seen, is looked at again with every block.
+                pending = valid_until_ms is None and outcome.stage is Stage.PENDING
+                await (waiter.final if pending else changed).wait()
         return self.outcome(transaction, valid_until_ms)
 
-    def _forget(self, transaction: bytes, waiter: trio.Event) -> None:
-        if self._waiters.get(transaction) is waiter and not waiter.statistics().tasks_waiting:
-            del self._waiters[transaction]
+    @contextmanager
+    def _waiting_for(self, transaction: bytes) -> Iterator[_Waiter]:
+        """Be woken by the result that makes it final; leaves nothing behind."""
+        waiter = self._waiters.setdefault(transaction, _Waiter())
+        waiter.tasks += 1
+        try:
+            yield waiter
+        finally:
+            waiter.tasks -= 1
+            if not waiter.tasks and self._waiters.get(transaction) is waiter:
+                del self._waiters[transaction]
 
     # -- Streams ------------------------------------------------------------------------------------
 
@@ -265,3 +271,13 @@ class _Ticket:
         self.count = count
         self.event = trio.Event()
         self.results: list[Admitted | Refusal] = []
+
+
+class _Waiter:
+    """Tasks that wait for one transaction."""
+
+    __slots__ = ("final", "tasks")
+
+    def __init__(self) -> None:
+        self.tasks = 0
+        self.final = trio.Event()

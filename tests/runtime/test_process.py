@@ -146,7 +146,8 @@ def test_what_the_operator_has_to_put_right_is_said_in_words(tmp_path: Path) -> 
 def test_no_key_is_in_log_or_process(node: Path) -> None:
     lines = [line for file in (node / "keys").iterdir() for line in file.read_text().splitlines()]
     secrets = [line.strip(' "').rpartition(":")[2] for line in lines if line.startswith("secret")]
-    assert [len(bytes.fromhex(secret)) for secret in secrets] == [32, 32], "the node's and the voting key"
+    assert len(secrets) >= 2, "the node's and the voting key"
+    assert {len(bytes.fromhex(secret)) for secret in secrets} == {32}
     with running(node) as process:
         process.until("block")
         environment = Path(f"/proc/{process.process.pid}/environ").read_text()
