@@ -21,11 +21,9 @@ from protocol.ledger.genesis import network_id
 from protocol.ledger.records import Header
 from protocol.node.interface import Effect, Input, JournalRecord, Now, PeerDown, PeerUp, Priority, Received, Send
 from protocol.node.setup import NodeSetup, NodeStatus, Recovered
+from protocol.sim.facts import PROPOSAL_HEAD, VOTE_HEAD
 from protocol.sim.services import AnyNode, NodeFactory
 from protocol.wire.messages import ProposalMessage
-
-_VOTE_HEAD = bytes([0x98, 22])
-_PROPOSAL_HEAD = bytes([0x95, 40])
 
 
 class Wrapper:
@@ -105,7 +103,7 @@ class SilentLeader(Wrapper):
 
     def lie(self, send: Send) -> list[Effect]:
         """Proposals vanish."""
-        return [] if send.data[:2] == _PROPOSAL_HEAD else [send]
+        return [] if send.data[:2] == PROPOSAL_HEAD else [send]
 
 
 class EquivocatingLeader(Wrapper):
@@ -113,7 +111,7 @@ class EquivocatingLeader(Wrapper):
 
     def lie(self, send: Send) -> list[Effect]:
         """A second header, a millisecond later, for a random part of those who would get the first."""
-        if send.data[:2] != _PROPOSAL_HEAD:
+        if send.data[:2] != PROPOSAL_HEAD:
             return [send]
         message = decode(ProposalMessage, send.data)
         header = decode(Header, message.header)
@@ -136,16 +134,16 @@ class StaleLeader(Wrapper):
 
     def heard(self, data: bytes) -> list[Effect]:
         """Remember what was proposed, to stand beside it."""
-        if data[:2] == _PROPOSAL_HEAD:
+        if data[:2] == PROPOSAL_HEAD:
             message = decode(ProposalMessage, data)
             self.proposals[message.proposal.view] = message
         return []
 
     def lie(self, send: Send) -> list[Effect]:
         """A sibling of the parent in place of a child; no finalize."""
-        if send.data[:2] == _VOTE_HEAD:
+        if send.data[:2] == VOTE_HEAD:
             return [] if decode(Vote, send.data).kind == VoteKind.FINALIZE else [send]
-        if send.data[:2] != _PROPOSAL_HEAD:
+        if send.data[:2] != PROPOSAL_HEAD:
             return [send]
         message = decode(ProposalMessage, send.data)
         below = self.proposals.get(message.proposal.parent_view)
@@ -167,14 +165,14 @@ class DoubleVoter(Wrapper):
 
     def heard(self, data: bytes) -> list[Effect]:
         """Remember what was proposed, to vote for it whatever else was said."""
-        if data[:2] == _PROPOSAL_HEAD:
+        if data[:2] == PROPOSAL_HEAD:
             proposal = decode(ProposalMessage, data).proposal
             self.proposals[proposal.view] = proposal
         return []
 
     def lie(self, send: Send) -> list[Effect]:
         """To one half what the real node says, to the other half the opposite."""
-        if send.data[:2] != _VOTE_HEAD:
+        if send.data[:2] != VOTE_HEAD:
             return [send]
         vote = decode(Vote, send.data)
         opposite = self._opposite(vote)

@@ -24,139 +24,20 @@ certificate. Members that are byzantine in a run are held to nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from protocol import limits
 from protocol.codec import decode
-from protocol.consensus.statements import CONTEXTS, Certificate, Proposal, Vote, VoteKind, statement_bytes
+from protocol.consensus.statements import Certificate, Proposal, VoteKind
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
-from protocol.errors import Malformed
-from protocol.ledger.genesis import Genesis, network_id
-from protocol.ledger.records import Batch, BatchBody, Block, Envelope, Executed, Header
-from protocol.node.interface import Admitted, Fate, JournalKind, Outcome, Refusal
+from protocol.ledger.records import Batch, Block, Header
+from protocol.node.interface import Admitted, Fate, Outcome, Refusal
+from protocol.sim.facts import Signed, transactions_of
 from protocol.sim.host import Host
-from protocol.sim.signatures import Scheme
-from protocol.wire.messages import ProposalMessage
 
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A rule that did not hold: which, where, when, and what was seen."""
-
-    rule: str
-    words: str
-    host: int | None
-    at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """A fact: this validator signed this statement."""
-
-    signer: int
-    kind: VoteKind
-    view: int
-    proposal: Proposal | None
-
-
-class Facts:
-    """Decodes what was said and stored, and establishes who signed what."""
-
-    def __init__(self, genesis: Genesis, scheme: Scheme) -> None:
-        self.network_id = network_id(genesis)
-        self.scheme = scheme
-        self.keys = tuple(v.voting_key for v in genesis.validators)
-        self.powers = tuple(v.power for v in genesis.validators)
-        self.quorum = 2 * sum(self.powers) // 3 + 1
-        self.established: dict[Signed, None] = {}
-        self.nullified: dict[int, None] = {}
-        """Views for which a nullification was seen."""
-        self._read: dict[bytes, tuple[list[Signed], Certificate | None]] = {}
-
-    def read(self, data: bytes) -> tuple[list[Signed], Certificate | None]:
-        """The facts in a message or record that were not known, and the finalization that it is, if a good one."""
-        if data in self._read:
-            return [], self._read[data][1]
-        found = self._extract(data)
-        self._read[data] = found
-        return found
-
-    def _extract(self, data: bytes) -> tuple[list[Signed], Certificate | None]:
-        head = data[:2]
-        try:
-            if head == _VOTE_HEAD:
-                vote = decode(Vote, data)
-                return self._signed(
-                    VoteKind(vote.kind), vote.view, vote.proposal, [(vote.signer, vote.signature)]
-                ), None
-            if head == _CERTIFICATE_HEAD:
-                return self._certificate(decode(Certificate, data))
-            if head == _PROPOSAL_HEAD:
-                message = decode(ProposalMessage, data)
-                anyone = [(index, message.signature) for index in range(len(self.keys))]
-                return self._signed(VoteKind.NOTARIZE, message.proposal.view, message.proposal, anyone), None
-        except Malformed:
-            return [], None
-        return [], None
-
-    def _signed(
-        self, kind: VoteKind, view: int, proposal: Proposal | None, pairs: list[tuple[int, bytes]]
-    ) -> list[Signed]:
-        if (proposal is None) != (kind is VoteKind.NULLIFY) or (proposal is not None and proposal.view != view):
-            return []
-        message = b""
-        new: list[Signed] = []
-        for signer, signature in pairs:
-            fact = Signed(signer, kind, view, proposal)
-            if signer >= len(self.keys) or fact in self.established:
-                continue
-            message = message or self._message(kind, view, proposal)
-            if self.scheme.verify(self.keys[signer], message, signature):
-                self.established[fact] = None
-                new.append(fact)
-        return new
-
-    def _message(self, kind: VoteKind, view: int, proposal: Proposal | None) -> bytes:
-        epoch = 1 if proposal is None else proposal.epoch
-        return CONTEXTS[kind].value + self.network_id + statement_bytes(kind, epoch, view, proposal)
-
-    def _certificate(self, certificate: Certificate) -> tuple[list[Signed], Certificate | None]:
-        bits = int.from_bytes(certificate.signers, "little")
-        signers = [index for index in range(len(self.keys)) if bits >> index & 1]
-        kind = VoteKind(certificate.kind)
-        pairs = list(zip(signers, certificate.signatures, strict=False))
-        new = self._signed(kind, certificate.view, certificate.proposal, pairs)
-        power = sum(
-            self.powers[index]
-            for index in signers
-            if Signed(index, kind, certificate.view, certificate.proposal) in self.established
-        )
-        if power < self.quorum:
-            return new, None
-        if kind is VoteKind.NULLIFY:
-            self.nullified[certificate.view] = None
-        return new, certificate if kind is VoteKind.FINALIZE else None
-
-
-_VOTE_HEAD = bytes([0x98, 22])
-_CERTIFICATE_HEAD = bytes([0x98, 23])
-_PROPOSAL_HEAD = bytes([0x95, 40])
-
-
-@dataclass(slots=True)
-class Chain:
-    """The one chain that all honest nodes are final on, as first seen."""
-
-    headers: list[bytes] = field(default_factory=list)
-    """Hash of the header at height h is at h - 1."""
-    batches: list[tuple[bytes, ...]] = field(default_factory=list)
-    heights: dict[bytes, int] = field(default_factory=dict)
-    transactions: dict[bytes, int] = field(default_factory=dict)
-    """Transaction -> the height that it is in; the lowest, where an envelope was sealed twice."""
-    time_ms: int = 0
-    """Of the newest block."""
-    executed: list[Executed] = field(default_factory=list)
+if TYPE_CHECKING:
+    from protocol.sim.bench import Bench
 
 
 class Checker:
@@ -293,15 +174,6 @@ class Agreement(Checker):
             self._roots(host, height)
 
 
-def transactions_of(bodies: list[bytes]) -> list[bytes]:
-    """The transactions in encoded batch bodies, in order."""
-    found: list[bytes] = []
-    for body in bodies:
-        envelopes = decode(BatchBody, body).envelopes
-        found += [digest(Domain.TRANSACTION, decode(Envelope, envelope).body) for envelope in envelopes]
-    return found
-
-
 class Votes(Checker):
     """C-10 and C-7: what no honest key ever signs."""
 
@@ -410,114 +282,3 @@ class Bounds(Checker):
 
 CHECKERS: tuple[type[Checker], ...] = (Agreement, Votes, Durability, Soundness, Bounds)
 """All that look on; liveness is judged by the world, which knows when the last fault was."""
-
-
-class Bench:
-    """The watcher of all hosts."""
-
-    def __init__(
-        self, genesis: Genesis, scheme: Scheme, validators: tuple[int, ...], *, own_disk_suffices: bool = False
-    ) -> None:
-        """`validators`: for each validator, in the set's order, the index of its host."""
-        self.facts = Facts(genesis, scheme)
-        self.chain = Chain()
-        self.hosts: list[Host] = []
-        self.violation: Violation | None = None
-        self.own_disk_suffices = own_disk_suffices
-        self._validators = validators
-        self._left_out: frozenset[str] = frozenset()
-        self._checkers = [make(self) for make in CHECKERS]
-
-    def attach(self, hosts: list[Host]) -> None:
-        """The machines, in order of their index."""
-        self.hosts = hosts
-
-    def leave_out(self, rules: frozenset[str]) -> None:
-        """Do not report these rules: a test that plants a bug asks whether another checker sees it too."""
-        self._left_out = rules
-
-    def honest(self) -> list[Host]:
-        """Hosts that are held to the rules."""
-        return [host for host in self.hosts if host.honest]
-
-    def is_honest(self, signer: int) -> bool:
-        """Whether this validator is held to the rules."""
-        return self.hosts[self._validators[signer]].honest
-
-    def violated(self, rule: str, words: str, host: Host | None) -> None:
-        """Keep the first violation and stop the run."""
-        if self.violation is None and rule not in self._left_out:
-            schedule = self.hosts[0].around.schedule
-            self.violation = Violation(rule, words, None if host is None else host.index, schedule.now_us)
-            schedule.stop()
-
-    def saw(self, host: Host, data: bytes) -> Certificate | None:
-        """Take in one message or record; the finalization that it is, if it is one and good."""
-        facts, finalization = self.facts.read(data)
-        for fact in facts:
-            for checker in self._checkers:
-                checker.signed(host, fact)
-        if finalization is not None:
-            for checker in self._checkers:
-                checker.finalization(host, finalization)
-        return finalization
-
-    def read_journal(self, host: Host) -> None:
-        """Take in what is durable in a journal."""
-        for record in host.disk.journal[: host.disk.journal_synced]:
-            if record.kind in _SIGNED_KINDS:
-                self.saw(host, record.data)
-
-    def booted(self, host: Host) -> None:
-        """Watcher."""
-        if host.honest:
-            for checker in self._checkers:
-                checker.booted(host)
-
-    def started(self, host: Host) -> None:
-        """Watcher."""
-        if host.honest:
-            for checker in self._checkers:
-                checker.started(host)
-
-    def said(self, host: Host, data: bytes) -> None:
-        """Watcher."""
-        if data[:2] in _HEADS:
-            self.saw(host, data)
-
-    def appended(self, host: Host, height: int, block: Block) -> None:
-        """Watcher."""
-        if host.honest:
-            for checker in self._checkers:
-                checker.appended(host, height, block)
-
-    def executed(self, host: Host, height: int, outcomes: tuple[Outcome, ...]) -> None:
-        """Watcher."""
-        if host.honest:
-            for checker in self._checkers:
-                checker.executed(host, height, outcomes)
-
-    def answered(self, host: Host, ticket: int, results: tuple[Admitted | Refusal, ...]) -> None:
-        """Watcher."""
-        for checker in self._checkers:
-            checker.answered(host, ticket, results)
-
-    def broken(self, host: Host, words: str) -> None:
-        """Watcher."""
-        for checker in self._checkers:
-            checker.broken(host, words)
-
-    def sample(self) -> None:
-        """A quiet look at every node."""
-        for host in self.hosts:
-            for checker in self._checkers:
-                checker.sampled(host)
-
-    def end(self) -> None:
-        """The last look."""
-        for checker in self._checkers:
-            checker.ended()
-
-
-_SIGNED_KINDS = frozenset({JournalKind.VOTE, JournalKind.PROPOSAL, JournalKind.CERTIFICATE})
-_HEADS = frozenset({_VOTE_HEAD, _CERTIFICATE_HEAD, _PROPOSAL_HEAD})

@@ -215,6 +215,20 @@ def slow_work(world: World, generator: Random, duration_us: int) -> bool:
     return True
 
 
+def disk_full(world: World, generator: Random, duration_us: int) -> bool:
+    """One machine's disk is nearly full, and has room again later (L-28)."""
+    host = generator.choice(world.hosts)
+    if not host.up:
+        return False
+    host.pressure(full=True)
+    world.schedule.after(duration_us, _has_room, host)
+    return True
+
+
+def _has_room(host: Host) -> None:
+    host.pressure(full=False)
+
+
 FAULTS: dict[str, Fault] = {
     "crash": crash,
     "power_cut": power_cut,
@@ -227,5 +241,6 @@ FAULTS: dict[str, Fault] = {
     "slow_disk": slow_disk,
     "failing_sync": failing_sync,
     "slow_work": slow_work,
+    "disk_full": disk_full,
 }
 """Every fault by the name that scenarios and reports use."""

@@ -20,133 +20,38 @@ Deliberately absent: opinions. The host tells a `Watcher` what is said, stored a
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from random import Random
-from typing import Protocol
 
 from protocol.codec import decode
-from protocol.errors import PapilioError
-from protocol.ledger.records import Block, Header
+from protocol.ledger.records import Block
 from protocol.node.interface import (
-    Admitted,
     Answer,
     Append,
-    BatchChecked,
-    BlockExecuted,
-    BlocksRead,
-    CheckBatch,
-    CheckEnvelopes,
-    CheckSignatures,
     Disconnect,
     Effect,
-    EnvelopesChecked,
     Execute,
     Halt,
     Input,
     JournalRecord,
     Note,
     Now,
-    Outcome,
     PeerDown,
     PeerUp,
     Persist,
     Persisted,
     Pressure,
-    Priority,
-    ReadBlocks,
     Received,
-    Refusal,
     Send,
-    SignaturesChecked,
     Submit,
     Tick,
 )
 from protocol.node.setup import NodeSetup, Recovered
 from protocol.sim.disk import Disk
-from protocol.sim.events import MS_US, Schedule
-from protocol.sim.services import AnyNode, NodeFactory, Result, Services
-
-WALL_START_MS = 1_800_000_000_000
-LINES_KEPT = 40
-
-
-@dataclass(frozen=True, slots=True)
-class WorkModel:
-    """How long workers take, in microseconds: a base for each job, and so much for each item."""
-
-    check_us: int = 60
-    signature_us: int = 55
-    execute_us: int = 200
-    envelope_us: int = 40
-    read_us: int = 150
-    replay_us: int = 300
-    slow_factor: int = 1
-
-
-class Watcher(Protocol):
-    """Who looks on: told before others can see it."""
-
-    def booted(self, host: Host) -> None:
-        """A life begins; the disk is as the node will find it."""
-        ...
-
-    def started(self, host: Host) -> None:
-        """All that `start` gave has been carried out."""
-        ...
-
-    def said(self, host: Host, data: bytes) -> None:
-        """A message leaves."""
-        ...
-
-    def appended(self, host: Host, height: int, block: Block) -> None:
-        """A final block has reached the segments, not synced."""
-        ...
-
-    def executed(self, host: Host, height: int, outcomes: tuple[Outcome, ...]) -> None:
-        """A final block has been executed: clients may now be told."""
-        ...
-
-    def answered(self, host: Host, ticket: int, results: tuple[Admitted | Refusal, ...]) -> None:
-        """A client's envelopes were accepted or refused."""
-        ...
-
-    def broken(self, host: Host, words: str) -> None:
-        """The node halted or failed."""
-        ...
-
-
-class Postman(Protocol):
-    """The host's way to the network."""
-
-    def send(self, source: int, to: tuple[bytes, ...], priority: Priority, data: bytes) -> None:
-        """Carry one message to these nodes."""
-        ...
-
-    def disconnect(self, index: int, peer: bytes) -> None:
-        """Close the connection between this host and a peer; it may be made again after a while."""
-        ...
-
-    def host_up(self, index: int) -> None:
-        """Connect this host to those it can reach."""
-        ...
-
-    def host_down(self, index: int) -> None:
-        """All connections of this host are gone."""
-        ...
-
-
-@dataclass(slots=True)
-class Surroundings:
-    """What all hosts of a run share."""
-
-    schedule: Schedule
-    services: Services
-    factory: NodeFactory
-    watcher: Watcher
-    postman: Postman
-    work: WorkModel
-    blocks_at_start: int
-    """How many of the newest blocks a node is given when it starts."""
+from protocol.sim.events import MS_US
+from protocol.sim.lines import LINES_KEPT, short, words_of_fault, words_of_note
+from protocol.sim.services import AnyNode, NodeFactory
+from protocol.sim.surroundings import WALL_START_MS, Surroundings
+from protocol.sim.workers import Workers
 
 
 class Host:
@@ -180,8 +85,7 @@ class Host:
         self.held: deque[tuple[int, list[Effect]]] = deque()
         self.syncing = False
         self.armed_us: int | None = None
-        self.executions: deque[Execute] = deque()
-        self.executing = False
+        self.workers = Workers(self)
         self.maintaining = False
         self.rotation_due = False
         self.waits_for_start = False
@@ -236,7 +140,7 @@ class Host:
             self.node = self.factory(self.setup, recovered)
             effects = self.node.start(self.now())
         except Exception as fault:  # noqa: BLE001 - whatever a node raises is what we look for
-            self._broken(_words(fault))
+            self.broken(words_of_fault(fault))
             return
         self._carry(effects)
         if self.up:
@@ -267,7 +171,8 @@ class Host:
         self._clear()
         self.around.postman.host_down(self.index)
 
-    def _broken(self, words: str) -> None:
+    def broken(self, words: str) -> None:
+        """The node stopped by itself: tell, and fall."""
         self.line(f"broken: {words}")
         self.around.watcher.broken(self, words)
         if self.node is None:
@@ -285,13 +190,9 @@ class Host:
         try:
             effects = node.step(given, self.now())
         except Exception as fault:  # noqa: BLE001 - whatever a node raises is what we look for
-            self._broken(_words(fault))
+            self.broken(words_of_fault(fault))
             return
         self._carry(effects)
-
-    def _step_in(self, life: int, given: Input) -> None:
-        if life == self.life:
-            self.step(given)
 
     def peer_up(self, peer: bytes) -> None:
         """A connection stands."""
@@ -330,10 +231,10 @@ class Host:
             elif kind is Note:
                 self._note(effect)  # type: ignore[arg-type]
             elif kind is Halt:
-                self._broken(f"halts: {effect.code}: {effect.words}")  # type: ignore[union-attr]
+                self.broken(f"halts: {effect.code}: {effect.words}")  # type: ignore[union-attr]
                 return
             else:
-                self._work(effect)
+                self.workers.check(effect)
         if waiting:
             if self.durable == self.written:
                 assert not self.held, "what waits, waits for a sync"
@@ -346,8 +247,7 @@ class Host:
 
     def _note(self, note: Note) -> None:
         self.count(note.name)
-        facts = " ".join(f"{key}={_short(value)}" for key, value in note.facts.items())
-        self.lines.append((self.around.schedule.now_us, f"{note.name} {facts}" if facts else note.name))
+        self.lines.append((self.around.schedule.now_us, words_of_note(note)))
 
     def _release(self, effects: list[Effect]) -> None:
         around = self.around
@@ -359,11 +259,10 @@ class Host:
             elif kind is Append:
                 self._append(effect)  # type: ignore[arg-type]
             elif kind is Execute:
-                self.executions.append(effect)  # type: ignore[arg-type]
-                self._execute_next()
+                self.workers.execute(effect)  # type: ignore[arg-type]
             elif kind is Disconnect:
                 self.count("disconnect")
-                self.line(f"disconnects {_short(effect.peer)}: {effect.words}")  # type: ignore[union-attr]
+                self.line(f"disconnects {short(effect.peer)}: {effect.words}")  # type: ignore[union-attr]
                 around.postman.disconnect(self.index, effect.peer)  # type: ignore[union-attr]
             else:
                 around.watcher.answered(self, effect.ticket, effect.results)  # type: ignore[union-attr]
@@ -489,82 +388,5 @@ class Host:
         self.syncing = False
         self._sync()
 
-    # -- Workers ------------------------------------------------------------------------------------
-
-    def _work(self, effect: Effect) -> None:
-        model = self.around.work
-        match effect:
-            case CheckSignatures(items=items):
-                cost_us = model.check_us + model.signature_us * len(items)
-            case CheckEnvelopes(envelopes=envelopes):
-                cost_us = model.check_us + model.envelope_us * len(envelopes)
-            case ReadBlocks():
-                cost_us = model.read_us
-            case _:
-                cost_us = model.check_us + model.envelope_us * 4
-        cost_us = self.generator.randint(cost_us, 2 * cost_us) * model.slow_factor * self.work_factor
-        self.around.schedule.after(cost_us, self._worked, self.life, effect)
-
-    def _worked(self, life: int, effect: Effect) -> None:
-        if life != self.life:
-            return
-        services = self.around.services
-        match effect:
-            case CheckSignatures(job=job, items=items):
-                self.step(SignaturesChecked(job, tuple([services.check_signature(item) for item in items])))
-            case CheckEnvelopes(job=job, envelopes=envelopes):
-                clock_ms, tables = self.now().wall_ms, self.disk.tables
-                verdicts = services.check_envelopes(tables, envelopes, clock_ms, self.member)
-                self.step(EnvelopesChecked(job, verdicts))
-            case CheckBatch(job=job, data=data):
-                self.step(BatchChecked(job, services.check_batch(data)))
-            case ReadBlocks(job=job, first_height=first, count=count, bytes_max=bytes_max):
-                self.step(BlocksRead(job, first, self.disk.read(first, count, bytes_max)))
-            case _:
-                raise AssertionError(f"not work: {effect!r}")
-
-    def _execute_next(self) -> None:
-        if self.executing or not self.executions:
-            return
-        self.executing = True
-        model, effect = self.around.work, self.executions.popleft()
-        cost_us = model.execute_us + model.envelope_us * 4 * len(effect.batches)
-        cost_us = self.generator.randint(cost_us, 2 * cost_us) * model.slow_factor * self.work_factor
-        self.around.schedule.after(cost_us, self._executed, self.life, effect)
-
-    def _executed(self, life: int, effect: Execute) -> None:
-        if life != self.life:
-            return
-        self.executing = False
-        if effect.height != len(self.disk.executed) + 1:
-            self._broken(f"executes height {effect.height} on a state of height {len(self.disk.executed)}")
-            return
-        result: Result = self.around.services.execute(self.disk.tables, effect.height, effect.header, effect.batches)
-        self.disk.apply(result.writes, result.executed)
-        self.around.watcher.executed(self, effect.height, result.outcomes)
-        self.step(BlockExecuted(result.executed, result.outcomes))
-        if life == self.life:
-            self._execute_next()
-
-    def newest_time_ms(self) -> int:
-        """Time of the newest block in the segments, 0 if there is none."""
-        if not self.disk.blocks:
-            return 0
-        return decode(Header, decode(Block, self.disk.blocks[-1].data).header).time_ms
-
 
 _LEAVING = frozenset({Send, Append, Execute, Answer, Disconnect})
-
-
-def _words(fault: Exception) -> str:
-    words = fault.words if isinstance(fault, PapilioError) else str(fault)
-    where = ""
-    trace = fault.__traceback__
-    while trace is not None:
-        where = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return f"{type(fault).__name__} in {where}: {words}"
-
-
-def _short(value: int | str | bytes | bool | None) -> str:
-    return value[:4].hex() if isinstance(value, bytes) else str(value)

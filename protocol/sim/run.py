@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from protocol.node.node import Node
-from protocol.sim.checkers import Violation
 from protocol.sim.events import MS_US
+from protocol.sim.facts import Violation
 from protocol.sim.ledger_services import LedgerServices
 from protocol.sim.scenarios import Scenario
 from protocol.sim.services import MakeServices, NodeFactory
@@ -61,7 +61,8 @@ class Report:
         settled = "never" if self.settled_ms is None else f"{self.settled_ms} ms after the last fault"
         out = [
             head,
-            f"  simulated {self.simulated_ms} ms: {self.events} events, {self.messages} messages, {self.message_bytes} bytes",
+            f"  simulated {self.simulated_ms} ms, {self.events} events",
+            f"  {self.messages} messages, {self.message_bytes} bytes",
             f"  {self.blocks} blocks final, {self.nullified_views} views nullified, {self.restarts} restarts",
             f"  settled {settled}",
             f"  faults: {_counts(self.faults)}",

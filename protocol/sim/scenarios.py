@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from protocol.sim.disk import DiskModel
 from protocol.sim.faults import FaultPlan
-from protocol.sim.host import WorkModel
 from protocol.sim.network import LinkModel
+from protocol.sim.surroundings import WorkModel
 from protocol.sim.workload import Load
 
 
@@ -59,6 +59,7 @@ _ALL = (
     ("slow_disk", 1),
     ("failing_sync", 1),
     ("slow_work", 1),
+    ("disk_full", 1),
 )
 _QUIET = Scenario("quiet", "nothing goes wrong", faults=FaultPlan(until_ms=3_000), bound_deltas=16)
 _LOOSE = LinkModel(

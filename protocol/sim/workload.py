@@ -23,8 +23,9 @@ from protocol.crypto.signing import SigningKey
 from protocol.ledger.records import Envelope, EnvelopeBody, Operation, account_name
 from protocol.node.interface import Admitted, Fate, Outcome, Refusal
 from protocol.sim.events import MS_US, Schedule, chance
-from protocol.sim.host import WALL_START_MS, Host
+from protocol.sim.host import Host
 from protocol.sim.signatures import Scheme
+from protocol.sim.surroundings import WALL_START_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,16 +25,17 @@ from protocol.ledger.genesis import (
 from protocol.ledger.records import Block
 from protocol.node.interface import Admitted, Outcome, Refusal
 from protocol.node.setup import NodeSetup
+from protocol.sim.bench import Bench
 from protocol.sim.byzantine import acting
-from protocol.sim.checkers import Bench
 from protocol.sim.disk import Disk
 from protocol.sim.events import MS_US, Schedule, stream
 from protocol.sim.faults import FaultDriver
-from protocol.sim.host import WALL_START_MS, Host, Surroundings
+from protocol.sim.host import Host
 from protocol.sim.network import TOPOLOGIES, Network
 from protocol.sim.scenarios import Scenario
 from protocol.sim.services import MakeServices, NodeFactory
 from protocol.sim.signatures import Scheme
+from protocol.sim.surroundings import WALL_START_MS, Surroundings
 from protocol.sim.workload import Clients
 
 RULES_VERSION = 1

@@ -24,10 +24,11 @@ from protocol.node.interface import (
 from protocol.node.setup import NodeSetup, NodeStatus, Recovered
 from protocol.sim.disk import Disk, DiskModel
 from protocol.sim.events import Schedule, stream
-from protocol.sim.host import Host, Surroundings, WorkModel
+from protocol.sim.host import Host
 from protocol.sim.scenarios import SCENARIOS
 from protocol.sim.services import Result
 from protocol.sim.signatures import Scheme, StandIn
+from protocol.sim.surroundings import Surroundings, WorkModel
 from protocol.sim.world import make_genesis
 
 ZERO = bytes(32)

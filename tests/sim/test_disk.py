@@ -69,11 +69,11 @@ def test_a_crash_during_a_rotation_finds_one_of_both_journals_whole() -> None:
     for seed in range(60):
         disk = made(6, 6)
         old, new = list(disk.journal), [JournalRecord(JournalKind.VOTE_FLOOR, b"floor")]
-        disk.rotating = list(new)
+        disk.rotating = [*new]
         disk.write(JournalRecord(JournalKind.VOTE, b"meanwhile"))
         disk.crash(stream(seed, "crash"))
         assert disk.journal in (old, new, [*old, JournalRecord(JournalKind.VOTE, b"meanwhile")])
-        assert disk.rotating is None
+        assert not disk.rotating
         found[disk.journal == new] += 1
     assert min(found[True], found[False]) > 10
 

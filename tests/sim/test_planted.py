@@ -1,8 +1,8 @@
 """A checker that never fired is not trusted: for each, a planted bug that it catches (testing.md).
 
-The bugs are planted from outside, by replacing a function for one test or by a switch of the simulated disk; the product has no
-switch for them. `first` runs seeds until the checker in question fires and says at which; a bug has to be found
-within 150.
+The bugs are planted from outside, by replacing a function for one test or by a switch of the simulated disk; the
+product has no switch for them. `first` runs seeds until the checker in question fires and says at which; a bug has to
+be found within 150.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def first(
     deaf: frozenset[str] = frozenset(),
     plant: Callable[[World], None] | None = None,
 ) -> World:
-    """The first run in which one of `rules` is violated. Checkers in `deaf` are left out, so that others must see it."""
+    """The first run in which one of `rules` is violated. Those in `deaf` are left out, so that others must see it."""
     for seed in range(SEEDS):
         world = make_world(SCENARIOS[scenario], seed)
         world.bench.leave_out(deaf)

@@ -1,7 +1,7 @@
 """Whole runs of the real node: nothing forks, nothing is lost, everything accepted becomes final.
 
-A few seeds of every scenario in a short run; with `--long` a few thousand. Failing runs are repeated by the command at the
-end of their text.
+A few seeds of every scenario in a short run; with `--long` a few thousand. Failing runs are repeated by the command
+at the end of their text.
 """
 
 from __future__ import annotations
