@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -43,10 +44,11 @@ def run_check(name: str, command: list[str]) -> bool:
 
 
 def run_tests(arguments: list[str], *, long: bool) -> bool:
-    """Run pytest with its output as it comes."""
+    """Run pytest with its output as it comes, in a folder of its own: the usual one is tidied by every run."""
     command = [sys.executable, "-m", "pytest", *(["--long"] if long else []), *(arguments or ["-q"])]
     sys.stdout.flush()
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    with tempfile.TemporaryDirectory(prefix="papilio-test-", ignore_cleanup_errors=True) as folder:
+        return subprocess.run([*command, "--basetemp", f"{folder}/t"], cwd=ROOT, check=False).returncode == 0
 
 
 def main() -> int:

@@ -44,8 +44,7 @@ COMMANDS: Final = {
 HELP: Final = """Papilio: a permissioned ledger that institutions run together.
 
 Every command has --help with an example. Results go to standard output, words about them to standard error; --json
-gives
-programs one JSON value."""
+gives programs one JSON value."""
 
 
 class Commands(click.Group):

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from daemon.cli.output import emit, json_option, say, table
-from daemon.cli.parameters import MembersType, NamedAddressType, ParameterType
+from daemon.cli.parameters import MembersType, NamedAddressType, NameType, ParameterType
 from daemon.config.creation import (
     NETWORK_FILE,
     NodePlan,
@@ -47,7 +47,7 @@ def network() -> None:
 @network.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.argument("cards", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="The network's name.")
+@click.option("--name", required=True, type=NameType(), help="The network's name.")
 @click.option("--members", type=MembersType(), help="Members, each with a node on this machine: bank,port,customs.")
 @click.option("--validators", type=click.IntRange(1), help="How many of them vote, the first ones; by default all.")
 @click.option(

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from daemon.cli.output import emit, json_option, say
-from daemon.cli.parameters import AddressType
+from daemon.cli.parameters import AddressType, NameType
 from daemon.config.creation import CARD_FILE, NODE_FILE, NodePlan, create_node
 from daemon.config.creation import join as join_network
 from daemon.config.texts import NETWORK_ID, PUBLIC_KEY, Address
@@ -32,7 +32,7 @@ def node() -> None:
 
 @node.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--member", required=True, help="The member whose node it is.")
+@click.option("--member", required=True, type=NameType(), help="The member whose node it is.")
 @click.option("--address", type=AddressType(), help="Where other nodes reach it; leave out if it only dials.")
 @click.option(
     "--listen",

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from daemon.config.texts import ADDRESS_EXPECTED, Address, parse_address
+from daemon.config.values import Wrong, checked_name
 
 _DIRECTORY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -41,6 +42,19 @@ class NamedAddressType(click.ParamType[tuple[str, Address]]):
         if not equals:
             self.fail(f"{value!r} has no =; write it as in bank=10.0.0.1:7100", param, ctx)
         return name, AddressType().convert(address, param, ctx)
+
+
+class NameType(click.ParamType[str]):
+    """The name of a network or a member."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, or a usage error that says what one is."""
+        try:
+            return checked_name(value)
+        except Wrong as wrong:
+            self.fail(str(wrong), param, ctx)
 
 
 class MembersType(click.ParamType[tuple[str, ...]]):

@@ -20,13 +20,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path as File
 from typing import Final
 
+from pydantic import ValidationError
+
 from daemon.config.card import CardFile, CardTable
 from daemon.config.files import Read, read, read_text
 from daemon.config.genesis import to_record
 from daemon.config.keyfiles import KeyFile, create_key, write_new
 from daemon.config.network import Network, NetworkFile, NodeAddress, load_network
 from daemon.config.node import ApiTable, KeysTable, Node, NodeFile, PeersTable, load_node
-from daemon.config.problems import ConfigurationFault, Problem, Problems
+from daemon.config.problems import ConfigurationFault, Problem, Problems, Source, translate
 from daemon.config.tables import (
     GenesisTable,
     MemberTable,
@@ -38,7 +40,15 @@ from daemon.config.tables import (
 from daemon.config.texts import PUBLIC_KEY, Address
 from daemon.config.values import from_ms
 from daemon.config.write import to_toml
-from protocol.ledger.genesis import DEFAULT_PARAMETERS, FIRST_RULES, Genesis, Parameters, check_genesis, network_id
+from protocol.ledger.genesis import (
+    DEFAULT_PARAMETERS,
+    FIRST_RULES,
+    Genesis,
+    Parameters,
+    check_genesis,
+    network_id,
+    parameter_faults,
+)
 
 NODE_FILE: Final = "node.toml"
 CARD_FILE: Final = "member.toml"
@@ -124,7 +134,7 @@ def assemble(
     table = GenesisTable(
         name=name,
         created=from_ms(created_ms),
-        parameters=ParametersTable(**asdict(parameters)),
+        parameters=checked_parameters(parameters),
         rules=(RulesTable(height=1, version=FIRST_RULES),),
         members=_members(cards),
         validators=tuple(
@@ -140,6 +150,22 @@ def assemble(
         NodeAddress(node_key=c.node_key, address=c.address, note=c.member) for c in cards if c.address is not None
     )
     return NetworkFile(network_id=network_id(record), genesis=table, nodes=nodes)
+
+
+def checked_parameters(parameters: Parameters) -> ParametersTable:
+    """The parameters as a table. Raises ConfigurationFault with all that is out of bounds, or else does not fit."""
+    source = Source(File("parameters"), {}, ParametersTable)
+    try:
+        table = ParametersTable(**asdict(parameters))
+    except ValidationError as error:
+        raise ConfigurationFault(translate(source, error)) from None
+    faults = [
+        source.problem(where[1:], "parameters that fit together", words)
+        for where, words in parameter_faults(parameters)
+    ]
+    if faults:
+        raise ConfigurationFault(faults)
+    return table
 
 
 def _members(cards: Sequence[CardTable]) -> tuple[MemberTable, ...]:
@@ -209,6 +235,7 @@ def create_network(
 
     Raises ConfigurationFault or OperatorFault; a directory that exists and is not empty is left alone.
     """
+    checked_parameters(parameters)
     _new_directory(directory)
     cards = [create_node(directory / plan.member, plan, f"../{NETWORK_FILE}").card for plan in plans]
     network_file = directory / NETWORK_FILE

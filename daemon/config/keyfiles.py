@@ -129,23 +129,29 @@ def _read_private(file: File, *, is_credential: bool) -> str:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _fault(file, "a key file", str(error.strerror).lower()) from None
-    with os.fdopen(descriptor, "rb") as stream:
-        state = os.fstat(stream.fileno())
-        if not stat.S_ISREG(state.st_mode):
-            raise _fault(file, "a key file", "something that is no regular file")
-        others = 0o007 if is_credential else 0o077
-        if state.st_mode & others:
-            found = f"mode {stat.S_IMODE(state.st_mode):04o}: others can read or change it, and may have"
-            raise _fault(file, f"a key file that only its owner can read (chmod 600 '{file}')", found)
-        if state.st_uid not in (0, os.geteuid()):
-            raise _fault(file, "a key file that belongs to the user who runs papilio", f"one of user {state.st_uid}")
-        data = stream.read(KEY_FILE_BYTES_MAX + 1)
+    try:
+        _check_private(file, os.fstat(descriptor), is_credential=is_credential)
+        data = os.read(descriptor, KEY_FILE_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > KEY_FILE_BYTES_MAX:
         raise _fault(file, f"at most {KEY_FILE_BYTES_MAX} bytes", "more")
     try:
         return data.decode("ascii")
     except UnicodeDecodeError:
         raise _fault(file, "a key file", "other bytes than plain text") from None
+
+
+def _check_private(file: File, state: os.stat_result, *, is_credential: bool) -> None:
+    """Of the open file, so that nothing changes between looking and reading. Raises ConfigurationFault."""
+    if not stat.S_ISREG(state.st_mode):
+        raise _fault(file, "a key file", "something that is no regular file")
+    others = 0o007 if is_credential else 0o077
+    if state.st_mode & others:
+        found = f"mode {stat.S_IMODE(state.st_mode):04o}: others can read or change it, and may have"
+        raise _fault(file, f"a key file that only its owner can read (chmod 600 '{file}')", found)
+    if state.st_uid not in (0, os.geteuid()):
+        raise _fault(file, "a key file that belongs to the user who runs papilio", f"one of user {state.st_uid}")
 
 
 def _parse(file: File, text: str, purpose: Purpose | None) -> KeyFile:
@@ -159,7 +165,9 @@ def _parse(file: File, text: str, purpose: Purpose | None) -> KeyFile:
         expected = f"{texts.PUBLIC_KEY.format(key.public)}, the public half of this secret"
         problems.append(found.source.problem(("public",), expected, texts.PUBLIC_KEY.format(table.public)))
     if purpose is not None and table.purpose != purpose:
-        problems.append(found.source.problem(("purpose",), f"a {purpose} key", f"a key made for {table.purpose}"))
+        problems.append(
+            found.source.problem(("purpose",), f"a key made for {purpose}", f"one made for {table.purpose}")
+        )
     if purpose == "node" and table.journal is None:
         problems.append(found.source.problem(("journal",), texts.JOURNAL_ID.expected, "nothing"))
     if problems:

@@ -140,7 +140,12 @@ class Source:
 
 def translate(source: Source, error: ValidationError) -> list[Problem]:
     """The problems in a refusal by the file's model, in the order of the file."""
-    return sorted(_translate(source, details) for details in error.errors(include_url=False))
+    return sorted(_translate(source, details) for details in error.errors(include_url=False) if not _is_echo(details))
+
+
+def _is_echo(details: Any) -> bool:
+    """An array whose items were refused counts as too short for pydantic; the items are told already."""
+    return bool(details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"])
 
 
 def _translate(source: Source, details: Any) -> Problem:

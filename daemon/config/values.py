@@ -67,7 +67,8 @@ AddressText = Annotated[
 ]
 
 
-def _name(value: str) -> str:
+def checked_name(value: str) -> str:
+    """The name of a network or a member, as it is. Raises Wrong."""
     size = len(value.encode())
     if not value or size > NAME_BYTES_MAX or not value.isprintable() or value != value.strip():
         raise Wrong(
@@ -77,7 +78,7 @@ def _name(value: str) -> str:
     return value
 
 
-NameText = Annotated[str, AfterValidator(_name)]
+NameText = Annotated[str, AfterValidator(checked_name)]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -210,7 +210,7 @@ def genesis_faults(genesis: Genesis) -> list[Fault]:
     except BrokenInvariant as fault:
         return [((), fault.words)]
     return [
-        *_wrong_parameters(genesis.parameters),
+        *parameter_faults(genesis.parameters),
         *_wrong_rules(genesis.rules),
         *_wrong_members(genesis.members),
         *_wrong_nodes(genesis),
@@ -224,7 +224,8 @@ def check_validator_set(validators: ValidatorSet) -> None:
         raise OperatorFault("validator set: " + "; ".join(wrong))
 
 
-def _wrong_parameters(p: Parameters) -> list[Fault]:
+def parameter_faults(p: Parameters) -> list[Fault]:
+    """Parameters that do not fit each other; what a bound of their own forbids is not looked at."""
     relations = [
         (
             p.batch_ttl_max > 4 * p.execution_lag_max,

@@ -17,7 +17,7 @@ PLANTED = {
     "a logger": ("import structlog", "import of structlog"),
     "the daemon": ("from daemon import limits", "import of daemon"),
     "randomness outside the simulator": ("from random import Random", "import of random"),
-    "a library in the wrong room": ("import msgpack", "import of msgpack"),
+    "a library in the wrong room": ("import nacl.bindings", "import of nacl.bindings"),
     "a relative import": ("from . import limits", "relative import"),
     "a star import": ("from protocol.limits import *", "star import"),
     "floats of math": ("from math import sqrt", "of math only"),

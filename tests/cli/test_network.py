@@ -1,0 +1,158 @@
+"""`papilio network` and `papilio node`: networks on one machine and on several, and what a person sees of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daemon.cli.exits import ExitCode
+from daemon.config.network import load_network
+from daemon.config.node import load_node
+from daemon.config.texts import NETWORK_ID, Address
+from tests.cli.calling import Call
+
+
+def test_a_network_on_this_machine(call: Call, tmp_path: Path) -> None:
+    said = call(
+        "network", "create", tmp_path / "net", "--name", "demo", "--members", "bank,port,customs,insurer", "--json"
+    )
+    assert said.code == 0, said.err
+    found = load_network(tmp_path / "net" / "network.toml")
+    assert said.json["network_id"] == NETWORK_ID.format(found.network_id)
+    assert (said.json["power"], said.json["power_tolerated"]) == (4, 1)
+    assert [node["member"] for node in said.json["nodes"]] == ["bank", "customs", "insurer", "port"]
+    for index, member in enumerate(("bank", "port", "customs", "insurer")):
+        node = load_node(tmp_path / "net" / member / "node.toml")
+        assert node.settings.peers.listen == Address("127.0.0.1", 7100 + index)
+        assert node.settings.api.listen == Address("127.0.0.1", 8100 + index)
+        assert len(node.dial) == 3
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ("a", "no failure: there is one validator"),
+        ("a,b", "no failure: all 2 validators have to run and be honest"),
+        ("a,b,c", "no failure: all 3 validators have to run and be honest"),
+        ("a,b,c,d", "1 of 4 validators, stopped or dishonest"),
+    ],
+)
+def test_what_it_tolerates_is_said(call: Call, tmp_path: Path, members: str, words: str) -> None:
+    said = call("network", "create", tmp_path / "net", "--name", "demo", "--members", members)
+    assert f"tolerates  {words}\n" in said.out
+    assert f"papilio run {tmp_path / 'net' / 'a' / 'node.toml'}" in said.err
+    assert call("network", "show", tmp_path / "net" / "network.toml").out.splitlines()[:4] == said.out.splitlines()[:4]
+
+
+def test_validators_addresses_and_parameters(call: Call, tmp_path: Path) -> None:
+    options = ["--members", "a,b,c", "--validators", "2", "--host-of", "b=10.0.0.2:7000", "--api-of", "b=10.0.0.2:80"]
+    said = call("network", "create", tmp_path / "n", "--name", "x", *options, "--parameter", "delta_ms=77", "--json")
+    assert said.code == 0, said.err
+    assert [(n["member"], n["role"]) for n in said.json["nodes"]] == [
+        ("a", "validator"),
+        ("b", "validator"),
+        ("c", "observer"),
+    ]
+    node = load_node(tmp_path / "n" / "b" / "node.toml")
+    assert node.settings.peers.listen == Address("10.0.0.2", 7000)
+    assert node.settings.api.listen == Address("10.0.0.2", 80)
+    assert node.network.genesis.parameters.delta_ms == 77
+    assert load_node(tmp_path / "n" / "a" / "node.toml").addresses[node.node_key.public] == Address("10.0.0.2", 7000)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "name the members with --members"),
+        (["--members", "a,a"], "a name stands there twice"),
+        (["--members", "a,../b"], "'../b' is not a name of letters"),
+        (["--members", "a,"], "'' is not a name"),
+        (["--members", "a", "--validators", "2"], "more than the 1 members"),
+        (["--members", "a", "--host-of", "b=1.2.3.4:5"], "--host-of names b; the members are a"),
+        (["--members", "a", "--host-of", "a=1.2.3.4"], "text without a port"),
+        (["--members", "a", "--host-of", "1.2.3.4:5"], "has no ="),
+        (["--members", "a,b", "--host-of", "b=127.0.0.1:7100"], "two things would listen at 127.0.0.1:7100"),
+        (["--members", "a", "--parameter", "delta=5"], "the nearest is delta_ms"),
+        (["--members", "a", "--parameter", "delta_ms=fast"], "delta_ms wants an integer"),
+        (["card.toml"], "cards are taken with --from-cards"),
+        (["--members", "a", "--name", " x"], "a name of 1 to 64 bytes"),
+        (["--members", "a", "--name", "x" * 65], 'found "xxx'),
+        (["--from-cards"], "--from-cards wants the members' cards"),
+        (["card.toml", "--from-cards", "--members", "a"], "--members cannot be used with --from-cards"),
+        (["c.toml", "--from-cards", "--host-of", "a=a:1"], "--host-of cannot be used with --from-cards"),
+    ],
+)
+def test_usage(call: Call, tmp_path: Path, options: list[str], words: str) -> None:
+    said = call("network", "create", tmp_path / "n", "--name", "x", *options)
+    assert said.code == ExitCode.USAGE
+    assert words in " ".join(said.err.split())
+    assert not (tmp_path / "n").exists()
+
+
+def test_parameters_out_of_bounds_or_that_do_not_fit(call: Call, tmp_path: Path) -> None:
+    for number, words in (("0", "delta_ms"), ("600000", "retry_interval_ms must be at least delta_ms")):
+        said = call(
+            "network", "create", tmp_path / number, "--name", "x", "--members", "a", "--parameter", f"delta_ms={number}"
+        )
+        assert said.code == ExitCode.CONFIGURATION, said.err
+        assert words in said.err
+        assert not (tmp_path / number).exists(), "nothing half made"
+
+
+def test_an_existing_directory_is_left_alone(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    said = call("network", "create", tmp_path, "--name", "x", "--members", "a")
+    assert said.code == ExitCode.CONFIGURATION
+    assert "overwrites none" in said.err
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_several_machines(call: Call, tmp_path: Path) -> None:
+    cards = []
+    for index, member in enumerate(("bank", "port", "customs")):
+        made = call(
+            "node", "create", tmp_path / member, "--member", member, "--address", f"10.0.0.{index}:7100", "--json"
+        )
+        assert made.code == 0, made.err
+        cards.append(made.json["card"])
+    watcher = call("node", "create", tmp_path / "watcher", "--member", "bank2", "--observer")
+    cards.append(watcher.out.strip())
+    assembled = call("network", "create", tmp_path / "net", "--name", "trade", "--from-cards", *cards)
+    assert assembled.code == 0, assembled.err
+    assert "papilio node join" in assembled.err
+    ids = set()
+    for member in ("bank", "port", "customs", "watcher"):
+        joined = call("node", "join", tmp_path / member, tmp_path / "net" / "network.toml", "--json")
+        assert joined.code == 0, joined.err
+        ids.add(joined.json["network_id"])
+        node = load_node(tmp_path / member / "node.toml")
+        assert joined.json["role"] == ("validator" if node.is_validator else "observer")
+        assert len(node.dial) == (3 if member == "watcher" else 2)
+    assert len(ids) == 1
+    assert call("config", "check", *(tmp_path / m / "node.toml" for m in ("bank", "watcher"))).code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "listen"),
+    [
+        ([], Address("127.0.0.1", 7100)),
+        (["--address", "10.0.0.1:7200"], Address("10.0.0.1", 7200)),
+        (["--address", "node.example:7200"], Address("0.0.0.0", 7200)),
+        (["--address", "node.example:7200", "--listen", "[::]:1"], Address("::", 1)),
+    ],
+)
+def test_where_a_node_listens(call: Call, tmp_path: Path, options: list[str], listen: Address) -> None:
+    call("node", "create", tmp_path / "n", "--member", "a", *options)
+    call("network", "create", tmp_path / "net", "--name", "x", "--from-cards", tmp_path / "n" / "member.toml")
+    assert call("node", "join", tmp_path / "n", tmp_path / "net" / "network.toml").code == 0
+    assert load_node(tmp_path / "n" / "node.toml").settings.peers.listen == listen
+
+
+def test_joining_a_network_of_others(call: Call, tmp_path: Path) -> None:
+    call("node", "create", tmp_path / "bank", "--member", "bank")
+    call("network", "create", tmp_path / "net", "--name", "x", "--members", "bank,port")
+    said = call("node", "join", tmp_path / "bank", tmp_path / "net" / "network.toml")
+    assert said.code == ExitCode.CONFIGURATION
+    assert "card.node_key" in said.err
+    assert not (tmp_path / "bank" / "data").exists()
