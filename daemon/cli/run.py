@@ -13,7 +13,7 @@ from daemon.config.node import Node, load_node
 from protocol.errors import OperatorFault
 
 if TYPE_CHECKING:
-    from daemon.runtime.runtime import Edge
+    from daemon.runtime.edges import Edge
 
 
 @click.command()

@@ -13,9 +13,11 @@ Reading order:
 * `finals`   final blocks to the segments, then to execution, in order
 * `workers/` verification and execution in processes of their own
 * `recovery` what the disk holds at a start, and replay of the state (L-26)
-* `runtime`  all of it put together and taken down again
-* `service`  what the HTTP API and the command line ask of a running node
-* `reports`  exit codes, and the file that is left when the node stops itself
+* `hands`    how each effect is carried out, and how what comes back becomes an input
+* `service`, `events`, `proving`  what the HTTP API and the command line ask of a running node
+* `edges`, `peers`  what faces the outside: the network of peers, and whatever serves clients
+* `parts`, `runtime`  all of it put together and taken down again
+* `reports`, `main`   the process: signals, exit codes, and the file that is left when the node stops itself
 
 May import: `protocol`, `daemon.store`, `daemon.net`, `daemon.config`, `daemon.observe`. This file imports
 nothing: worker processes import it, and their memory counts.

@@ -24,10 +24,11 @@ from daemon.observe.logs import configure
 from daemon.observe.notify import Notifier
 from daemon.runtime.clock import Clock
 from daemon.runtime.driver import NodeStopped
+from daemon.runtime.edges import Edge, RuntimeSetup
 from daemon.runtime.peers import Peers
 from daemon.runtime.pump import SyncFailed
 from daemon.runtime.reports import ExitCode, Recent, write_report
-from daemon.runtime.runtime import Edge, NodeRuntime, RuntimeSetup
+from daemon.runtime.runtime import NodeRuntime
 from daemon.store.errors import StoreFailed
 from daemon.store.lock import InUse
 from protocol.errors import INTERNAL_ERROR, OperatorFault, PapilioError

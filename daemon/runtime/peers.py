@@ -11,6 +11,7 @@ address the operator configured though this node does not know their key (its kn
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import asdict
 from random import SystemRandom
 from typing import Any
 
@@ -20,9 +21,9 @@ from daemon.net.interface import NetConfig, PeerConnected, PeerDisconnected, Pee
 from daemon.net.network import Network
 from daemon.net.opening import PeerRole
 from daemon.observe.lines import Limiter
+from daemon.runtime.edges import Running
 from daemon.runtime.finals import Finals
 from daemon.runtime.inbox import Inbox
-from daemon.runtime.runtime import Running
 from protocol.crypto.signing import SigningKey
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.node.interface import PeerDown, PeerUp, Priority, Received
@@ -117,6 +118,13 @@ class Peers:
     def status(self) -> list[PeerStatus]:
         """Everyone connected."""
         return [] if self._network is None else self._network.peers()
+
+    def numbers(self) -> dict[str, int]:
+        """Counters by name: traffic, and what was refused."""
+        if self._network is None:
+            return {}
+        numbers = {f"net_{name}": value for name, value in asdict(self._network.traffic()).items()}
+        return {name: value for name, value in numbers.items() if isinstance(value, int)}
 
     @property
     def network(self) -> Network | None:

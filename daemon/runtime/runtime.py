@@ -18,10 +18,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 import trio
@@ -32,10 +30,11 @@ from daemon.observe.notify import Notifier, Watchdog
 from daemon.runtime.clock import Clock
 from daemon.runtime.disk import DiskWatch
 from daemon.runtime.driver import Driver
+from daemon.runtime.edges import Edge, PeerNetwork, Running, RuntimeSetup
 from daemon.runtime.finals import Finals
-from daemon.runtime.hands import NodeHands, Sender
-from daemon.runtime.inbox import Inbox
+from daemon.runtime.hands import NodeHands
 from daemon.runtime.keeper import JournalKeeper
+from daemon.runtime.parts import Parts
 from daemon.runtime.patience import one_thread
 from daemon.runtime.proving import Prover
 from daemon.runtime.pump import Pump
@@ -47,60 +46,14 @@ from daemon.runtime.workers.verifiers import Verifiers
 from daemon.store.directory import StateAccess, Store, open_directory, state_directory
 from daemon.store.tables import StateStore
 from protocol.codec import encode
-from protocol.crypto.signing import SigningKey
-from protocol.ledger.genesis import Genesis, network_id
-from protocol.node.interface import BlockExecuted, Execute, Persisted, Pressure
+from protocol.ledger.genesis import network_id
+from protocol.node.interface import Execute, Persisted, Pressure
 from protocol.node.node import Node
 from protocol.node.setup import NodeSetup, NodeStatus
 
 SWITCH_INTERVAL_SECONDS = 0.001
 """The interpreter lock's: a thread that comes back from a sync waits for a busy loop at most so long (default 5 ms)."""
 CLOCK_LOOK_SECONDS = 5.0
-
-
-class Edge(Protocol):
-    """Something that faces the outside: started once the node runs, ends by itself once the service stops."""
-
-    async def __call__(self, running: Running, *, task_status: trio.TaskStatus[None] = ...) -> None:
-        """Run; call `task_status.started()` when it listens."""
-        ...
-
-
-class PeerNetwork(Sender, Edge, Protocol):
-    """The channels to other nodes: an edge that also sends, and ends when it is told to."""
-
-    def stop(self) -> None:
-        """End in order: a goodbye to each peer."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeSetup:
-    """Who runs, and where.
-
-    node_key: public key of the channel. journal_id: as created with the node's key (C-24). member: whose node it is,
-    None for an observer. verify_workers: processes, at least 1.
-    """
-
-    directory: Path
-    genesis: Genesis
-    node_key: bytes
-    voting_key: SigningKey | None
-    journal_id: bytes | None
-    member: str | None
-    verify_workers: int = 1
-
-
-@dataclass(slots=True)
-class Running:
-    """What edges are given of a node that runs."""
-
-    setup: RuntimeSetup
-    service: NodeService
-    prover: Prover
-    inbox: Inbox
-    finals: Finals
-    lines: Lines
 
 
 class NodeRuntime:
@@ -175,7 +128,7 @@ class NodeRuntime:
             edges.cancel_scope.deadline = trio.current_time() + limits.GOODBYE_SECONDS
         await self._drain(parts)
 
-    async def _bring_up(self, nursery: trio.Nursery, store: Store, network: bytes) -> _Parts:
+    async def _bring_up(self, nursery: trio.Nursery, store: Store, network: bytes) -> Parts:
         """State, workers, node, and the tasks that serve it."""
         setup = self._setup
         for words in store.reports():
@@ -183,7 +136,7 @@ class NodeRuntime:
         journal = journal_records(store)
         state_path = state_directory(setup.directory)
         genesis = encode(setup.genesis)
-        parts = _Parts(store)
+        parts = Parts(store)
         parts.executor = Executor(
             ExecuteNeeds(genesis, str(state_path)),
             done=parts.executed,
@@ -209,14 +162,20 @@ class NodeRuntime:
         self._assemble(nursery, parts)
         return parts
 
-    def _assemble(self, nursery: trio.Nursery, parts: _Parts) -> None:
+    def _assemble(self, nursery: trio.Nursery, parts: Parts) -> None:
         """Wire the parts together and start their tasks."""
         store, node, setup = parts.store, parts.node, self._setup
         assert store.state is not None, "it was opened"
         disk = DiskWatch(store.free_bytes, lambda full: parts.inbox.put_nowait(Pressure(full)))
         finals = Finals(store.segments, execute=parts.execute, disk_full=disk.found_full, in_thread=one_thread())
         service = NodeService(
-            setup.genesis, node, store.state, store.segments, partial(parts.inbox.put_nowait, urgent=False)
+            setup.genesis,
+            node,
+            store.state,
+            store.segments,
+            partial(parts.inbox.put_nowait, urgent=False),
+            numbers=parts.numbers,
+            peers=self._network.status,
         )
         hands = NodeHands(
             nursery=nursery,
@@ -238,12 +197,9 @@ class NodeRuntime:
         )
         pump = Pump(hands, keeper.commit, lambda count: parts.inbox.put_nowait(Persisted(count)), keeper.after_release)
         keeper.ring = pump.ring
-        parts.driver, parts.pump, parts.finals, parts.lines = (
-            Driver(node, self._clock, parts.inbox, pump),
-            pump,
-            finals,
-            self._lines,
-        )
+        parts.driver, parts.pump = Driver(node, self._clock, parts.inbox, pump), pump
+        parts.finals, parts.keeper, parts.hands, parts.disk = finals, keeper, hands, disk
+        parts.lines, parts.network = self._lines, self._network
         prover = Prover(setup.genesis, store.segments, lambda: node.status().covering_height)
         parts.running = Running(setup, service, prover, parts.inbox, finals, self._lines)
         for task in (parts.verifiers.run, pump.run, finals.run, disk.run, self._watch_clock):
@@ -270,7 +226,7 @@ class NodeRuntime:
 
     # -- Down ---------------------------------------------------------------------------------------
 
-    async def _close_edges(self, parts: _Parts, others: trio.CancelScope, ended: trio.Event) -> None:
+    async def _close_edges(self, parts: Parts, others: trio.CancelScope, ended: trio.Event) -> None:
         self._log.info("stopping", words=self._stop_words)
         self._notifier.stopping(self._stop_words)
         parts.running.service.stop(self._stop_words)
@@ -280,7 +236,7 @@ class NodeRuntime:
         others.cancel()
         await ended.wait()
 
-    async def _drain(self, parts: _Parts) -> None:
+    async def _drain(self, parts: Parts) -> None:
         """Stop stepping; let what was said become durable, be written and executed."""
         parts.driving.cancel()
         with trio.move_on_after(limits.SHUTDOWN_SECONDS) as patience:
@@ -307,51 +263,6 @@ class NodeRuntime:
         words = f"executing block {height} of {last}"
         self._log.info("replaying", height=height, last=last)
         self._notifier.still_starting(words, 60)
-
-
-class _Parts:
-    """Everything of one life, as it comes up."""
-
-    executor: Executor
-    verifiers: Verifiers
-    node: Node
-    driver: Driver
-    pump: Pump
-    finals: Finals
-    running: Running
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.inbox = Inbox()
-        self.driving = trio.CancelScope()
-        self.lines: Lines | None = None
-
-    def execute(self, effect: Execute) -> None:
-        """A final block was written: execute it."""
-        self.executor.put(effect)
-
-    def executed(self, result: BlockExecuted, time_ms: int) -> None:
-        """A result is stored. While the state is replayed there is nobody to tell."""
-        if self.lines is None:
-            return
-        self.running.service.executed(result)
-        self.lines.block(result, time_ms)
-        self.inbox.put_nowait(result)
-
-    async def drive(self) -> None:
-        """Step the node until the orderly end."""
-        with self.driving:
-            self.driver.start()
-            await self.driver.run()
-
-    def progress(self) -> object:
-        """Changes while the node advances."""
-        return self.driver.steps, self.pump.commits
-
-    @property
-    def idle(self) -> bool:
-        """Nothing waits to be stepped or to become durable."""
-        return not len(self.inbox) and self.pump.idle
 
 
 async def _watch(watchdog: Watchdog) -> None:

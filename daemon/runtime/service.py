@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 import trio
 
 from daemon import limits
+from daemon.net.interface import PeerStatus
 from daemon.runtime.events import BlockStream, Progress, TransactionStream
 from daemon.store.tables import StateReader, StateStore
 from protocol import errors
@@ -60,6 +61,13 @@ class TransactionOutcome:
     refusal: Refusal | None = None
 
 
+class Metrics(NamedTuple):
+    """Numbers by name. `counters` only grow while the process lives; `gauges` go up and down."""
+
+    counters: dict[str, int]
+    gauges: dict[str, int]
+
+
 class Questions(Protocol):
     """What is asked of the node itself (`protocol.node.node.Node`)."""
 
@@ -88,16 +96,27 @@ class NodeService:
     """See the essay. Made by the runtime; lives as long as the node.
 
     node: for what is not final. state, segments: for what is. put: hands an input to the node.
+    numbers, peers: of the other parts of the daemon.
     """
 
     def __init__(
-        self, genesis: Genesis, node: Questions, state: StateStore, segments: BlockReader, put: Callable[[Input], None]
+        self,
+        genesis: Genesis,
+        node: Questions,
+        state: StateStore,
+        segments: BlockReader,
+        put: Callable[[Input], None],
+        *,
+        numbers: Callable[[], Metrics] = lambda: Metrics({}, {}),
+        peers: Callable[[], Sequence[PeerStatus]] = lambda: (),
     ) -> None:
         self.genesis = genesis
         self._node = node
         self._state = state
         self._segments = segments
         self._put = put
+        self._numbers = numbers
+        self._peers = peers
         self._tickets = 0
         self._answers: dict[int, _Ticket] = {}
         self._waiting_bytes = 0
@@ -257,9 +276,18 @@ class NodeService:
         """Executed blocks from the one above `after_height` on."""
         return BlockStream(self._state, self.progress, after_height + 1)
 
-    def metrics(self) -> dict[str, Any]:
-        """Counters and gauges by name; numbers only."""
-        return dict(self.counters)
+    # -- Numbers ------------------------------------------------------------------------------------
+
+    def metrics(self) -> Metrics:
+        """Counters (they only grow) and gauges, by name; whole numbers."""
+        counters = {f"api_{name}": value for name, value in self.counters.items()}
+        gauges = {"api_posts_waiting": len(self._answers), "api_finality_waiters": len(self._waiters)}
+        more = self._numbers()
+        return Metrics(counters | more.counters, gauges | more.gauges)
+
+    def peers(self) -> Sequence[PeerStatus]:
+        """Everyone connected."""
+        return self._peers()
 
 
 class _Ticket:

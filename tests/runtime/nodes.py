@@ -12,7 +12,8 @@ from typing import Any
 import trio
 
 from daemon.observe.lines import Lines
-from daemon.runtime.runtime import Edge, NodeRuntime, Running, RuntimeSetup
+from daemon.runtime.edges import Edge, Running, RuntimeSetup
+from daemon.runtime.runtime import NodeRuntime
 from daemon.store.directory import create
 from protocol.ledger.genesis import DEFAULT_PARAMETERS, Genesis, network_id
 from protocol.node.interface import PeerDown, PeerUp, Priority, Received
@@ -59,6 +60,12 @@ class Port:
 
     def stop(self) -> None:
         self._stopped.set()
+
+    def status(self) -> list[Any]:
+        return []
+
+    def numbers(self) -> dict[str, int]:
+        return {"net_messages": len(self.sent)}
 
     async def __call__(
         self, running: Running, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from daemon.runtime.driver import NodeStopped
+from daemon.runtime.edges import Running
 from daemon.runtime.pump import SyncFailed
-from daemon.runtime.runtime import Running
 from daemon.runtime.service import Stage
 from daemon.store.directory import StateAccess, open_directory, open_to_read
 from daemon.store.errors import StoreFailed
@@ -49,6 +49,9 @@ async def test_a_posted_envelope_becomes_final_and_provable(tmp_path: Path) -> N
         assert isinstance(again[0], Refusal)
         assert again[0].code == "duplicate"
         assert life.service.outcome(bytes(32)).stage is Stage.NOT_SEEN
+        metrics = life.service.metrics()
+        assert metrics.counters["transactions"] == 3
+        assert metrics.gauges["log_size"] == 3
     assert children() == []
 
 

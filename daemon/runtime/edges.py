@@ -1,0 +1,77 @@
+"""What faces the outside, as the runtime sees it: the network of peers, and whatever serves clients.
+
+An edge is started once the node runs, gets everything it may use as `Running`, says when it listens, and ends by itself
+once `service.stopping()` returns; after `SHUTDOWN_SECONDS` it is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from daemon.net.interface import PeerStatus
+from daemon.observe.lines import Lines
+from daemon.runtime.finals import Finals
+from daemon.runtime.hands import Sender
+from daemon.runtime.inbox import Inbox
+from daemon.runtime.proving import Prover
+from daemon.runtime.service import NodeService
+from protocol.crypto.signing import SigningKey
+from protocol.ledger.genesis import Genesis
+
+
+class Edge(Protocol):
+    """Something that faces the outside: started once the node runs, ends by itself once the service stops."""
+
+    async def __call__(self, running: Running, *, task_status: trio.TaskStatus[None] = ...) -> None:
+        """Run; call `task_status.started()` when it listens."""
+        ...
+
+
+class PeerNetwork(Sender, Edge, Protocol):
+    """The channels to other nodes: an edge that also sends, and ends when it is told to."""
+
+    def stop(self) -> None:
+        """End in order: a goodbye to each peer."""
+        ...
+
+    def status(self) -> Sequence[PeerStatus]:
+        """Everyone connected."""
+        ...
+
+    def numbers(self) -> dict[str, int]:
+        """Counters by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSetup:
+    """Who runs, and where.
+
+    node_key: public key of the channel. journal_id: as created with the node's key (C-24). member: whose node it is,
+    None for an observer. verify_workers: processes, at least 1.
+    """
+
+    directory: Path
+    genesis: Genesis
+    node_key: bytes
+    voting_key: SigningKey | None
+    journal_id: bytes | None
+    member: str | None
+    verify_workers: int = 1
+
+
+@dataclass(slots=True)
+class Running:
+    """What edges are given of a node that runs."""
+
+    setup: RuntimeSetup
+    service: NodeService
+    prover: Prover
+    inbox: Inbox
+    finals: Finals
+    lines: Lines
