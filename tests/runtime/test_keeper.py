@@ -102,6 +102,7 @@ async def test_a_large_generation_is_replaced_behind_synced_segments(nursery: tr
     assert bench.log == [], "not before the segments are synced"
     await bench.persist(7, 8)
     assert [r.data for r in bench.journal.durable][-2:] == [b"0007", b"0008"], "commits go on meanwhile"
+    assert bench.log == [], "still not"
     bench.requests.pop()()
     await trio.testing.wait_all_tasks_blocked()
     assert bench.log == ["rotated"]
