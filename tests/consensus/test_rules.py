@@ -21,9 +21,7 @@ from tests.consensus.harness import TEMPO, World, good, instance, keys
 from tests.consensus.test_table import certificate_of, machine_in, proposal_of, vote
 
 
-@pytest.mark.parametrize(
-    "power, quorum, blocking", [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 3, 2), (7, 5, 3), (10, 7, 4)]
-)
+@pytest.mark.parametrize("power, quorum, blocking", [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 3, 2), (7, 5, 3), (10, 7, 4)])
 def test_quorum_and_blocking_power(power: int, quorum: int, blocking: int) -> None:
     """Model: networks of one, two and three members tolerate nothing; four tolerate one."""
     validators = Validators(tuple(key.public for key in keys(power)), (1,) * power)
