@@ -135,9 +135,13 @@ NET_HALF_OPEN_PER_ADDRESS_MAX: Final = 16
 NET_CONNECTIONS_MAX: Final = 128
 NET_CONNECTIONS_PER_ADDRESS_MAX: Final = 64
 """Four nodes and their clients on one machine are one address; so is an institution behind one firewall."""
+NET_ACCEPTS_PER_SECOND: Final = 200
+NET_ACCEPTS_BURST: Final = 400
+"""From everywhere: a stranger costs a third of a millisecond, so all of them together less than a tenth of a core;
+more wait in the kernel's line."""
 NET_HANDSHAKES_PER_SECOND: Final = 20
 NET_HANDSHAKES_BURST: Final = 64
-"""From one address: a handshake costs half a millisecond, so one address can cost 1% of a core; more have to wait."""
+"""From one address, behind a good preamble: a handshake costs about a millisecond, so one address 2% of a core."""
 NET_ADDRESSES_REMEMBERED_MAX: Final = 4_096
 NET_PENALTY_SECONDS: Final = 5
 """A peer that was disconnected for a fault is not let in again for so long."""

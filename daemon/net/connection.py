@@ -184,12 +184,11 @@ class Connection:
     async def _arrived(self, data: bytes) -> None:
         """Take what came, hand it over, and wait if it was more than the peer's budget."""
         arrivals = Arrivals()
-        frames = 0
-        for frame in self._frames.feed(data):
+        frames = self._frames.feed(data)
+        for frame in frames:
             self._incoming.take(self.channel.receiving.decrypt(frame), arrivals)
-            frames += 1
         self.traffic.bytes_in += len(data)
-        self.traffic.frames_in += frames
+        self.traffic.frames_in += len(frames)
         for stream, amount in arrivals.credits:
             self._outgoing.credited(stream, amount)
             self._bell.set()

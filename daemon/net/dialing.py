@@ -6,6 +6,8 @@ that lost each other at one moment do not come back at one moment. Randomness is
 
 from __future__ import annotations
 
+import os
+import socket
 from random import Random
 
 import trio
@@ -48,10 +50,11 @@ async def dial(host: str, port: int) -> trio.SocketStream:
 
 
 def _cause(fault: OSError) -> str:
-    """The system's words of the first attempt: Trio's own say only that all failed."""
+    """The system's words of the first attempt: Trio's own say that all failed, or repeat the address."""
     cause: BaseException | None = fault
     while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
+        if isinstance(cause, OSError) and cause.errno is not None:
+            lookup = isinstance(cause, socket.gaierror)
+            return str(cause.strerror) if lookup else os.strerror(cause.errno)
         cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__
     return str(fault)

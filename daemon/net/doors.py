@@ -6,7 +6,8 @@ it dials them too, and what it dials is not counted here. A proven connection fr
 to count for its address.
 
 Handshakes cost work, so each address has a budget of them; past it the handshake begins later, while its place is
-taken. An IPv6 address stands for its /64, which is what one customer gets.
+taken. Only a good preamble counts: whoever brings garbage is gone at once, and takes nothing from a neighbour at the
+same address. An IPv6 address stands for its /64, which is what one customer gets.
 """
 
 from __future__ import annotations
@@ -43,15 +44,17 @@ class _Origin:
 class Place:
     """One accepted connection's place; `leave` it in any case."""
 
-    __slots__ = ("_doors", "_half_open", "_left", "_origin", "pause_seconds")
+    __slots__ = ("_doors", "_half_open", "_left", "_origin")
 
-    def __init__(self, doors: Doors, origin: _Origin, pause_seconds: float) -> None:
+    def __init__(self, doors: Doors, origin: _Origin) -> None:
         self._doors = doors
         self._origin = origin
         self._half_open = True
         self._left = False
-        self.pause_seconds = pause_seconds
-        """How long to wait before the handshake: the address has used up its budget."""
+
+    def pause(self, now: float) -> float:
+        """Its handshake is about to begin: seconds to wait first, more than 0 if its address has used up its budget."""
+        return self._origin.budget.take(1, now)
 
     def proven(self) -> None:
         """It has proven a key: no longer half open."""
@@ -95,7 +98,7 @@ class Doors:
         origin.connections += 1
         origin.half_open += 1
         self.half_open += 1
-        return Place(self, origin, origin.budget.take(1, now))
+        return Place(self, origin)
 
     @property
     def addresses_remembered(self) -> int:

@@ -32,7 +32,6 @@ the two windows and one message of consensus.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
@@ -78,20 +77,22 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> list[bytes]:
         """The frames that are whole once `data` has come. Raises PeerFault if one is too short to be one."""
         buffer = self._buffer
         buffer += data
         at, size = 0, len(buffer)
+        whole = []
         while size - at >= LENGTH_BYTES:
             end = at + LENGTH_BYTES + (buffer[at] << 8 | buffer[at + 1])
             if end - at <= LENGTH_BYTES + TAG_BYTES:
                 raise PeerFault(f"a frame of {end - at - LENGTH_BYTES} bytes")
             if end > size:
                 break
-            yield bytes(buffer[at + LENGTH_BYTES : end])
+            whole.append(bytes(buffer[at + LENGTH_BYTES : end]))
             at = end
         del buffer[:at]
+        return whole
 
     @property
     def pending_bytes(self) -> int:

@@ -21,6 +21,7 @@ from random import Random
 import trio
 
 from daemon import limits
+from daemon.net.budget import Budget
 from daemon.net.connection import Connection
 from daemon.net.counters import Counters, Traffic
 from daemon.net.dialing import Backoff, dial
@@ -193,6 +194,7 @@ class Network:
     # -- Towards a channel --------------------------------------------------------------------------
 
     async def _accept(self, listener: trio.SocketListener) -> None:
+        budget = Budget(limits.NET_ACCEPTS_PER_SECOND, limits.NET_ACCEPTS_BURST, trio.current_time())
         async with listener:
             while True:
                 try:
@@ -203,6 +205,9 @@ class Network:
                     continue
                 self.counters.accepted += 1
                 self._at_the_door(stream)
+                pause = budget.take(1, trio.current_time())
+                if pause:
+                    await trio.sleep(pause)
 
     def _at_the_door(self, stream: trio.SocketStream) -> None:
         assert self._leading is not None
@@ -223,8 +228,7 @@ class Network:
         """Open a channel on a connection that somebody made."""
         channel = None
         try:
-            await trio.sleep(place.pause_seconds)
-            channel = await self._open(stream, Side.RESPONDER, self._judge)
+            channel = await self._open(stream, Side.RESPONDER, self._judge, lambda: place.pause(trio.current_time()))
         except OpeningFailed as failure:
             self._telling.refused(failure, address)
         finally:
@@ -281,10 +285,12 @@ class Network:
             dialing.failure = ""
             self._admit(stream, channel, str(target), None)
 
-    async def _open(self, stream: trio.SocketStream, side: Side, judge: Judge) -> Channel:
+    async def _open(
+        self, stream: trio.SocketStream, side: Side, judge: Judge, pause: Callable[[], float] = lambda: 0.0
+    ) -> Channel:
         opening = Opening(self._identity, side, judge, random_bytes=self._random_bytes)
         try:
-            return await open_channel(stream, opening, seconds=self._config.handshake_seconds)
+            return await open_channel(stream, opening, seconds=self._config.handshake_seconds, pause=pause)
         except OpeningFailed:
             raise
         except Exception as fault:  # strangers' bytes: a mistake of ours with them ends this connection and no more

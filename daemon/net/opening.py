@@ -31,7 +31,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, Final, NoReturn, Protocol
+from typing import ClassVar, Final, NoReturn
 
 from daemon.net import preamble
 from daemon.net.preamble import Answer, Mismatch, Preamble
@@ -92,12 +92,8 @@ class Remote:
     """Which side the other is."""
 
 
-class Judge(Protocol):
-    """Decides about a node that has proven its key."""
-
-    def __call__(self, remote: Remote) -> PeerRole:
-        """As what it is let in. Raises Refused with a code and words that the other side is told."""
-        ...
+Judge = Callable[[Remote], PeerRole]
+"""As what a node that has proven its key is let in. Raises Refused: its code and words are told to the other side."""
 
 
 @dataclass(frozen=True, slots=True)

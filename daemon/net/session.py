@@ -8,12 +8,13 @@ words back.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Final
 
 import trio
 
 from daemon import limits
-from daemon.net.opening import Channel, Opening, OpeningFailed
+from daemon.net.opening import Awaits, Channel, Opening, OpeningFailed
 from protocol import errors
 
 _FAREWELL_SECONDS: Final = 1
@@ -21,12 +22,19 @@ _FAREWELL_READS: Final = 16
 
 
 async def open_channel(
-    stream: trio.abc.HalfCloseableStream, opening: Opening, *, seconds: float = limits.NET_HANDSHAKE_SECONDS
+    stream: trio.abc.HalfCloseableStream,
+    opening: Opening,
+    *,
+    seconds: float = limits.NET_HANDSHAKE_SECONDS,
+    pause: Callable[[], float] = lambda: 0.0,
 ) -> Channel:
-    """The channel that came about. Raises OpeningFailed; the stream is then the caller's to close."""
+    """The channel that came about. Raises OpeningFailed; the stream is then the caller's to close.
+
+    pause: asked once, behind a good preamble, how many seconds to wait before the handshake's work.
+    """
     with trio.move_on_after(seconds) as scope:
         try:
-            return await _converse(stream, opening)
+            return await _converse(stream, opening, pause)
         except OpeningFailed:
             await _farewell(stream, opening.take())
             raise
@@ -37,8 +45,12 @@ async def open_channel(
     raise OpeningFailed(errors.HANDSHAKE_TIMEOUT, f"no {opening.awaits.value} came within {seconds} s")
 
 
-async def _converse(stream: trio.abc.HalfCloseableStream, opening: Opening) -> Channel:
+async def _converse(stream: trio.abc.HalfCloseableStream, opening: Opening, pause: Callable[[], float]) -> Channel:
+    paused = False
     while True:
+        if not paused and opening.awaits is not Awaits.PREAMBLE:
+            paused = True
+            await trio.sleep(pause())
         out = opening.take()
         if out:
             await stream.send_all(out)
