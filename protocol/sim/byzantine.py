@@ -115,6 +115,8 @@ class EquivocatingLeader(Wrapper):
             return [send]
         message = decode(ProposalMessage, send.data)
         header = decode(Header, message.header)
+        if header.proposer != self.key.public:
+            return [send]  # another's, passed on
         other = self.proposal(message.proposal, replace(header, time_ms=header.time_ms + 1))
         deceived = tuple(peer for peer in send.to if self.generator.randrange(2))
         rest = tuple(peer for peer in send.to if peer not in deceived)
@@ -148,7 +150,8 @@ class StaleLeader(Wrapper):
         message = decode(ProposalMessage, send.data)
         below = self.proposals.get(message.proposal.parent_view)
         self.heard(send.data)
-        return [send if below is None else replace(send, data=self._beside(message, below))]
+        passed_on = decode(Header, message.header).proposer != self.key.public
+        return [send if below is None or passed_on else replace(send, data=self._beside(message, below))]
 
     def _beside(self, message: ProposalMessage, below: ProposalMessage) -> bytes:
         mine, theirs = decode(Header, message.header), decode(Header, below.header)

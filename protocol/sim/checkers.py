@@ -88,16 +88,11 @@ class Agreement(Checker):
 
     rule = "agreement"
 
-    def __init__(self, bench: Bench) -> None:
-        super().__init__(bench)
-        self.finalized: dict[int, bytes] = {}
-        """View -> payload."""
-
     def finalization(self, host: Host, certificate: Certificate) -> None:
         """Two finalizations of a view are of one payload."""
         assert certificate.proposal is not None
         payload = certificate.proposal.payload
-        if self.finalized.setdefault(certificate.view, payload) != payload:
+        if self.bench.chain.finalized.setdefault(certificate.view, payload) != payload:
             self.violated(f"two payloads are final in view {certificate.view}", host)
 
     def appended(self, host: Host, height: int, block: Block) -> None:
@@ -158,12 +153,10 @@ class Agreement(Checker):
 
     def ended(self) -> None:
         """All segments again from their bytes, and every finalization on the chain."""
-        chain = self.bench.chain
         for host in self.bench.honest():
             self._segments(host)
-        for view in sorted(self.finalized):
-            if self.finalized[view] not in chain.heights:
-                self.violated(f"view {view} was finalized, but its block is in nobody's segments")
+        for view in self.bench.chain.unplaced():
+            self.violated(f"view {view} was finalized, but its block is in nobody's segments")
 
     def _segments(self, host: Host) -> None:
         for index, stored in enumerate(host.disk.blocks):

@@ -128,6 +128,8 @@ PROPOSAL_HEAD = bytes([0x95, 40])
 class Chain:
     """The one chain that all honest nodes are final on, as first seen."""
 
+    finalized: dict[int, bytes] = field(default_factory=dict)
+    """View -> payload, of every good finalization that was seen anywhere."""
     headers: list[bytes] = field(default_factory=list)
     """Hash of the header at height h is at h - 1."""
     batches: list[tuple[bytes, ...]] = field(default_factory=list)
@@ -137,6 +139,10 @@ class Chain:
     time_ms: int = 0
     """Of the newest block."""
     executed: list[Executed] = field(default_factory=list)
+
+    def unplaced(self) -> list[int]:
+        """Views that were finalized and whose block nobody has in its segments: soon to come, or of another chain."""
+        return [view for view in sorted(self.finalized) if self.finalized[view] not in self.heights]
 
 
 def transactions_of(bodies: list[bytes]) -> list[bytes]:

@@ -154,6 +154,7 @@ class Host:
             block = decode(Block, disk.blocks[height - 1].data)
             result = self.around.services.execute(disk.tables, height, block.header, block.batches)
             disk.apply(result.writes, result.executed)
+            self.around.watcher.executed(self, height, result.outcomes)
         disk.segments_synced(len(disk.blocks), len(disk.executed))
 
     def fall(self, words: str) -> None:

@@ -192,14 +192,16 @@ class World:
         honest = self.bench.honest()
         heights = sorted({len(host.disk.blocks) for host in honest})
         executed = sorted({len(host.disk.executed) for host in honest})
-        return len(heights) == 1 and heights == executed and heights[0] > 0 and not self.clients.waiting()
+        whole = len(heights) == 1 and heights == executed and heights[0] > 0
+        return whole and not self.clients.waiting() and not self.bench.chain.unplaced()
 
     def _late(self) -> None:
         owed = self.clients.waiting()
         heights = " ".join(str(len(host.disk.blocks)) for host in self.hosts)
         executed = " ".join(str(len(host.disk.executed)) for host in self.hosts)
         words = (
-            f"{self.scenario.bound_deltas} Δ after the last fault {len(owed)} envelopes are neither final nor refused"
+            f"{self.scenario.bound_deltas} Δ after the last fault {len(owed)} envelopes are neither final nor refused, "
+            f"{len(self.bench.chain.unplaced())} finalized views have no block"
         )
         self.bench.violated("liveness", f"{words} (heights {heights}; executed {executed})", None)
 
