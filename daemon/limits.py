@@ -137,7 +137,7 @@ NET_CONNECTIONS_PER_ADDRESS_MAX: Final = 64
 """Four nodes and their clients on one machine are one address; so is an institution behind one firewall."""
 NET_ACCEPTS_PER_SECOND: Final = 200
 NET_ACCEPTS_BURST: Final = 400
-"""From everywhere: a stranger costs a third of a millisecond, so all of them together less than a tenth of a core;
+"""From everywhere: a stranger costs some 0.6 ms, so all of them together an eighth of a core;
 more wait in the kernel's line."""
 NET_HANDSHAKES_PER_SECOND: Final = 20
 NET_HANDSHAKES_BURST: Final = 64

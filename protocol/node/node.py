@@ -267,6 +267,7 @@ class Node:
             hears=body.neighbours.hears(body.now.monotonic_ms),
             syncing_to_height=body.sync.target_height if body.sync.peer is not None else 0,
             voting=core.me is not None and not core.held_back,
+            disk_full=body.disk_full,
             counters=dict(body.counters),
         )
 

@@ -67,4 +67,6 @@ class NodeStatus:
     hears: tuple[bytes, ...] = ()
     syncing_to_height: int = 0
     voting: bool = False
+    disk_full: bool = False
+    """L-28: nothing is accepted until there is room."""
     counters: dict[str, int] = field(default_factory=dict)
