@@ -1,9 +1,9 @@
-"""One open channel under Trio: six tasks that live and end together.
+"""One open channel under Trio: five tasks that live and end together.
 
 * the *reader* takes bytes, decrypts, and hands consensus messages over itself;
 * one *dealer* for each bulk stream hands over that stream's messages, and gives credit back for them (frames.py);
 * the *writer* makes frames of what waits, encrypts and writes one at a time, so that what is most urgent at that very
-  moment goes next;
+  moment goes next (Trio keeps what the kernel holds unsent short: TCP_NOTSENT_LOWAT, 16 KiB);
 * the *watch* looks once a second whether the peer is silent or does not take what is written, and says that we live.
 
 **Handing over** is `receiver.message(...)`, awaited: it returns when the node has room. While it does not, a dealer

@@ -157,7 +157,10 @@ class Network:
             standing.connection.close(errors.PEER_FAULT, words)
 
     def recheck(self) -> None:
-        """Ask the policy again about everyone connected: keys may have been removed."""
+        """Ask the policy again about everyone connected: keys may have been removed.
+
+        A role that merely changed is told with the node's next channel.
+        """
         for peer, standing in list(self._table.items()):
             verdict = self._policy(peer)
             if isinstance(verdict, str):

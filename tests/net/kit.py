@@ -265,3 +265,17 @@ class Proxy:
         except trio.BrokenResourceError:
             pass
         scope.cancel()
+
+
+class CancelAt(trio.abc.Instrument):
+    """Cancels a scope before the n-th step of any task."""
+
+    def __init__(self, step: float, scope: trio.CancelScope) -> None:
+        self.steps = 0
+        self._step = step
+        self._scope = scope
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if self.steps == self._step:
+            self._scope.cancel()
+        self.steps += 1

@@ -19,7 +19,7 @@ from protocol.crypto.noise import CipherState
 from protocol.limits import CHANNEL_WINDOW_BYTES, KIB, MESSAGE_BYTES_MAX, MIB
 from protocol.node.interface import Priority
 from protocol.wire.channel import Side
-from tests.net.kit import Bench, Recorder, bench, channel_pair
+from tests.net.kit import Bench, CancelAt, Recorder, bench, channel_pair
 
 CONSENSUS, BATCHES, SYNC = Priority
 wait = trio.testing.wait_all_tasks_blocked
@@ -457,20 +457,6 @@ async def test_a_receiver_that_fails_fails_the_node() -> None:
 
 
 # -- Cancellation -----------------------------------------------------------------------------------
-
-
-class CancelAt(trio.abc.Instrument):
-    """Cancels a scope before the n-th step of any task."""
-
-    def __init__(self, step: float, scope: trio.CancelScope) -> None:
-        self.steps = 0
-        self._step = step
-        self._scope = scope
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if self.steps == self._step:
-            self._scope.cancel()
-        self.steps += 1
 
 
 async def a_whole_life(task_done: Callable[[Bench], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import socket
 import tracemalloc
 from collections.abc import Iterator
 from random import Random
@@ -21,6 +22,7 @@ from daemon.net.opening import Opening, PeerRole
 from daemon.net.session import open_channel
 from daemon.observe import logs
 from protocol import errors
+from protocol.limits import KIB
 from protocol.node.interface import Priority
 from protocol.wire.channel import Side
 from tests.net.kit import HIGH, LOW, OTHER, Proxy, Recorder, identity, node, start, welcome, within
@@ -224,6 +226,19 @@ async def test_a_key_that_is_not_allowed_any_more_is_sent_away(nursery: trio.Nur
         nursery.cancel_scope.cancel()
 
 
+async def test_little_is_left_to_the_kernel(nursery: trio.Nursery) -> None:
+    """What the kernel has taken cannot be overtaken by a vote: so it takes little, and sends at once."""
+    with within():
+        low, _, high, _ = await pair(nursery)
+        for network, peer in ((low, HIGH), (high, LOW)):
+            stream = network._table[peer.public].connection._stream
+            assert isinstance(stream, trio.SocketStream)
+            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) <= 16 * KIB
+        nursery.cancel_scope.cancel()
+
+
 # -- Words for operators ----------------------------------------------------------------------------
 
 
@@ -331,7 +346,7 @@ async def test_a_browser_is_told_where_it_is(nursery: trio.Nursery, log: io.Stri
     with within():
         low = node(LOW, Recorder())
         stream = await trio.open_tcp_stream(*await start(nursery, low))
-        await stream.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await stream.send_all(b"GET /private-words HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = b""
         while data := await stream.receive_some():
             answer += data
@@ -341,6 +356,7 @@ async def test_a_browser_is_told_where_it_is(nursery: trio.Nursery, log: io.Stri
             await trio.testing.wait_all_tasks_blocked(0.001)
         assert low.counters.foreign == {"http": 1}
         assert lines(log, "peer_refused")[0]["words"] == "no preamble: it looks like http"
+        assert "private-words" not in log.getvalue()
         nursery.cancel_scope.cancel()
 
 
