@@ -49,5 +49,8 @@ def file_of(place: Path) -> Path:
 
 def edges_of(node: Node) -> Sequence[Edge]:
     """What serves clients of this node."""
-    del node
-    return ()
+    from daemon.api.edge import ApiConfig, ApiEdge
+
+    api = node.settings.api
+    config = ApiConfig(host=api.listen.host, port=api.listen.port, connections_max=api.connections_max)
+    return (ApiEdge(config),)
