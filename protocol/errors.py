@@ -193,6 +193,7 @@ PROOF_WRONG_STATEMENT = define("proof_wrong_statement", Fault.OPERATOR, Retry.NE
 PROOF_BAD_CERTIFICATE = define("proof_bad_certificate", Fault.OPERATOR, Retry.NEVER, "the certificate's signers or signatures are not well formed")
 PROOF_NO_QUORUM = define("proof_no_quorum", Fault.OPERATOR, Retry.NEVER, "the certificate's signers have less power than a quorum")
 PROOF_BAD_SIGNATURE = define("proof_bad_signature", Fault.OPERATOR, Retry.NEVER, "a validator's signature in the certificate is bad")
+PROOF_OTHER_DOCUMENT = define("proof_other_document", Fault.OPERATOR, Retry.CHANGED, "the proof holds, but records another document than the one given")
 
 # Peers.
 PEER_FAULT = define("peer_fault", Fault.PEER, Retry.NEVER, "another node broke the protocol")

@@ -1,0 +1,51 @@
+"""`papilio status`: how a node is, and its network."""
+
+from __future__ import annotations
+
+import click
+
+from daemon.cli.output import emit, json_option
+from daemon.cli.remote import bytes_text, client_of, duration_text, node_options, safe
+from daemon.config.texts import NETWORK_ID
+
+
+@click.command()
+@node_options
+@json_option
+def status(nodes: tuple[str, ...], timeout_seconds: float) -> None:
+    """Show how a node is: its heights, peers, pool, disk, and its network.
+
+    \b
+    Example:
+        papilio status --node http://127.0.0.1:8100
+    """
+    with client_of(nodes) as client:
+        network = client.network(timeout_seconds=timeout_seconds)
+        node = client.node(timeout_seconds=timeout_seconds)
+    emit({"node": dict(node), "network": dict(network.raw)}, lambda: _lines(node, network.name, network.network_id))
+
+
+def _lines(node: object, name: str, network_id: bytes) -> None:
+    from protocol.proofs.explain import utc_text
+
+    assert isinstance(node, dict), "a node's status is an object"
+    free = node["disk"]["free_bytes"]
+    sync = f"catching up to height {node['sync']['target_height']}" if node["sync"]["syncing"] else "up to date"
+    role = "votes" if node["voting"] else "follows, does not vote"
+    final = utc_text(node["final_time_ms"]) if node["final_height"] else "no block yet"
+    rows = {
+        "network": f"{safe(name)}, {NETWORK_ID.format(network_id)}",
+        "member": safe(node["member"] or "-"),
+        "node": f"{node['node_key']}, papilio {safe(node['version'])}, up {duration_text(node['uptime_ms'])}",
+        "state": f"{'ready' if node['ready'] else 'not ready'}, {role}, {sync}",
+        "final": f"height {node['final_height']}, {final}",
+        "executed": f"height {node['executed_height']}, {node['log_size']} receipts",
+        "state root": node["state_root"],
+        "provable": f"up to height {node['covered_height']}",
+        "consensus": f"epoch {node['epoch']}, view {node['view']}",
+        "peers": f"{len(node['peers'])} connected, {len(node['hears'])} heard directly",
+        "pool": f"{node['pool_envelopes']} envelopes, {bytes_text(node['pool_bytes'])}",
+        "disk": "not known" if free is None else f"{bytes_text(free)} free",
+    }
+    for row, text in rows.items():
+        print(f"{row:<10} {text}")
