@@ -32,6 +32,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS: Final = {
+    "demo": Entry("daemon.cli.demo:demo", "Run a network of four nodes here, and a real case on it."),
     "key": Entry("daemon.cli.key:key", "Make key files and show their public half."),
     "network": Entry("daemon.cli.network:network", "Create a network, on this machine or from members' cards."),
     "node": Entry("daemon.cli.node:node", "Create a node on its own machine, and join it to a network."),

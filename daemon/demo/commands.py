@@ -1,0 +1,25 @@
+"""How the demonstration starts programs of papilio: the same Python, the same packages, from any directory.
+
+`-P` keeps the current directory off the path, so that a folder named `daemon` in it is nobody's business.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import daemon
+
+PACKAGES: Final = Path(daemon.__file__).resolve().parent.parent
+PAPILIO: Final = (sys.executable, "-P", "-m", "daemon.cli.doorway")
+"""The command `papilio`."""
+LEASHED: Final = (sys.executable, "-P", "-m", "daemon.cli.leashed")
+"""The same, but it ends when its standard input does."""
+RECOMPUTE: Final = (sys.executable, "-P", "-m", "daemon.runtime.recompute")
+
+
+def environment() -> dict[str, str]:
+    """The environment of such a program: ours, with the packages that run here found first, wherever it starts."""
+    return {**os.environ, "PYTHONPATH": str(PACKAGES)}
