@@ -100,6 +100,7 @@ def certified(core: Core, certificate: Certificate, now_ms: int) -> list[Effect]
     core.timers.setdefault(Timer.FORWARD, 0)
     for signer in signers_of(certificate):
         core.activity.signed(signer, view, now_ms)
+    effects += _compare(core, certificate)
     hold(core, certificate)
     if certificate.kind == VoteKind.FINALIZE:
         assert proposal is not None, "a finalization states a proposal"
@@ -114,6 +115,18 @@ def certified(core: Core, certificate: Certificate, now_ms: int) -> list[Effect]
     if view >= core.view:
         return effects + views.enter(core, view + 1, certificate, now_ms)
     return effects + voting.look_again(core) + voting.lead(core, now_ms)
+
+
+def _compare(core: Core, certificate: Certificate) -> list[Effect]:
+    """C-17: a vote inside a certificate may contradict one that came here: where each node was told one thing."""
+    effects: list[Effect] = []
+    statement = (certificate.kind, certificate.epoch, certificate.view, certificate.proposal)
+    for signer, signature in zip(signers_of(certificate), certificate.signatures, strict=True):
+        vote = Vote(*statement, signer, signature)
+        conflict = core.keeper.conflict_of(vote)
+        if conflict is not None and signer != core.me:
+            effects += suspect(core, conflict, vote)
+    return effects
 
 
 def suspect(core: Core, first: Vote, second: Vote) -> list[Effect]:

@@ -35,6 +35,8 @@ class Known:
     data: bytes
     newest_executed: int
     since_ms: int
+    journaled: bool = False
+    """Whether the journal holds it: what is final here must be found on this very disk again (L-24)."""
 
 
 @dataclass(slots=True)

@@ -59,7 +59,7 @@ class Node:
         if genesis.height != 0 and not recovered.blocks:
             raise BrokenInvariant("without blocks a node needs the result of the genesis state")
         self.body = make_body(setup, genesis, Now(0, 0))
-        recover(self.body, recovered)
+        self.finalizations = recover(self.body, recovered)
 
     # -- The door -----------------------------------------------------------------------------------
 
@@ -73,7 +73,9 @@ class Node:
             body.note(
                 "amnesiac", words="the journal is absent, foreign or damaged: this validator follows, and signs nothing"
             )
-        ordering.advance(body)
+        for finalization in self.finalizations:
+            body.target = finalization
+            ordering.advance(body)
         body.housekeeping_ms = now.monotonic_ms
         return self._settle()
 

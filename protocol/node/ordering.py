@@ -104,13 +104,20 @@ def _happened(body: Body, effect: agree.Effect) -> None:
 def _persist_vote(body: Body, vote: Vote) -> None:
     if vote.kind == VoteKind.NOTARIZE and vote.proposal is not None:
         # After a power cut of everyone the block must still be found: the quorum that notarized it has it.
-        known = body.chain.known[vote.proposal.payload]
-        body.persist(JournalKind.HEADER, known.data)
+        _persist_header(body, body.chain.known[vote.proposal.payload])
     body.persist(JournalKind.VOTE, encode(vote), agree.VoteDurable(vote))
 
 
+def _persist_header(body: Body, known: Known) -> None:
+    if not known.journaled:
+        known.journaled = True
+        body.persist(JournalKind.HEADER, known.data)
+
+
 def _persist_proposal(body: Body, proposal: Proposal, vote: Vote) -> None:
-    message = ProposalMessage(proposal, vote.signature, body.chain.known[proposal.payload].data)
+    known = body.chain.known[proposal.payload]
+    known.journaled = True
+    message = ProposalMessage(proposal, vote.signature, known.data)
     body.persist(JournalKind.PROPOSAL, encode(message), agree.VoteDurable(vote))
 
 
@@ -272,6 +279,9 @@ def advance(body: Body) -> None:
         _header_missing(body, line, missing, target)
         return
     for hashed in line:
+        # All of the line at once: what proves the first block final is the chain of headers up to the target.
+        _persist_header(body, body.chain.known[hashed])
+    for hashed in line:
         if body.chain.final.height - body.chain.executed_height >= EXECUTION_BACKLOG_MAX:
             return
         known = body.chain.known[hashed]
@@ -315,6 +325,10 @@ def _append(body: Body, hashed: bytes, batches: list[bytes], finalization: Certi
     header = known.header
     certificate = None if finalization is None else encode(finalization)
     block = encode(Block(known.data, tuple(batches), certificate))
+    # What came by block sync is not in the journal yet, and segments are synced later.
+    for reference in header.references:
+        if reference.digest in body.fetched:
+            body.persist(JournalKind.BATCH, body.fetched[reference.digest])
     body.emit(Append(header.height, block))
     if header.height > body.executed_before_start:
         body.emit(Execute(header.height, known.data, tuple(batches)))

@@ -18,8 +18,11 @@ from protocol.node.setup import Recovered
 from protocol.wire.messages import ProposalMessage
 
 
-def recover(body: Body, recovered: Recovered) -> None:
-    """Rebuild what the disk holds: the final tip, then the journal's records above it."""
+def recover(body: Body, recovered: Recovered) -> list[Certificate]:
+    """Rebuild what the disk holds: the final tip, then the journal's records above it.
+
+    Returns the finalizations to advance to, lowest view first.
+    """
     body.amnesiac = recovered.amnesiac
     certificates = _recover_blocks(body, recovered)
     for result in recovered.executed:
@@ -36,7 +39,7 @@ def recover(body: Body, recovered: Recovered) -> None:
         elif record.kind == JournalKind.CERTIFICATE:
             certificates.append(decode(Certificate, record.data))
         elif record.kind == JournalKind.HEADER:
-            body.chain.learn(decode(Header, record.data), body.now.monotonic_ms)
+            _recover_header(body, record.data)
         elif record.kind == JournalKind.BATCH:
             _recover_batch(body, record.data)
         elif record.kind == JournalKind.VOTE_FLOOR:
@@ -44,7 +47,9 @@ def recover(body: Body, recovered: Recovered) -> None:
         else:
             raise BrokenInvariant(f"a journal record of unknown kind {record.kind}")
     body.machine.restore(votes, proposals, certificates, floor)
-    body.target = body.machine.core.finalization
+    # Ascending, not the highest alone: where headers below the highest are missing, a lower one may still lead on.
+    finalizations = [c for c in certificates if c.kind == VoteKind.FINALIZE]
+    return sorted(finalizations, key=lambda certificate: certificate.view)
 
 
 def _recover_blocks(body: Body, recovered: Recovered) -> list[Certificate]:
@@ -60,8 +65,14 @@ def _recover_blocks(body: Body, recovered: Recovered) -> list[Certificate]:
     return certificates
 
 
+def _recover_header(body: Body, data: bytes) -> None:
+    hashed = body.chain.learn(decode(Header, data), body.now.monotonic_ms)
+    if hashed in body.chain.known:
+        body.chain.known[hashed].journaled = True
+
+
 def _recover_proposal(body: Body, message: ProposalMessage) -> tuple[Proposal, Vote]:
-    body.chain.learn(decode(Header, message.header), body.now.monotonic_ms)
+    _recover_header(body, message.header)
     proposal = message.proposal
     me = body.machine.core.me
     assert me is not None, "only a validator's journal holds proposals"

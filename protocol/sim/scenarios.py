@@ -35,7 +35,7 @@ class Scenario:
     work: WorkModel = field(default_factory=WorkModel)
     load: Load = field(default_factory=Load)
     real_signatures: bool = False
-    own_disk_suffices: bool = False
+    own_disk_suffices: bool = True
     """A node that restarts has what it acknowledged as final at once, without asking others. Without this the network
     has to have it: what was final when everyone lost power is final again, and on every disk in the end."""
     delta_ms: int = 100
