@@ -16,8 +16,8 @@ import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-OURS = {"daemon": ('"""Papilio\'s daemon', "cli/doorway.py"), "protocol": ('"""Papilio\'s protocol', "limits.py")}
-"""Package -> how its `__init__` begins, and a file that lies in it."""
+OURS = {"daemon": ('"""Papilio\'s daemon', "cli/exits.py"), "protocol": ('"""Papilio\'s protocol', "limits.py")}
+"""Package -> how its `__init__` begins, and a file that lies in it (not this one: the wheel has it at its top only)."""
 EXIT_CONFIGURATION = 78
 """`ExitCode.CONFIGURATION`, which cannot be imported before this has been looked at."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from daemon.cli.output import emit, json_option, say
-from daemon.cli.parameters import AddressType, NameType
+from daemon.cli.parameters import AddressType, NameType, PublicKeyType
 from daemon.config.creation import CARD_FILE, NODE_FILE, NodePlan, create_node
 from daemon.config.creation import join as join_network
 from daemon.config.texts import NETWORK_ID, PUBLIC_KEY, Address
@@ -41,19 +41,53 @@ def node() -> None:
 )
 @click.option("--api", type=AddressType(), default=DEFAULT_API, show_default=True, help="Where it serves its API.")
 @click.option("--observer", is_flag=True, help="Make a node that only follows; it gets no voting key.")
+@click.option(
+    "--account-key",
+    "account_keys",
+    multiple=True,
+    type=PublicKeyType(),
+    help="A public key of the member's account, where there is one already; else a new one is made here.",
+)
+@click.option(
+    "--threshold",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many of these keys must sign together.",
+)
 @json_option
 def create(
-    directory: Path, member: str, address: Address | None, listen: Address | None, api: Address, observer: bool
+    directory: Path,
+    member: str,
+    address: Address | None,
+    listen: Address | None,
+    api: Address,
+    observer: bool,
+    account_keys: tuple[bytes, ...],
+    threshold: int,
 ) -> None:
     """Make a node in DIRECTORY (new or empty): keys, settings, and its public card member.toml.
 
     The keys stay here. The card is for whoever assembles the network with 'papilio network create --from-cards'.
+    A member's account key need not be on the node's machine, and all nodes of a member name the same account:
+    make the key with 'papilio key new' where it will be used, and give its public half with --account-key.
 
     \b
-    Example:
+    Examples:
         papilio node create node --member bank --address bank.example:7100
+        papilio node create second --member bank --observer --account-key ed25519:7e40...a797
     """
-    plan = NodePlan(member, listen or _listen(address), api, address, votes=not observer)
+    if threshold > max(1, len(account_keys)):
+        raise click.UsageError(f"--threshold {threshold} is more than the {len(account_keys)} --account-key given")
+    plan = NodePlan(
+        member,
+        listen or _listen(address),
+        api,
+        address,
+        votes=not observer,
+        account_keys=account_keys,
+        threshold=threshold,
+    )
     card = create_node(directory, plan).card
     facts = {"member": member, "node_key": PUBLIC_KEY.format(card.node_key), "card": str(directory / CARD_FILE)}
     emit(facts, lambda: print(directory / CARD_FILE))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from daemon.config.texts import ADDRESS_EXPECTED, Address, parse_address
+from daemon.config.texts import ADDRESS_EXPECTED, PUBLIC_KEY, Address, parse_address
 from daemon.config.values import Wrong, checked_name
 
 _DIRECTORY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -27,6 +27,21 @@ class AddressType(click.ParamType[Address]):
             return parse_address(value)
         except ValueError as error:
             self.fail(f"{value!r} is not {ADDRESS_EXPECTED} (found {error})", param, ctx)
+
+
+class PublicKeyType(click.ParamType[bytes]):
+    """ed25519: and 64 digits."""
+
+    name = "public key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        """The key's 32 bytes, or a usage error that says what one looks like."""
+        if isinstance(value, bytes):
+            return value
+        try:
+            return PUBLIC_KEY.parse(value)
+        except ValueError as error:
+            self.fail(f"expected {PUBLIC_KEY.expected} (found {error})", param, ctx)
 
 
 class NamedAddressType(click.ParamType[tuple[str, Address]]):

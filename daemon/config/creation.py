@@ -7,9 +7,11 @@ looks whether the file says about this node what its card says, then makes the j
 with the node's key (C-24). `create_network` does all three on this machine. No secret leaves the directory that it
 was made in.
 
-    <node>/node.toml  member.toml  network.toml (or one further up)  keys/{node,voting,account}.key  data/
+    <node>/node.toml  member.toml  network.toml (or one further up)  joined  keys/{node,voting,account}.key  data/
 
-Nothing is ever overwritten. `join` may be repeated when it was interrupted: the data directory is its last step.
+Nothing is ever overwritten. `join` may be repeated when it was interrupted before its last step, the data directory.
+That step leaves a mark first: a validator's journal is made once. A second one with the first one's id would pass for
+its memory, and the node would vote again in views in which it has voted (C-10, C-24).
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from daemon.config.tables import (
     RulesTable,
     ValidatorTable,
 )
-from daemon.config.texts import PUBLIC_KEY, Address
+from daemon.config.texts import NETWORK_ID, PUBLIC_KEY, Address
 from daemon.config.values import from_ms
 from daemon.config.write import to_toml
 from protocol.ledger.genesis import (
@@ -55,6 +57,7 @@ CARD_FILE: Final = "member.toml"
 NETWORK_FILE: Final = "network.toml"
 ACCOUNT_KEY_FILE: Final = "keys/account.key"
 VOTING_KEY_FILE: Final = "keys/voting.key"
+JOINED_FILE: Final = "joined"
 JOURNAL_ID_BYTES: Final = 16
 
 
@@ -65,6 +68,7 @@ class NodePlan:
     listen, api: where it listens for other nodes and serves its API.
     address: where other nodes reach it; None if it only dials.
     votes: whether it gets a voting key, to become a validator.
+    account_keys, threshold: of the member's account, where it exists already; without keys a new one is made here.
     """
 
     member: str
@@ -72,6 +76,8 @@ class NodePlan:
     api: Address
     address: Address | None
     votes: bool = True
+    account_keys: tuple[bytes, ...] = ()
+    threshold: int = 1
 
 
 def create_node(directory: File, plan: NodePlan, network: str = NETWORK_FILE) -> CardFile:
@@ -86,7 +92,7 @@ def create_node(directory: File, plan: NodePlan, network: str = NETWORK_FILE) ->
         directory / KeysTable().node, "node", journal_id=secrets.token_bytes(JOURNAL_ID_BYTES)
     ).key.public
     voting = create_key(directory / VOTING_KEY_FILE, "voting") if plan.votes else None
-    account = create_key(directory / ACCOUNT_KEY_FILE, "account")
+    account = plan.account_keys or (create_key(directory / ACCOUNT_KEY_FILE, "account").key.public,)
     settings = NodeFile(
         network=network,
         keys=KeysTable(voting=VOTING_KEY_FILE) if plan.votes else KeysTable(),
@@ -99,13 +105,13 @@ def create_node(directory: File, plan: NodePlan, network: str = NETWORK_FILE) ->
     return card
 
 
-def card_of(plan: NodePlan, node_key: bytes, voting: KeyFile | None, account: KeyFile) -> CardFile:
+def card_of(plan: NodePlan, node_key: bytes, voting: KeyFile | None, account_keys: tuple[bytes, ...]) -> CardFile:
     """The public card of a node; it holds public halves only."""
     return CardFile(
         card=CardTable(
             member=plan.member,
-            account_keys=(account.key.public,),
-            threshold=1,
+            account_keys=account_keys,
+            threshold=plan.threshold,
             node_key=node_key,
             voting_key=None if voting is None else voting.key.public,
             power=1,
@@ -191,8 +197,22 @@ def join(directory: File, network_file: File) -> Node:
     check_card(network, read(directory / CARD_FILE, CardFile))
     _copy(network_file, directory / read(directory / NODE_FILE, NodeFile).value.network)
     node = load_node(directory / NODE_FILE)
+    if node.is_validator:
+        _mark(directory / JOINED_FILE, node)
     create(node.data_directory, network.network_id, node.journal_id)
     return node
+
+
+def _mark(file: File, node: Node) -> None:
+    """Leave word that this validator's journal is made. Raises ConfigurationFault if it was made before."""
+    if file.exists() and not node.data_directory.exists():
+        expected = (
+            f"{node.data_directory}, made when this validator joined; a new journal would not know what it has signed, "
+            f"and it would vote twice. If this node has never run, remove {file} and join again"
+        )
+        raise ConfigurationFault([Problem(str(file), 0, 0, "", expected, "no such directory")])
+    if not file.exists():
+        write_new(file, f"The journal of this validator was made for {NETWORK_ID.format(node.network.network_id)}.\n")
 
 
 def check_card(network: Network, found: Read[CardFile]) -> None:

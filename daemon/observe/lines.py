@@ -12,6 +12,7 @@ says how many were left out (`limited`). Counters count all of them.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
@@ -113,7 +114,13 @@ class Lines:
             return
         if left_out:
             facts["left_out"] = left_out
-        self._log.info(event, **facts)
+        self._log.log(LEVELS.get(event, logging.INFO), event, **facts)
 
 
+LEVELS: Final[Mapping[str, int]] = {
+    "amnesiac": logging.ERROR,
+    "equivocation": logging.ERROR,
+    "proposal_invalid": logging.WARNING,
+}
+"""Notes that somebody should look at: a validator that cannot vote, and validators that lie or compute otherwise."""
 _TAKEN = frozenset({"event", "level", "time", "left_out"})

@@ -133,6 +133,30 @@ def test_several_machines(call: Call, tmp_path: Path) -> None:
     assert call("config", "check", *(tmp_path / m / "node.toml" for m in ("bank", "watcher"))).code == 0
 
 
+def test_two_nodes_of_one_member_whose_account_key_is_elsewhere(call: Call, tmp_path: Path) -> None:
+    public = call("key", "new", tmp_path / "account.key", "--json").json["public"]
+    for name, options in (("first", []), ("second", ["--observer"])):
+        made = call("node", "create", tmp_path / name, "--member", "bank", "--account-key", public, *options)
+        assert made.code == 0, made.err
+        assert not (tmp_path / name / "keys" / "account.key").exists()
+    cards = [tmp_path / name / "member.toml" for name in ("first", "second")]
+    assert call("network", "create", tmp_path / "net", "--name", "x", "--from-cards", *cards).code == 0
+    genesis = load_network(tmp_path / "net" / "network.toml").genesis
+    assert [len(member.keys) for member in genesis.members] == [1]
+    assert (len(genesis.validators), len(genesis.observers)) == (1, 1)
+
+
+def test_an_account_of_two_of_three_keys(call: Call, tmp_path: Path) -> None:
+    keys = [call("key", "new", tmp_path / f"{n}.key", "--json").json["public"] for n in range(3)]
+    given = [part for key in keys for part in ("--account-key", key)]
+    assert call("node", "create", tmp_path / "n", "--member", "bank", *given, "--threshold", "2").code == 0
+    card = tmp_path / "n" / "member.toml"
+    assert call("network", "create", tmp_path / "net", "--name", "x", "--from-cards", card).code == 0
+    (member,) = load_network(tmp_path / "net" / "network.toml").genesis.members
+    assert (len(member.keys), member.threshold) == (3, 2)
+    assert call("node", "create", tmp_path / "m", "--member", "b", "--threshold", "2").code == ExitCode.USAGE
+
+
 @pytest.mark.parametrize(
     ("options", "listen"),
     [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,32 @@ def test_an_interrupted_join_is_repeated(tmp_path: Path) -> None:
     file = cards_and_network(tmp_path)
     write_new(tmp_path / "bank" / "network.toml", file.read_text())
     assert join(tmp_path / "bank", file).member == "bank"
+
+
+def test_a_validator_gets_one_journal(tmp_path: Path) -> None:
+    """C-24: a second journal of the first one's id would pass for the memory that is gone."""
+    file = cards_and_network(tmp_path)
+    data = join(tmp_path / "bank", file).data_directory
+    shutil.rmtree(data)
+    with pytest.raises(ConfigurationFault, match="a new journal would not know what it has signed"):
+        join(tmp_path / "bank", file)
+    assert not data.exists()
+    (tmp_path / "bank" / "joined").unlink()
+    join(tmp_path / "bank", file)
+    assert data.exists()
+
+
+def test_an_observer_may_begin_anew(tmp_path: Path) -> None:
+    file = cards_and_network(tmp_path)
+    plan = plans()[0]
+    create_node(tmp_path / "watch", replace(plan, votes=False, account_keys=account_keys(tmp_path / "bank")))
+    for _ in range(2):
+        shutil.rmtree(join(tmp_path / "watch", file).data_directory)
+
+
+def account_keys(directory: Path) -> tuple[bytes, ...]:
+    (card,) = load_cards([directory / "member.toml"])
+    return card.value.card.account_keys
 
 
 def test_another_network_file_is_not_taken_for_this_one(tmp_path: Path) -> None:

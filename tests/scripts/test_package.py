@@ -22,3 +22,16 @@ def test_wheel(tmp_path: Path) -> None:
     assert "papilio = papilio:main" in entry_points
     assert "protocol/limits.py" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    started(wheel, tmp_path / "unpacked")
+
+
+def started(wheel: Path, place: Path) -> None:
+    """The command in the wheel finds its own packages and runs, with the checkout nowhere on the path."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(place)
+    libraries = next(part for part in sys.path if part.endswith("site-packages"))
+    start = "import papilio; papilio.main()"
+    code = f"import sys; sys.path[:0] = [{str(place)!r}]; sys.path.append({libraries!r}); {start}"
+    command = [sys.executable, "-I", "-S", "-c", code, "version"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("papilio 0.1.0"), done.stderr
