@@ -1,4 +1,4 @@
-"""A network of real processes in a directory of its own, on free ports of this machine.
+"""A network of real processes, in a directory and at a loopback address of its own.
 
 It is made by `papilio network create`, like an operator's; then node.toml says whom each node dials (`Links`): `mesh`
 lets everyone dial everyone, in a `ring` each dials the next, in a `star` everyone dials the first. Nobody is reachable
@@ -34,7 +34,6 @@ from protocol.codec import decode
 from protocol.ledger.records import Block
 from tests.system.processes import PATIENCE_SECONDS, Json, NodeProcess, environment, papilio_done, until
 
-HOST: Final = "127.0.0.1"
 PORTS: Final = range(20_000, 30_000)
 """Below the range of outgoing connections, so that a node that was killed gets its port back."""
 MEMBERS: Final = ("bank", "port", "farm", "shop", "customs", "insurer", "carrier")
@@ -206,9 +205,10 @@ def make_network(
 ) -> Network:
     """A network of `count` members in `directory`, which is new; nothing runs yet."""
     members = MEMBERS[:count]
-    ports = free_ports(2 * count)
-    peers = [f"{HOST}:{port}" for port in ports[:count]]
-    apis = [f"{HOST}:{port}" for port in ports[count:]]
+    host = own_host()
+    ports = free_ports(2 * count, host)
+    peers = [f"{host}:{port}" for port in ports[:count]]
+    apis = [f"{host}:{port}" for port in ports[count:]]
     options = [f"--host-of={member}={at}" for member, at in zip(members, peers, strict=True)]
     options += [f"--api-of={member}={at}" for member, at in zip(members, apis, strict=True)]
     options += [f"--parameter={name}={value}" for name, value in (parameters or {}).items()]
@@ -259,7 +259,13 @@ def address(text: str) -> Address:
     return Address(host, int(port))
 
 
-def free_ports(count: int, host: str = HOST) -> list[int]:
+def own_host() -> str:
+    """A loopback address that no other network uses: ports of one that is down are not taken by another meanwhile."""
+    chance = random.SystemRandom()
+    return f"127.{chance.randrange(1, 255)}.{chance.randrange(256)}.{chance.randrange(1, 255)}"
+
+
+def free_ports(count: int, host: str) -> list[int]:
     """Ports that nobody listens on now, distinct."""
     found: list[int] = []
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):

@@ -28,6 +28,7 @@ async def test_kill_9_of_all_four_loses_no_receipt_that_was_seen(
     chance = random.Random(seed)
     network = networks(4)
     await network.start()
+    waits: list[float] = []
     async with load_on(network.nodes, clients=4) as load:
         await load.more(20)
         for _ in range(ROUNDS_LONG if is_long else ROUNDS):
@@ -41,7 +42,9 @@ async def test_kill_9_of_all_four_loses_no_receipt_that_was_seen(
                     await node.kill()
                     node.start()
             # Finality is back: something sent after the start is final.
+            began = trio.current_time()
             await load.more(load.clients + 1)
+            waits.append(trio.current_time() - began)
         for node in network.nodes:
             await node.ready()
     await network.same_roots()
@@ -50,7 +53,10 @@ async def test_kill_9_of_all_four_loses_no_receipt_that_was_seen(
         await load.kept_at(node)
         assert (await node.status() or {})["voting"] is True, "a node that was killed has forgotten nothing"
     await network.stop()
-    await network.same_history()
+    height = await network.same_history()
+    waits.sort()
+    print(f"{len(waits)} times, {len(load.seen)} receipts, height {height}, finality back after")  # noqa: T201
+    print(f"{waits[0]:.1f} to {waits[-1]:.1f} s, median {waits[len(waits) // 2]:.1f} s")  # noqa: T201
 
 
 async def _moment(network: Network, load: Load, chance: random.Random) -> None:
