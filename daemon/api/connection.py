@@ -21,7 +21,7 @@ import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from enum import Enum
-from typing import Final
+from typing import Final, NoReturn
 
 import trio
 
@@ -80,6 +80,7 @@ class Connection:
         self._stage = Stage.IDLE
         self._stopping = False
         self._chunked = True
+        self._streaming = False
 
     def stop(self) -> None:
         """Take no further request; a client that is idle is left now."""
@@ -112,7 +113,6 @@ class Connection:
             keep = request.keep_alive and not self._stopping and self._parser.refusal is None
             if isinstance(answer, Stream):
                 await self._write_stream(request, answer)
-                raise _Ended("stopping" if self._stopping else "answered")
             await self._write_answer(request, answer, keep=keep or bool(self._parser.ready))
             self._parser.release()
             if not keep and not self._parser.ready and self._parser.refusal is None:
@@ -157,21 +157,24 @@ class Connection:
 
     async def _too_late(self) -> str:
         """The stage's patience is over. Returns why the connection ended."""
-        words = {Stage.HEAD: "its head", Stage.BODY: "its body"}.get(self._stage)
-        if words is not None:
-            seconds = PATIENCE_SECONDS[self._stage]
-            late = Problem(REQUEST_TIMEOUT, f"the request did not arrive in time: {words} took over {seconds} s")
-        elif self._stage is Stage.ANSWERING:
-            late = Problem(API_BUSY, f"no answer within {limits.API_ANSWER_SECONDS} s")
-        elif self._stage is Stage.WRITING:
-            return "slow_reader"
-        else:
+        if self._streaming or self._stage is Stage.WRITING:
+            return "slow_reader"  # in the middle of an answer: no word of ours would be understood
+        if self._stage is Stage.IDLE:
             return "stopping" if self._stopping else "idle"
+        if self._stage is Stage.ANSWERING:
+            why, late = "slow_answer", Problem(API_BUSY, f"no answer within {limits.API_ANSWER_SECONDS} s")
+        else:
+            words = f"its {self._stage.value} took over {PATIENCE_SECONDS[self._stage]} s"
+            why, late = "slow_request", Problem(REQUEST_TIMEOUT, f"the request did not arrive in time: {words}")
+        answer = late.answer()
+        self._counters.problems[late.code] += 1
+        self._counters.answered("", answer.status, 0.0)
         self._scope = trio.CancelScope(deadline=trio.current_time() + limits.API_LINGER_SECONDS)
         with self._scope:
             self._stage = Stage.WRITING
-            await self._stream.send_all(self._head(late.answer(), keep=False) + late.answer().body)
-        return "slow_request" if words is not None else "slow_answer"
+            await self._stream.send_all(self._head(answer, keep=False) + answer.body)
+            await self._say_goodbye()
+        return why
 
     async def _say_goodbye(self) -> None:
         """End the sending side, and read into nothing for a moment, so that the client gets what was sent."""
@@ -198,28 +201,39 @@ class Connection:
         head = self._head(answer, keep=keep)
         await self._write(head if request is not None and request.method == "HEAD" else head + answer.body)
 
-    async def _write_stream(self, request: Request, answer: Stream) -> None:
-        """Write pieces until the stream ends, or the client does."""
+    async def _write_stream(self, request: Request, answer: Stream) -> NoReturn:
+        """Write pieces until the stream ends, or the client does. Raises _Ended."""
         self._chunked = request.takes_chunks
-        await self._write(self._head(answer, keep=False))
-        if request.method == "HEAD":
-            return
-        self._counters.streams += 1
+        self._streaming = True
+        self._counters.streams += 1  # before anything waits: the handler has looked at it just now
+        gone = trio.CancelScope()
         try:
+            await self._write(self._head(answer, keep=False))
+            if request.method == "HEAD":
+                raise _Ended("answered")
+            self._pause()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch, nursery.cancel_scope)
-                await answer.write(self._send_piece)
+                nursery.start_soon(self._watch, gone)
+                with gone:
+                    await answer.write(self._send_piece)
                 nursery.cancel_scope.cancel()
-            await self._write(b"0\r\n\r\n" if self._chunked else b"")
-            await self._say_goodbye()
+            if not gone.cancelled_caught:
+                await self._write(b"0\r\n\r\n" if self._chunked else b"")
+                await self._say_goodbye()
+                raise _Ended("stopping" if self._stopping else "answered")
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         finally:
             self._counters.streams -= 1
+        raise _Ended("client")
 
     async def _send_piece(self, data: bytes) -> None:
-        """One chunk (RFC 9112, section 7.1). Between two chunks there is no deadline: the stream keeps its own."""
+        """One chunk (RFC 9112, section 7.1)."""
         await self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self._pause()
+
+    def _pause(self) -> None:
+        """Between two chunks there is no deadline: a stream may be quiet."""
         self._stage = Stage.ANSWERING
         self._scope.deadline = float("inf")
 

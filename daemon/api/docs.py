@@ -13,6 +13,7 @@ from typing import Any, Final
 
 STYLE: Final = Path(__file__).with_name("docs.css")
 _DEPTH_MAX: Final = 6
+_LARGEST: Final = {2**53 - 1: "2^53 - 1", 2**63 - 1: "2^63 - 1"}
 Document = Mapping[str, Any]
 
 
@@ -54,7 +55,9 @@ def _navigation(document: Document, operations: list[tuple[str, str, Any]]) -> s
     ]
     parts.append(f"<h2>Applications</h2><ul>{''.join(apps)}<li><a href='#spaces'>Spaces of the state</a></li></ul>")
     parts.append('<h2>Reference</h2><ul><li><a href="#codes">Codes</a></li></ul>')
-    return f"<nav><strong>Papilio</strong>{''.join(parts)}</nav>"
+    listed = "".join(parts)
+    folded = f'<details class="contents"><summary>Contents</summary><nav>{listed}</nav></details>'  # on a phone
+    return f'<nav class="side"><strong>Papilio</strong>{listed}</nav>{folded}'
 
 
 def _chapter(
@@ -126,6 +129,12 @@ def _resolved(document: Document, schema: Any) -> Any:
     return schema
 
 
+def _described(document: Document, schema: Any) -> str:
+    """What a record says of itself, and its fields."""
+    words = _resolved(document, schema).get("description", "")
+    return f"<p>{_text(words)}</p>{_fields(document, schema, 0)}"
+
+
 def _fields(document: Document, schema: Any, depth: int) -> str:
     """The fields of an object, or of what an array holds, as a list; empty if there are none."""
     schema = _resolved(document, schema)
@@ -188,7 +197,7 @@ def _bounds(schema: Mapping[str, Any]) -> str:
         size = "" if high is None else f"{low} bytes " if low == high // 2 else f"{low} to {high // 2} bytes "
         return f", {size}in hex"
     if "minimum" in schema and "maximum" in schema:
-        return f" {schema['minimum']} to {schema['maximum']}"
+        return f" {schema['minimum']} to {_LARGEST.get(schema['maximum'], schema['maximum'])}"
     return f", at most {schema['maxLength']} characters" if "maxLength" in schema else ""
 
 
@@ -208,12 +217,12 @@ def _applications(document: Document) -> str:
 
 
 def _app_operation(document: Document, app: str, operation: Mapping[str, Any]) -> str:
-    result = "" if operation["result"] is None else f"<h4>Result</h4>{_fields(document, operation['result'], 0)}"
+    result = "" if operation["result"] is None else f"<h4>Result</h4>{_described(document, operation['result'])}"
     refusals = (
         ", ".join(f'<a href="#code-{r["code"]}">{r["code"]}</a>' for r in operation["refusals"]) or "none of its own"
     )
     head = f"<code>{escape(app)}.{escape(operation['name'])}</code> {_text(operation['words'])}"
-    arguments = _fields(document, operation["arguments"], 0)
+    arguments = _described(document, operation["arguments"])
     body = f"<h4>Arguments</h4>{arguments}{result}<p>Refusals: {refusals}.</p>"
     return f"<details><summary>{head}</summary>{body}</details>"
 
@@ -227,7 +236,7 @@ def _spaces(document: Document) -> str:
         )
         parts.append(
             f"<details><summary><code>{escape(space['name'])}</code> {_text(space['words'])}</summary>"
-            f"<p>Key: {key or 'none; there is one value'}.</p>{_fields(document, space['value'], 0)}</details>"
+            f"<p>Key: {key or 'none; there is one value'}.</p>{_described(document, space['value'])}</details>"
         )
     return "".join(parts) + "</article></section>"
 

@@ -63,6 +63,8 @@ class RequestParser:
         self._parser = httptools.HttpRequestParser(self)
         self._sizes: deque[int] = deque()
         self._begin()
+        self._finished = 0
+        self._arriving_bytes = 0
         self.held = 0
         self.ready: deque[Request] = deque()
         self.refusal: Problem | None = None
@@ -77,7 +79,6 @@ class RequestParser:
         self._headers: dict[str, str] = {}
         self._count = 0
         self._head_bytes = 0
-        self._arriving_bytes = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
 
@@ -90,17 +91,18 @@ class RequestParser:
         """Take what was read. Never raises for what a client sends."""
         if self.refusal is not None:
             return
-        if not self.in_body:
-            self._arriving_bytes += len(data) if self.in_head else 0
-            self.in_head = True
+        begun_before, finished = self.in_body, self._finished
+        self.in_head = self.in_head or not self.in_body
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(bad_request("the protocol is not changed here"))
         except httptools.HttpParserError as fault:
             self._refuse(bad_request(f"not a request of HTTP/1.1: {type(fault).__name__}"))
-        if self.in_head and self._arriving_bytes > limits.API_HEAD_BYTES_MAX:
-            self._refuse(self._head_too_large())
+        if self.in_head and not begun_before and self._finished == finished:
+            self._arriving_bytes += len(data)  # all of it is of this head
+            if self._arriving_bytes > limits.API_HEAD_BYTES_MAX:
+                self._refuse(self._head_too_large())
 
     def release(self) -> None:
         """The oldest request that was taken from `ready` is answered."""
@@ -145,6 +147,7 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         """The head is whole: judge what it says of the body."""
         self.in_head, self.in_body = False, True
+        self._arriving_bytes = 0
         if self.refusal is not None:
             return
         stated = self._headers.get("content-length", "")
@@ -171,7 +174,7 @@ class RequestParser:
     def on_message_complete(self) -> None:
         """The request is whole."""
         self.in_head = self.in_body = self.wants_continue = False
-        self._arriving_bytes = 0
+        self._finished += 1
         if self.refusal is not None:
             return
         if len(self.ready) >= limits.API_PIPELINED_MAX:

@@ -31,7 +31,8 @@ LANDING: Final = """<!doctype html>
 <style>
 :root {{ color-scheme: light dark }}
 body {{ font: 1.05rem/1.6 system-ui, sans-serif; max-width: 38rem; margin: 12vh auto; padding: 0 1.25rem }}
-code {{ overflow-wrap: anywhere; font-size: .9em }} a {{ color: light-dark(#5b3cc4, #b9a5ff) }}
+code {{ overflow-wrap: anywhere; font-size: .9em }} a {{ color: #5b3cc4 }}
+@media (prefers-color-scheme: dark) {{ a {{ color: #b9a5ff }} }}
 </style>
 <h1>Papilio</h1>
 <p>This is the HTTP API of a node of the network <strong>{name}</strong>: a permissioned ledger that institutions

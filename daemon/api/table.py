@@ -38,6 +38,13 @@ SPACE: Final = Parameter("space", Text(protocol_limits.NAME_BYTES_MAX), "Name of
 KEY: Final = Parameter(
     "key", KeyPart(), "One part of the key; repeat it, in the order of the space's description.", many=True, default=()
 )
+ENVELOPES_MSGPACK: Final = {
+    "type": "array",
+    "items": {"type": "string", "format": "binary", "description": "One encoded envelope, as a byte string."},
+    "minItems": 1,
+    "maxItems": limits.API_ENVELOPES_MAX,
+    "description": "An array of byte strings, each an encoded envelope.",
+}
 POST_EXAMPLE: Final = """\
 HEX=$(xxd -p -c 0 envelope.bin)
 curl -H 'content-type: application/json' -d "{\\"envelopes\\": [\\"$HEX\\"]}" \\
@@ -69,7 +76,7 @@ def _transactions() -> tuple[Route, ...]:
             body=Body(
                 {
                     JSON: schemas.Envelopes,
-                    MSGPACK: {**OCTETS, "description": "A msgpack array of 1 to 1,000 byte strings."},
+                    MSGPACK: ENVELOPES_MSGPACK,
                 },
                 f"1 to {limits.API_ENVELOPES_MAX} envelopes, {limits.API_BODY_BYTES_MAX // 1024 // 1024} MiB at most.",
             ),
