@@ -72,6 +72,9 @@ class Endpoints:
             pause = min(max(0.0, retry_after_seconds), RETRY_AFTER_SECONDS_MAX) + pause / 2
         state.failures += 1
         state.not_before_seconds = self._now() + pause
+        if url == self._preferred:
+            urls = self.urls
+            self._preferred = urls[(state.order + 1) % len(urls)]
 
 
 def back_off_seconds(failures: int, random: Random) -> float:

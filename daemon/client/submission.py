@@ -8,6 +8,8 @@ remembers one thing: whether any node may **hold** it.
   failed on the way: from then on some node may hold it, for ever.
 * A refusal by a node is about that node. If none may hold the envelope, the refusal is the outcome: nobody will ever
   seal it (`TransactionRefused`). If one may, the refusal is remembered, and the client asks on.
+* What is void by its bytes alone (cut short, a bad signature), as this program sees for itself, nobody ever seals: the
+  first refusal of it is the outcome, whoever else was given it.
 * *Final* and *expired* are the ledger's, whoever says them.
 
 So every conversation ends with the receipt, with a refusal that cannot be overtaken, with *expired*, or, when the time
@@ -38,6 +40,8 @@ from daemon.client.errors import (
 from daemon.client.sealing import Sealed
 from daemon.client.views import BadAnswer, Outcome, Receipt, Stage, json_object, list_of, read_outcome
 from protocol import limits
+from protocol.codec import decode
+from protocol.crypto.signing import verify_message
 from protocol.errors import (
     ACCOUNT_SHARE_FULL,
     CODES,
@@ -48,9 +52,13 @@ from protocol.errors import (
     POOL_FULL,
     QUOTA_EXCEEDED,
     Fault,
+    Malformed,
+    Refused,
     Retry,
 )
 from protocol.ledger.application import Rules
+from protocol.ledger.envelope import parse_envelope, signature_items
+from protocol.ledger.records import Envelope, EnvelopeBody
 
 ENVELOPES_MAX: Final = 1_000
 ENVELOPES_BYTES_MAX: Final = 2 * limits.MIB
@@ -82,7 +90,7 @@ class Delivery:
         self._parcels = [Parcel(item) for item in sealed]
         self._deadline = deadline_seconds
         self._attempts: dict[str, str] = {}
-        self._fruitless = 0
+        self._hurried = 0
 
     def run(self) -> Conversation[list[Receipt | ClientError]]:
         """For each envelope, in order: its receipt (of success or failure), or an error as in the essay."""
@@ -91,18 +99,14 @@ class Delivery:
             if endpoint is None:
                 break
             chunk = first_chunk(open_)
-            advanced = yield from self._post(endpoint, chunk)
-            self._fruitless = 0 if advanced else self._fruitless + 1
-            if self._fruitless:
-                seconds = back_off_seconds(self._fruitless - 1, self._asker.surroundings.random)
-                yield from self._asker.pause(seconds, self._deadline)
+            yield from self._post(endpoint, chunk)
         return [parcel.result or self._unsettled(parcel) for parcel in self._parcels]
 
     # -- One post -----------------------------------------------------------------------------------
 
-    def _post(self, endpoint: str, chunk: Sequence[Parcel]) -> Conversation[bool]:
-        """Send some envelopes to an endpoint; whether the node waited, or something was settled."""
-        wait_seconds = self._wait_seconds()
+    def _post(self, endpoint: str, chunk: Sequence[Parcel]) -> Conversation[None]:
+        """Send some envelopes to an endpoint, and draw the consequences of what it says of each."""
+        wait_seconds, began_seconds = self._wait_seconds(), self._asker.surroundings.monotonic_seconds()
         body = bytes(msgpack.packb([parcel.sealed.data for parcel in chunk]))
         query = (("wait_ms", str(int(wait_seconds * 1000))),)
         question = Question("POST", "/v1/envelopes", query, body, "application/msgpack")
@@ -111,16 +115,22 @@ class Delivery:
             outcomes = self._read(reply, chunk)
         except BadAnswer as fault:
             self._attempts[endpoint] = str(fault) or words_of(reply)
-            return self._unread(endpoint, reply, chunk)
-        self._asker.endpoints.answered(endpoint)
-        advanced = False
+            self._unread(endpoint, reply, chunk)
+            return
+        waited_seconds = self._asker.surroundings.monotonic_seconds() - began_seconds
+        if any(outcome.stage is Stage.PENDING for outcome in outcomes) and waited_seconds < wait_seconds / 2:
+            self._hurried += 1  # it was asked to wait and did not: it may be stopping
+            pause = back_off_seconds(self._hurried - 1, self._asker.surroundings.random)
+            yield from self._asker.pause(pause, self._deadline)
+        is_fruitful = True
         for parcel, outcome in zip(chunk, outcomes, strict=True):
-            advanced |= yield from self._take(endpoint, parcel, outcome)
-        if any(parcel.result is None and parcel.refusal is not None for parcel in chunk):
+            is_fruitful &= yield from self._take(endpoint, parcel, outcome)
+        if is_fruitful:
+            self._asker.endpoints.answered(endpoint)
+        else:
             # What this node does not want now another one may; this one is asked again after its pause.
             wished = reply.retry_after_seconds if isinstance(reply, Answer) else None
             self._asker.endpoints.failed(endpoint, wished)
-        return advanced
 
     def _read(self, reply: Answer | NoAnswer, chunk: Sequence[Parcel]) -> list[Outcome]:
         """An outcome for each envelope. Raises BadAnswer if the reply holds none."""
@@ -136,34 +146,32 @@ class Delivery:
         pairs = zip(chunk, results, strict=True)
         return [read_outcome(v, p.sealed.transaction, self._rules, p.sealed.operations) for p, v in pairs]
 
-    def _unread(self, endpoint: str, reply: Answer | NoAnswer, chunk: Sequence[Parcel]) -> bool:
+    def _unread(self, endpoint: str, reply: Answer | NoAnswer, chunk: Sequence[Parcel]) -> None:
         """No outcome came: may they be held now, are they refused as a whole, or was nothing sent?"""
         refusal = refusal_of(reply, endpoint)
-        retry_after = None if refusal is None else refusal.retry_after_seconds
-        self._asker.endpoints.failed(endpoint, retry_after)
+        self._asker.endpoints.failed(endpoint, None if refusal is None else refusal.retry_after_seconds)
         if refusal is None or (refusal.status >= 500 and refusal.code not in NOT_HELD):
             arrived = isinstance(reply, Answer) or reply.may_have_arrived
             for parcel in chunk:
                 parcel.held |= arrived
-            return False
+            return
         for parcel in chunk:
             parcel.refusal = (refusal.code, refusal.words)
             if not parcel.held and _is_about_content(refusal.code):
                 parcel.result = TransactionRefused(parcel.sealed.transaction, refusal.words, code=refusal.code)
-        return False
 
     # -- One envelope -------------------------------------------------------------------------------
 
     def _take(self, endpoint: str, parcel: Parcel, outcome: Outcome) -> Conversation[bool]:
-        """Draw the consequence of what a node said; whether that is progress, or the node has waited."""
+        """Draw the consequence of what a node said; whether it is settled, or waited for here."""
         if self._settle(parcel, outcome):
             return True
-        parcel.held |= outcome.stage is not Stage.REFUSED
+        parcel.held |= outcome.stage is not Stage.REFUSED or outcome.code == DUPLICATE
         if outcome.stage is Stage.PENDING:
             return True
         if outcome.stage is Stage.REFUSED and outcome.code != DUPLICATE:
             parcel.refusal = (outcome.code, outcome.words)
-            if not parcel.held and _is_about_content(outcome.code):
+            if _is_about_content(outcome.code) and (not parcel.held or is_void(parcel.sealed)):
                 words = outcome.words or outcome.code
                 parcel.result = TransactionRefused(parcel.sealed.transaction, words, code=outcome.code)
                 return True
@@ -185,7 +193,6 @@ class Delivery:
         except BadAnswer as fault:
             self._attempts[endpoint] = str(fault)
             return False
-        parcel.held |= outcome.stage is Stage.PENDING
         return self._settle(parcel, outcome)
 
     def _settle(self, parcel: Parcel, outcome: Outcome) -> bool:
@@ -233,6 +240,16 @@ def outcome_question(sealed: Sealed, wait_seconds: float) -> Question:
     )
     wait = (("wait_ms", str(int(wait_seconds * 1000))),) if wait_seconds > 0 else ()
     return Question("GET", f"/v1/transactions/{sealed.transaction.hex()}", (*query, *wait))
+
+
+def is_void(sealed: Sealed) -> bool:
+    """Whether no state and no time could make the envelope good: its form is not, or a signature in it."""
+    try:
+        network_id = decode(EnvelopeBody, decode(Envelope, sealed.data).body).network_id
+        items = signature_items(parse_envelope(sealed.data, network_id))
+    except (Malformed, Refused):
+        return True
+    return not all(verify_message(*item) for item in items)
 
 
 def _is_about_content(code: str) -> bool:
