@@ -54,10 +54,11 @@ _DISCLOSED: Final = (r"/sensorReport/\d+/value$", r"/bizStep$", r"")
 _PATH_BYTES_MAX: Final = limits.FIELD_PATH_BYTES_MAX
 
 
-class _Number(str):
+@dataclass(frozen=True, slots=True)
+class _Number:
     """A number as the document writes it: reading it as a float would change it."""
 
-    __slots__ = ()
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
         for index, inner in enumerate(value):
             yield from _leaves(f"{path}/{index}", inner)
     else:
-        yield path, str(value) if isinstance(value, _Number) else json.dumps(value, ensure_ascii=not _is_text(value))
+        yield path, value.text if isinstance(value, _Number) else json.dumps(value, ensure_ascii=not _is_text(value))
 
 
 def _events(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

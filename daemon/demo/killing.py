@@ -14,7 +14,6 @@ import trio
 
 from daemon.demo import load
 from daemon.demo.meter import Span, percentile_ms
-from daemon.demo.nodes import ASK_AGAIN_SECONDS
 from daemon.demo.stage import Stage
 from daemon.demo.story import Case
 from daemon.demo.telling import Standing
@@ -116,11 +115,7 @@ async def _caught_up(stage: Stage, absence: Absence) -> None:
     """Wait until it has executed what the others had when it was back."""
     began = trio.current_time()
     with trio.fail_after(CAUGHT_UP_SECONDS):
-        while True:
-            status = await stage.nodes[absence.member].first_answer("/v1/node")
-            if status["executed_height"] >= absence.others_at_return:
-                break
-            await trio.sleep(ASK_AGAIN_SECONDS)
+        await stage.executed(absence.member, absence.others_at_return)
     absence.seconds_to_catch_up = trio.current_time() - began
     absence.words = "(has caught up)"
 

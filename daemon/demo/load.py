@@ -160,7 +160,7 @@ def _transfers(desk: Desk, people: People, programme: bytes, division: Division)
         for number, rider in enumerate(people.riders):
             if units[rider.name] < ENOUGH_UNITS:
                 continue
-            friend = people.riders[(number + 1 + turn) % len(people.riders)]
+            friend = people.riders[(number + 1 + turn % (len(people.riders) - 1)) % len(people.riders)]
             good = desk.sign(rider, [Transfer(programme, friend.name, TRANSFER_UNITS, "")])
             yield Task("transfer", OK, good)
             if count % WRONG_EVERY == 0:

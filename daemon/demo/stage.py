@@ -139,7 +139,7 @@ class Stage:
 
     async def executed(self, member: str, height: int) -> None:
         """Return when this node has executed the block of that height: another one may be a moment ahead of it."""
-        while (await self.nodes[member].first_answer("/v1/node"))["executed_height"] < height:
+        while (await self.nodes[member].first_answer("/v1/node"))["executed_height"] < height:  # noqa: ASYNC110 - it happens in another process
             await trio.sleep(ASK_AGAIN_SECONDS)
 
     async def settled(self) -> None:

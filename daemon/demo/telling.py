@@ -7,6 +7,7 @@ this one door, so a test can listen.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -42,7 +43,8 @@ class Teller:
 
     def __init__(self, out: TextIO | None = None, *, is_terminal: bool | None = None) -> None:
         self._out = out or sys.stdout
-        self.is_terminal = self._out.isatty() if is_terminal is None else is_terminal
+        can_draw = self._out.isatty() and os.environ.get("TERM") != "dumb"
+        self.is_terminal = can_draw if is_terminal is None else is_terminal
         self._chapters = 0
 
     @property
@@ -115,7 +117,7 @@ class Teller:
             lines = (f"{bar(now.done, now.total)} {counted(now)}", now.more)
             return Text("\n".join(INDENT + line for line in lines), no_wrap=True, overflow="ellipsis")
 
-        console = Console(file=self._out, width=self.columns, highlight=False)
+        console = Console(file=self._out, width=self.columns, highlight=False, force_terminal=True)
         with Live(text(), console=console, auto_refresh=False, transient=True) as live:
             async with trio.open_nursery() as nursery:
 
