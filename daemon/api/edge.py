@@ -50,7 +50,7 @@ class ApiEdge:
     async def __call__(
         self, running: Running, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Serve until the service stops. Raises OSError if it cannot listen, BrokenInvariant, StoreFailed."""
+        """Serve until the service stops. Raises OperatorFault if it cannot listen, BrokenInvariant, StoreFailed."""
         counters = ApiCounters()
         around = surroundings_of(running, counters, self._config.cors_origins)
         config = self._config

@@ -20,7 +20,7 @@ from daemon.api.counters import ApiCounters
 from daemon.api.messages import PROBLEM, REASONS
 from daemon.api.parsing import Bodies
 from daemon.api.problems import Problem
-from protocol.errors import API_BUSY
+from protocol.errors import API_BUSY, OperatorFault
 
 BACKLOG = 1_024
 """Connections that the system holds until they are accepted: a burst of clients that come back at once."""
@@ -54,10 +54,14 @@ class Server:
     ) -> None:
         """Serve until `stopped` returns, then until all connections have ended. Starts with its addresses.
 
-        Raises OSError if it cannot listen.
+        Raises OperatorFault if it cannot listen.
         """
         place = self._listening
-        listeners = await trio.open_tcp_listeners(place.port, host=place.host, backlog=BACKLOG)
+        try:
+            listeners = await trio.open_tcp_listeners(place.port, host=place.host, backlog=BACKLOG)
+        except OSError as error:
+            words = f"cannot serve the API at {place.host}:{place.port}: {(error.strerror or str(error)).lower()}"
+            raise OperatorFault(f"{words}; node.toml says where, as [api] listen") from error
         addresses = [listener.socket.getsockname()[:2] for listener in listeners]
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:

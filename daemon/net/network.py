@@ -44,7 +44,7 @@ from daemon.net.telling import Telling
 from daemon.observe.lines import Limiter
 from protocol import errors
 from protocol.crypto.signing import SigningKey
-from protocol.errors import Refused
+from protocol.errors import OperatorFault, Refused
 from protocol.node.interface import Priority
 from protocol.wire.channel import Side
 
@@ -110,7 +110,7 @@ class Network:
     async def run(self, task_status: trio.TaskStatus[list[tuple[str, int]]] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen, dial and serve until `stop`. Starts with the (host, port) pairs that it listens on.
 
-        Raises OSError if an address cannot be listened on.
+        Raises OperatorFault if an address cannot be listened on.
         """
         listeners = await self._listen()
         async with trio.open_nursery() as self._channels:
@@ -136,7 +136,11 @@ class Network:
         listeners: list[trio.SocketListener] = []
         try:
             for host, port in self._config.listen:
-                listeners += await trio.open_tcp_listeners(port, host=host)
+                try:
+                    listeners += await trio.open_tcp_listeners(port, host=host)
+                except OSError as error:
+                    words = f"cannot listen for other nodes at {host}:{port}: {(error.strerror or str(error)).lower()}"
+                    raise OperatorFault(f"{words}; node.toml says where, as [peers] listen") from error
         except BaseException:
             for listener in listeners:
                 listener.socket.close()

@@ -22,6 +22,7 @@ from daemon.net.opening import Opening, PeerRole
 from daemon.net.session import open_channel
 from daemon.observe import logs
 from protocol import errors
+from protocol.errors import OperatorFault
 from protocol.limits import KIB
 from protocol.node.interface import Priority
 from protocol.wire.channel import Side
@@ -334,7 +335,7 @@ async def test_full_of_observers_a_validator_still_gets_in(nursery: trio.Nursery
 
 async def test_an_address_that_is_taken_is_an_error_of_the_operator(nursery: trio.Nursery) -> None:
     address = await start(nursery, node(LOW, Recorder()))
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OperatorFault, match=f"{address[0]}:{address[1]}: address already in use"):
         await node(HIGH, Recorder(), listen=(("127.0.0.1", 0), address)).run()
     nursery.cancel_scope.cancel()
 
