@@ -35,10 +35,11 @@ ROOT_SHOWN: Final = 16
 async def tell_proof(stage: Stage, case: Case, network: Network) -> None:
     """Export a receipt's proof, and verify it where there is nothing but network.toml."""
     teller = stage.teller
-    task, document = case.recorded[0], case.documents[0]
+    document = case.documents[0]
+    task = case.recorded[document.name]
     teller.chapter("A stranger verifies a receipt")
     teller.say(
-        f"Somebody gets {document.name}, a proof file of some hundred bytes, and network.toml. No node is asked."
+        f"Somebody is given {document.name}, a proof file, and network.toml, and has nothing else. No node is asked."
     )
     place = case.directory / "stranger"
     place.mkdir()
@@ -54,11 +55,9 @@ async def tell_proof(stage: Stage, case: Case, network: Network) -> None:
     for line in out.splitlines():
         teller.say(re.sub(r"\b([0-9a-f]{16})[0-9a-f]{48}\b", r"\1…", line.strip()), indent="     ")
     altered_code, _ = await run([*isolation, *PAPILIO, "proof", "verify", "altered.proof"], place)
-    where = (
-        "with networking switched off" if isolation else "networking could not be switched off here; it was not used"
-    )
+    where = "with networking switched off" if isolation else "networking could not be switched off on this machine"
     teller.figure(len(data), f"bytes of proof, verified by a process of its own ({where})")
-    teller.figure(1, "bit of it turned over, and it is refused")
+    teller.say("With one bit of the proof turned over, the same command refuses it.")
     if code != 0 or altered_code != UNVERIFIED:
         raise DemoFailed(f"the proof verified with exit code {code}, the altered one with {altered_code}:\n{out}")
     case.facts["proof"] = {
@@ -171,13 +170,13 @@ def tell_summary(stage: Stage, case: Case, seconds: float) -> None:
     )
     teller.figure(meter.refused.total(), "more refused by nodes at once")
     teller.figure(
-        load["per_second"], f"transactions a second under full load, on {os.cpu_count()} cores for everything"
+        load["per_second"], f"transactions a second under full load; nodes and load share {os.cpu_count()} cores"
     )
     teller.figure(
-        f"{load['p50_ms']} ms", f"to the final receipt under that load (median); {load['p99_ms']} ms for 99 of 100"
+        f"{load['p50_ms']:,} ms", f"to the final receipt under that load (median); {load['p99_ms']:,} ms for 99 of 100"
     )
     teller.figure(
-        f"{case.facts['documents']['p50_ms']} ms", "to the final receipt of documents recorded one by one (median)"
+        f"{case.facts['documents']['p50_ms']} ms", "to the final receipt of documents, where nobody queues (median)"
     )
     teller.figure(f"{sum(sizes.values()) / 1024 / 1024:.0f} MiB", "on four disks, with what is reserved")
     teller.figure(f"{seconds:.0f} s", "for all of it")

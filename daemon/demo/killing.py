@@ -66,6 +66,10 @@ async def tell_load(stage: Stage, case: Case, programme: bytes) -> None:
         kinds[task.kind] = kinds.get(task.kind, 0) + 1
     listed = ", ".join(f"{count:,} {plural(kind, count)}" for kind, count in kinds.items())
     teller.say(f"To all four nodes at once, each signed on its own: {listed}.")
+    teller.say(
+        "Three nodes of four go on. What the dead one had taken and not passed on, its client sends again elsewhere: an "
+        "envelope acts once, however often it is sent."
+    )
     absence = Absence(victim)
     span = stage.meter.begin()
     total = len(tasks) + len(late)
@@ -96,17 +100,17 @@ async def _kill_and_return(stage: Stage, absence: Absence, span: Span, total: in
     killed_at = trio.current_time()
     absence.height_at_kill = status["executed_height"]
     absence.transactions_at_kill = stage.meter.transactions
-    absence.words = f"(killed with -9 at height {absence.height_at_kill})"
+    absence.words = f"killed at height {absence.height_at_kill}"
     await stage.until(lambda: span.final >= total * RETURN_AT_PERCENT // 100)
     await node.start()
-    absence.words = "(started again)"
+    absence.words = "starts again"
     status = await node.first_answer("/v1/node")
     absence.height_at_return = status["executed_height"]
     absence.others_at_return = stage.meter.height
     absence.transactions_at_return = stage.meter.transactions
     absence.seconds_away = trio.current_time() - killed_at
     absence.load_went_on = absence.loaded
-    absence.words = "(is back)"
+    absence.words = "is back"
     await stage.connect(absence.member)
     await _caught_up(stage, absence)
 
@@ -117,14 +121,14 @@ async def _caught_up(stage: Stage, absence: Absence) -> None:
     with trio.fail_after(CAUGHT_UP_SECONDS):
         await stage.executed(absence.member, absence.others_at_return)
     absence.seconds_to_catch_up = trio.current_time() - began
-    absence.words = "(has caught up)"
+    absence.words = "has caught up"
 
 
 def _tell_span(stage: Stage, case: Case, span: Span) -> None:
     median, slowest = percentile_ms(span.latencies, 50), percentile_ms(span.latencies, 99)
     teller = stage.teller
     teller.figure(span.final, f"transactions final in {span.seconds:.1f} s: {round(span.rate):,} a second")
-    teller.figure(f"{median} ms", f"from sending to the final receipt for half of them, {slowest} ms for 99 of 100")
+    teller.figure(f"{median:,} ms", f"from sending to the final receipt (median); {slowest:,} ms for 99 of 100")
     case.facts["load"] = {
         "transactions": span.final,
         "operations": span.operations,

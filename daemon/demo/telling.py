@@ -23,7 +23,7 @@ INDENT: Final = "   "
 NUMBER_COLUMNS: Final = 9
 DRAWN_SECONDS: Final = 0.125
 PLAIN_SECONDS: Final = 2.0
-BAR_COLUMNS: Final = 28
+BAR_COLUMNS: Final = 24
 
 
 class Standing(NamedTuple):
