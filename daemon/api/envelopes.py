@@ -39,7 +39,6 @@ from protocol.node.interface import Admitted, Refusal
 
 IN_THREAD_BYTES: Final = 256 * 1024
 """A larger body is decoded in a thread: some milliseconds, in which votes would wait."""
-_HEX: Final = frozenset("0123456789abcdef")
 
 
 async def submit(around: Surroundings, given: Given) -> Answer:
@@ -151,9 +150,13 @@ def _counted(values: list[Any]) -> list[Any]:
 
 
 def _from_hex(text: Any, at: int) -> bytes:
-    if type(text) is not str or not text or len(text) % 2 or not _HEX.issuperset(text):
+    try:
+        data = bytes.fromhex(text)
+    except (TypeError, ValueError):
+        data = b""
+    if not data or data.hex() != text:  # so neither upper case nor spaces, which fromhex takes
         raise bad_request(f"envelopes[{at}]: expected lower-case hex")
-    return bytes.fromhex(text)
+    return data
 
 
 def _checked(envelopes: list[bytes]) -> list[bytes]:

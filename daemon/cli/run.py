@@ -52,5 +52,10 @@ def edges_of(node: Node) -> Sequence[Edge]:
     from daemon.api.edge import ApiConfig, ApiEdge
 
     api = node.settings.api
-    config = ApiConfig(host=api.listen.host, port=api.listen.port, connections_max=api.connections_max)
+    config = ApiConfig(
+        host=api.listen.host,
+        port=api.listen.port,
+        connections_max=api.connections_max,
+        cors_origins=api.cors_origins,
+    )
     return (ApiEdge(config),)

@@ -73,6 +73,10 @@ class ApiTable(Table):
         Field(description="Where to serve it. Beyond loopback put a proxy with TLS and access rules in front."),
     ] = Address("127.0.0.1", 8100)
     connections_max: int = bounded(1, 65_536, "Connections at once.", default=1_024)
+    cors_origins: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")], ...],
+        Field(description="Origins whose pages may ask from a browser, as https://host; * for all. None by default."),
+    ] = ()
 
 
 class LogTable(Table):

@@ -11,7 +11,7 @@ container picks it up. Nothing is buffered, so a crash loses no line.
   as the name of its type: no `repr` of ours or a library's decides what gets into the log.
 * Content: longer bytes and text are cut to their length, so a client's data does not end in an operator's log.
 
-Traces of exceptions hold code lines, never values (`show_locals` is off). Lines of libraries (hypercorn) that use the
+Traces of exceptions hold code lines, never values (`show_locals` is off). Lines of libraries that use the
 standard library's logging come through the same door.
 """
 

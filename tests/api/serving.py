@@ -152,9 +152,10 @@ class LocalNode:
 class Api:
     """A served node and a client of it."""
 
-    def __init__(self, node: LocalNode, counters: ApiCounters, address: tuple[str, int]) -> None:
+    def __init__(self, node: LocalNode, around: Surroundings, address: tuple[str, int]) -> None:
         self.node = node
-        self.counters = counters
+        self.around = around
+        self.counters = around.counters
         self.address = address
         self.base = f"http://{address[0]}:{address[1]}"
         self.client = httpx.AsyncClient(base_url=self.base, timeout=30)
@@ -217,7 +218,7 @@ async def serving(directory: Path, **more: Any) -> AsyncIterator[Api]:
         with trio.fail_after(more.get("patience_seconds", 60)):
             async with trio.open_nursery() as nursery:
                 addresses = await nursery.start(server.run, node.service.stopping)
-                api = Api(node, counters, addresses[0])
+                api = Api(node, around, addresses[0])
                 try:
                     yield api
                 finally:

@@ -13,7 +13,10 @@ import trio.testing
 
 from daemon.api import connection
 from daemon.api.connection import Stage
+from daemon.api.dispatch import Dispatcher
 from daemon.api.parsing import Bodies, RequestParser
+from daemon.api.server import Listening, Server
+from protocol.errors import OperatorFault
 from protocol.limits import MIB
 from tests.api.serving import Api, serving
 
@@ -205,6 +208,14 @@ async def test_an_answer_that_takes_too_long(tmp_path: Path, monkeypatch: pytest
     async with serving(tmp_path) as api:
         answer = await api.raw(b"GET /v1/transactions/%b?wait_ms=30000 HTTP/1.1\r\nhost: x\r\n\r\n" % (b"ab" * 32))
         assert (status_of(answer), code_of(answer)) == (503, "api_busy")
+
+
+async def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """The operator is told which, and what to change."""
+    async with serving(tmp_path) as api:
+        server = Server(Listening(*api.address, 10), Dispatcher(api.around, ()).answer, api.counters)
+        with pytest.raises(OperatorFault, match=f"cannot listen on 127.0.0.1:{api.address[1]}"):
+            await server.run(trio.sleep_forever)
 
 
 async def test_one_connection_too_many(tmp_path: Path) -> None:
