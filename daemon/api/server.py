@@ -58,11 +58,7 @@ class Server:
         """
         place = self._listening
         try:
-            try:
             listeners = await trio.open_tcp_listeners(place.port, host=place.host, backlog=BACKLOG)
-        except OSError as fault:
-            words = f"the API cannot listen on {place.host}:{place.port}: {fault.strerror or fault}"
-            raise OperatorFault(f"{words}; change [api] listen in node.toml") from fault
         except OSError as error:
             words = f"cannot serve the API at {place.host}:{place.port}: {(error.strerror or str(error)).lower()}"
             raise OperatorFault(f"{words}; node.toml says where, as [api] listen") from error
