@@ -214,7 +214,7 @@ async def test_a_port_that_is_taken(tmp_path: Path) -> None:
     """The operator is told which, and what to change."""
     async with serving(tmp_path) as api:
         server = Server(Listening(*api.address, 10), Dispatcher(api.around, ()).answer, api.counters)
-        with pytest.raises(OperatorFault, match=f"cannot listen on 127.0.0.1:{api.address[1]}"):
+        with pytest.raises(OperatorFault, match=f"cannot serve the API at 127.0.0.1:{api.address[1]}"):
             await server.run(trio.sleep_forever)
 
 
