@@ -23,6 +23,10 @@ import click
 
 Schema = Mapping[str, Any]
 ID_DIGITS: Final = 32
+RESERVED: Final = frozenset(
+    {"consent", "digest-of", "file", "help", "json", "key", "node", "sender", "timeout", "valid", "wait"}
+)
+"""Options that every operation has; a field of such a name gets `--field-NAME`."""
 _PREFIXED: Final = re.compile(r"(?:account|ed25519|transaction|network):([0-9a-f]+)")
 _ABSENT: Final = object()
 
@@ -45,10 +49,11 @@ def leaves(schema: Schema) -> list[Leaf]:
     """The fields of an operation's arguments, in their order."""
     found = list(_walk(schema, ()))
     names = [path[-1] for path, _ in found]
-    return [
-        Leaf(path, inner, "-".join(path if names.count(path[-1]) > 1 else path[-1:]).replace("_", "-"))
-        for path, inner in found
-    ]
+    listed = []
+    for path, inner in found:
+        option = "-".join(path if names.count(path[-1]) > 1 else path[-1:]).replace("_", "-")
+        listed.append(Leaf(path, inner, f"field-{option}" if option in RESERVED else option))
+    return listed
 
 
 def _walk(schema: Schema, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Schema]]:

@@ -58,7 +58,7 @@ def sending_options(command: click.Command) -> click.Command:
             type=click.Path(path_type=Path),
             help="Key file to sign with; several for an account that wants several. Required.",
         ),
-        click.Option(["--account", "account_name"], type=ACCOUNT_TYPE, help="The account, if not the one of the key."),
+        click.Option(["--sender"], type=ACCOUNT_TYPE, help="The account that sends, if not the one of the key."),
         click.Option(
             ["--consent", "consents"],
             multiple=True,
@@ -210,7 +210,7 @@ def send(
     operations: Sequence[Mapping[str, Any]],
     *,
     keys: tuple[Path, ...],
-    account_name: bytes | None,
+    sender: bytes | None,
     consents: tuple[Path, ...],
     validity_seconds: float,
     wait_seconds: float | None,
@@ -224,7 +224,7 @@ def send(
     if not keys:
         raise click.UsageError("missing: --key with the key file to sign with (papilio key new makes one)")
     try:
-        account = Account.read(*keys, name=account_name)
+        account = Account.read(*keys, name=sender)
         others = [Account.read(file) for file in consents]
     except ValueError as fault:
         raise OperatorFault(f"--key: {fault}", code=BAD_ARGUMENTS) from fault
