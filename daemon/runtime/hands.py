@@ -8,8 +8,9 @@ than jobs.
 handing over costs the loop as much as checking, and the answer would come later. It still comes as an input of its own.
 
 **When a check failed** for good (a worker died of it twice), no verdict is invented (duty 4). Signatures that consensus
-waits for are then checked here, on the loop: few, and better late than never. Envelopes are refused with
-`internal_error`, so that a client hears of it. A batch stays unanswered: the node asks again where it can.
+waits for are then checked here, on the loop: few, and better late than never. Envelopes and batches are refused with
+`internal_error`: a client hears of it, no job stays open for ever, and the node, which charges nobody for our own
+failure, asks for the batch again where it needs it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from protocol.errors import BrokenInvariant
 from protocol.node.interface import (
     Answer,
     Append,
+    BatchAccepted,
     BatchChecked,
     BlocksRead,
     CheckBatch,
@@ -142,8 +144,10 @@ class NodeHands:
     def _batch_checked(self, effect: CheckBatch, answer: list[Any] | None) -> None:
         if answer is None:
             self._log.error("check_failed", what="batch", bytes=len(effect.data))
-            return
-        self._inbox.put_nowait(BatchChecked(effect.job, unpack_batch_verdict(answer)))
+            verdict: BatchAccepted | Refusal = Refusal(errors.INTERNAL_ERROR, "this node could not check the batch")
+        else:
+            verdict = unpack_batch_verdict(answer)
+        self._inbox.put_nowait(BatchChecked(effect.job, verdict))
 
     async def _read(self, effect: ReadBlocks) -> None:
         read = partial(self._segments.read_range, effect.first_height, effect.count, effect.bytes_max)

@@ -121,6 +121,8 @@ class Body:
     work_stale: bool = True
     executed_before_start: int = 0
     checking_envelopes: int = 0
+    checking_bytes: int = 0
+    """Envelopes that wait for their verdict, and their bytes: they count for the pool."""
     disk_full: bool = False
     halted: bool = False
     amnesiac: bool = False

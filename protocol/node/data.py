@@ -12,7 +12,7 @@ from protocol import limits
 from protocol.codec import decode, encode
 from protocol.crypto.contexts import Context
 from protocol.dissemination import Held, State
-from protocol.errors import DISK_FULL, NOT_VALIDATOR, POOL_FULL, TOO_LARGE
+from protocol.errors import DISK_FULL, INTERNAL_ERROR, NOT_VALIDATOR, POOL_FULL, TOO_LARGE
 from protocol.ledger.records import Batch, BatchBody, Reference, batch_digest
 from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.interface import (
@@ -42,18 +42,27 @@ RELAY_CHUNK: Final = 64
 
 def submit(body: Body, given: Submit) -> None:
     """A client's envelopes: refuse at once what needs no look, have the rest checked."""
-    busy = _refuses_all(body, len(given.envelopes))
+    busy = _refuses_all(body, given.envelopes)
     if busy is not None:
         body.emit(Answer(given.ticket, (busy,) * len(given.envelopes)))
         return
     check_envelopes(body, given.envelopes, given.ticket)
 
 
-def _refuses_all(body: Body, count: int) -> Refusal | None:
+def relayed(body: Body, envelopes: tuple[bytes, ...]) -> None:
+    """What an observer passes on, within the same bounds as a client's (L-31); it passes the rest on again later."""
+    if _refuses_all(body, envelopes) is not None:
+        body.count("relays_passed_over")
+        return
+    check_envelopes(body, envelopes, None)
+
+
+def _refuses_all(body: Body, envelopes: tuple[bytes, ...]) -> Refusal | None:
     if body.disk_full:
         return Refusal(DISK_FULL, "the disk of this node is nearly full; it accepts nothing until there is room")
     waiting = len(body.pool.waiting) + body.checking_envelopes
-    if waiting + count > limits.POOL_ENVELOPES_MAX:
+    full = body.pool.waiting_bytes + body.checking_bytes + sum(map(len, envelopes)) > limits.POOL_BYTES_MAX
+    if full or waiting + len(envelopes) > limits.POOL_ENVELOPES_MAX:
         return Refusal(POOL_FULL, f"{waiting} envelopes wait here; try again in a second, or another node")
     if body.machine.core.me is None and not body.neighbours.validators():
         return Refusal(NOT_VALIDATOR, "this observer has no channel to a validator just now")
@@ -64,6 +73,7 @@ def check_envelopes(body: Body, envelopes: tuple[bytes, ...], ticket: int | None
     """Have form, signatures and admission checked; too large ones are not even looked at."""
     small = tuple(data if len(data) <= limits.ENVELOPE_BYTES_MAX else b"" for data in envelopes)
     body.checking_envelopes += len(small)
+    body.checking_bytes += sum(map(len, small))
     body.emit(CheckEnvelopes(body.job(("envelopes", ticket, small)), small))
 
 
@@ -72,6 +82,7 @@ def envelopes_checked(
 ) -> None:
     """Good ones go to the pool; the client is told."""
     body.checking_envelopes -= len(envelopes)
+    body.checking_bytes -= sum(map(len, envelopes))
     results: list[Admitted | Refusal] = []
     for data, verdict in zip(envelopes, verdicts, strict=True):
         result = verdict
@@ -226,6 +237,9 @@ def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted
         return
     if isinstance(verdict, Refusal):
         body.batches.drop(digest)
+        if verdict.code == INTERNAL_ERROR:
+            body.count("batches_unchecked")  # this node failed, and nobody else did
+            return
         author = body.roster.node_of[held.reference.author]
         # Whoever passes a batch on has verified it first: the one who sent it answers for it.
         body.charge(peer, f"a batch of {author.hex()[:16]} with {verdict.words}")

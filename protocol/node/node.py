@@ -287,9 +287,9 @@ class Node:
             if view <= core.final_view:
                 continue
             for vote in own.votes():
-                if own.proposal is not None and vote.kind == VoteKind.NOTARIZE:
-                    header = body.chain.known[own.proposal.payload].data
-                    message = ProposalMessage(own.proposal, vote.signature, header)
+                proposed = None if own.proposal is None else body.chain.known.get(own.proposal.payload)
+                if own.proposal is not None and proposed is not None and vote.kind == VoteKind.NOTARIZE:
+                    message = ProposalMessage(own.proposal, vote.signature, proposed.data)
                     records.append(JournalRecord(JournalKind.PROPOSAL, encode(message)))
                 else:
                     records.append(JournalRecord(JournalKind.VOTE, encode(vote)))

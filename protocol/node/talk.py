@@ -21,7 +21,7 @@ from protocol.crypto.signing import signing_message
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Header, batch_digest
 from protocol.node.body import FIRST_EPOCH, JOBS_MAX, Body, message_hash
-from protocol.node.data import announced, batch_received, check_envelopes
+from protocol.node.data import announced, batch_received, relayed
 from protocol.node.interface import BlocksRead, Priority, ReadBlocks
 from protocol.node.ordering import advance, header_arrived
 from protocol.sync import FetchedBlock, end_of_answer, parts_of
@@ -143,8 +143,8 @@ def _announcement(body: Body, message: wire.Announcement, _data: bytes, peer: by
 
 
 def _envelopes_relayed(body: Body, message: wire.EnvelopesRelayed, _data: bytes, _peer: bytes) -> None:
-    if body.machine.core.me is not None and not body.disk_full:
-        check_envelopes(body, message.envelopes, None)
+    if body.machine.core.me is not None:
+        relayed(body, message.envelopes)
 
 
 def _batches_wanted(body: Body, message: wire.BatchesWanted, _data: bytes, peer: bytes) -> None:
