@@ -36,7 +36,7 @@ def networks(tmp_path: Path) -> Iterator[Callable[..., Network]]:
         for network in made:
             network.destroy()
         for network in made:
-            print(f"{network.directory}\n{network.tails(8)}")  # noqa: T201 - pytest shows it when the test failed
+            print(f"{network.directory}\n{network.tails(4)}")  # noqa: T201 - pytest shows it when the test failed
 
 
 @pytest.fixture
