@@ -95,7 +95,6 @@ class Core:
     """Signs nothing new: disk full (L-28) or amnesiac (C-24)."""
     proposal: Proposal | None = None
     """The proposal of the current view in hand."""
-    proposal_peer: bytes | None = None
     judging: bool = False
     early: dict[int, tuple[Proposal, bytes]] = field(default_factory=dict)
     own: dict[int, Own] = field(default_factory=dict)

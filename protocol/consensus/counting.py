@@ -47,10 +47,8 @@ def in_reach(core: Core, view: int) -> bool:
 
 def nullify_seen(core: Core, vote: Vote, now_ms: int) -> list[Effect]:
     """C-11: a nullify by the leader fires the timers at once. C-15: one of blocking power is work."""
-    if vote.signer == core.leader and Timer.VIEW in core.timers:
-        core.timers[Timer.VIEW] = now_ms
-    elif core.keeper.power_of(core.view, VoteKind.NULLIFY) >= core.instance.validators.blocking:
-        views.hasten(core, now_ms)
+    del vote
+    views.heed_nullifies(core, now_ms)
     return []
 
 
@@ -93,6 +91,17 @@ def known(core: Core, view: int, kind: VoteKind) -> bool:
     return kind is VoteKind.NULLIFY and view in core.nullifications
 
 
+def contradicts(core: Core, certificate: Certificate) -> bool:
+    """Whether this would finalize another proposal in the highest final view: a fork, if it is genuine."""
+    final = core.finalization
+    return (
+        final is not None
+        and certificate.kind == VoteKind.FINALIZE
+        and certificate.view == final.view
+        and certificate.proposal != final.proposal
+    )
+
+
 def certified(core: Core, certificate: Certificate, now_ms: int) -> list[Effect]:
     """A valid certificate that was not held: keep it, and go where it leads (C-1, C-8, C-9)."""
     view, proposal = certificate.view, certificate.proposal
@@ -131,7 +140,8 @@ def _compare(core: Core, certificate: Certificate) -> list[Effect]:
 
 def suspect(core: Core, first: Vote, second: Vote) -> list[Effect]:
     """C-17: two statements that may be evidence: check both signatures."""
-    if len(core.evidence_checks) >= CHECKS_IN_FLIGHT_MAX:
+    checking = {(one.signer, one.view) for one, _ in core.evidence_checks.values()}
+    if len(checking) >= CHECKS_IN_FLIGHT_MAX or (first.signer, first.view) in checking:
         return []
     job = next_job(core)
     core.evidence_checks[job] = (first, second)

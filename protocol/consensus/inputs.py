@@ -277,6 +277,14 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Forked:
+    """Two finalizations of one view that state different proposals: more than the tolerated power is faulty."""
+
+    first: Certificate
+    second: Certificate
+
+
+@dataclass(frozen=True, slots=True)
 class Charge:
     """This validator, or this peer, sent something bad."""
 
@@ -308,6 +316,7 @@ Effect = (
     | NullifiedView
     | Finalized
     | Evidence
+    | Forked
     | Charge
     | Twin
 )

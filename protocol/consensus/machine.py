@@ -37,6 +37,7 @@ from protocol.consensus.inputs import (
     Charge,
     Effect,
     Evidence,
+    Forked,
     Input,
     PayloadJudged,
     PayloadOffered,
@@ -175,7 +176,7 @@ class Machine:
         if proposal.view > core.view:
             core.early.setdefault(proposal.view, (proposal, given.signature))
         elif proposal.view == core.view and core.phase is Phase.WAIT and not core.leading:
-            effects += voting.take_proposal(core, proposal, given.peer)
+            effects += voting.take_proposal(core, proposal)
         return effects
 
     def _note_equivocation(self, vote: Vote) -> None:
@@ -187,6 +188,8 @@ class Machine:
     def _own_seen(self, vote: Vote) -> list[Effect]:
         """C-24: a statement by our key that we did not make is a twin's. Ours, come back to us, is nothing new."""
         core = self.core
+        if core.held_back:
+            return []  # an amnesiac does not know what it signed (C-24): it follows
         if vote.view <= max(core.vote_floor, core.final_view) or vote in core.has_signed(vote.view).votes():
             return []
         return [Twin(vote)]
@@ -198,7 +201,9 @@ class Machine:
             return [Charge(None, given.peer, "a vote that is not well formed")]
         if vote.signer == core.me:
             return self._own_seen(vote) if given.verified else []
-        core.activity.signed(vote.signer, vote.view, now_ms)
+        if counting.in_reach(core, vote.view):
+            # A vote for a view beyond all reach shows nothing: one would do for ever (C-13).
+            core.activity.signed(vote.signer, vote.view, now_ms)
         self._note_equivocation(vote)
         if spreading.note_vote(core, vote):
             core.timers.setdefault(Timer.FORWARD, 0)
@@ -215,7 +220,7 @@ class Machine:
         kind = VoteKind(certificate.kind)
         if not well_formed(core.instance.validators, certificate, core.instance.epoch):
             return [Charge(None, given.peer, "a certificate that is not well formed")]
-        if counting.known(core, certificate.view, kind):
+        if counting.known(core, certificate.view, kind) and not counting.contradicts(core, certificate):
             spreading.note_certificate(core, certificate, given.peer)
             return []
         if any(held == certificate for held, _ in core.certificate_checks.values()):
@@ -236,13 +241,17 @@ class Machine:
             if not all(given.good):
                 return [Charge(None, peer, "a certificate with a bad signature")]
             spreading.note_certificate(core, certificate, peer)
+            if counting.contradicts(core, certificate):
+                assert core.finalization is not None, "it is what is contradicted"
+                return [Forked(core.finalization, certificate)]
             known = counting.known(core, certificate.view, VoteKind(certificate.kind))
             return [] if known else counting.certified(core, certificate, now_ms)
         if given.job in core.evidence_checks:
             first, second = core.evidence_checks.pop(given.job)
-            if all(given.good) and (first.signer, first.view) not in core.keeper.proven:
-                core.keeper.proven.add((first.signer, first.view))
-                return [Evidence(first, second)]
+            if not all(given.good):
+                return [Charge(first.signer, None, "a vote with a bad signature")]
+            core.keeper.proven.add((first.signer, first.view))
+            return [Evidence(first, second)]
         return []
 
     def _votes_checked(self, given: SignaturesVerified, now_ms: int) -> list[Effect]:

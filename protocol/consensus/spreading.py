@@ -49,11 +49,6 @@ def forward(core: Core, now_ms: int) -> list[Effect]:
     return [SendCertificate(certificate, tuple(names)) for certificate, names in recipients.items()]
 
 
-def unshown(core: Core) -> bool:
-    """Whether any peer may lack a certificate."""
-    return any(needed_by(core, peer) for peer in core.peers.values())
-
-
 def unfinished(core: Core) -> bool:
     """Whether something may have to be sent or asked for again.
 
@@ -65,7 +60,10 @@ def unfinished(core: Core) -> bool:
 
 
 def own_to_repeat(core: Core) -> list[Vote]:
-    """Own votes that others may still need: of the current view, and the finalize of the highest notarized one."""
+    """Own votes that others may still need (L-24): of the current view, and the finalize of the highest notarized one.
+
+    Votes of views between add nothing: who left a view holds, durably, the certificate that ended it.
+    """
     votes = core.has_signed(core.view).votes()
     top = core.highest_notarized
     if top > core.final_view and top != core.view:

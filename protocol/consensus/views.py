@@ -6,13 +6,13 @@ from protocol import limits
 from protocol.consensus import voting
 from protocol.consensus.core import Core, Phase
 from protocol.consensus.inputs import Effect, Entered, Timer
-from protocol.consensus.statements import Certificate
+from protocol.consensus.statements import Certificate, VoteKind
 
 
 def enter(core: Core, view: int, by: Certificate | None, now_ms: int) -> list[Effect]:
     """C-1, C-3: begin `view`."""
     core.view, core.entered_by, core.entered_ms = view, by, now_ms
-    core.proposal, core.proposal_peer, core.judging = None, None, False
+    core.proposal, core.judging = None, False
     for timer in (Timer.LEADER, Timer.VIEW, Timer.IDLE):
         core.timers.pop(timer, None)
     prune(core)
@@ -32,11 +32,12 @@ def resume(core: Core, now_ms: int) -> list[Effect]:
     core.phase = Phase.WAIT if own.notarized is None and own.finalized is None else Phase.VOTED
     core.proposal = own.proposal
     _set_view_timers(core, now_ms)
+    heed_nullifies(core, now_ms)
     if core.phase is not Phase.WAIT:
         return []
     early = core.early.pop(core.view, None)
     if early is not None and not core.leading:
-        return voting.take_proposal(core, early[0], core.peer_of(core.leader))
+        return voting.take_proposal(core, early[0])
     return voting.lead(core, now_ms)
 
 
@@ -49,6 +50,20 @@ def _set_view_timers(core: Core, now_ms: int) -> None:
     if core.phase is Phase.WAIT:
         core.timers[Timer.LEADER] = now_ms + leader + idle
     core.timers[Timer.VIEW] = now_ms + whole + idle
+
+
+def heed_nullifies(core: Core, now_ms: int) -> None:
+    """C-11: a nullify by the leader fires the timers at once. C-15: nullifies of blocking power are work.
+
+    Looked at on entering too: they may have come before this node did.
+    """
+    votes = core.keeper.views.get(core.view)
+    if votes is None:
+        return
+    if core.leader in votes.slots[VoteKind.NULLIFY] and Timer.VIEW in core.timers:
+        core.timers[Timer.VIEW] = now_ms
+    elif core.keeper.power_of(core.view, VoteKind.NULLIFY) >= core.instance.validators.blocking:
+        hasten(core, now_ms)
 
 
 def hasten(core: Core, now_ms: int) -> None:

@@ -39,8 +39,6 @@ class VoteKeeper:
     def __init__(self, validators: Validators) -> None:
         self.validators = validators
         self.views: dict[int, ViewVotes] = {}
-        self.suspects: dict[int, tuple[Vote, Vote]] = {}
-        """Pairs whose signatures are being checked because together they would be evidence, by job."""
         self.proven: set[tuple[int, int]] = set()
         """(signer, view) for which evidence was found: once is enough."""
 

@@ -113,10 +113,9 @@ def propose(core: Core, parent_view: int, payload: bytes) -> list[Effect]:
     return [PersistProposal(proposal, vote), SendProposal(proposal, vote.signature, None)]
 
 
-def take_proposal(core: Core, proposal: Proposal, peer: bytes | None) -> list[Effect]:
+def take_proposal(core: Core, proposal: Proposal) -> list[Effect]:
     """C-6: the first proposal of the current view's leader is in hand."""
     core.proposal = proposal
-    core.proposal_peer = peer
     core.phase = Phase.JUDGE
     core.judging = False
     core.timers.pop(Timer.LEADER, None)
