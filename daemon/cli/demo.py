@@ -21,7 +21,11 @@ TRIPS_DEFAULT = 5_000
     "--limit", type=click.IntRange(1), default=TRIPS_DEFAULT, show_default=True, help="Take so many trips at most."
 )
 @click.option("--documents", type=click.Path(path_type=Path), help="Other documents: a directory with *.json files.")
-@click.option("--directory", type=click.Path(path_type=Path), help="Where to run, new or empty; stays. [here, by time]")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    help="Where to run, new or empty; it stays. By default papilio-demo-TIME, here.",
+)
 @click.option("--temporary", is_flag=True, help="Remove the directory in the end, if all went well.")
 @click.option("--keep", is_flag=True, help="Leave the network running, and say how to go on with it.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the summary to this file, too.")

@@ -19,10 +19,11 @@ import trio
 from daemon.config.network import Network
 from daemon.config.problems import ConfigurationFault, Problem
 from daemon.demo import ending, killing, story
+from daemon.demo.data import DOCUMENTS
 from daemon.demo.desk import Desk
 from daemon.demo.documents import MEMBERS, read_documents
 from daemon.demo.load import BUNDLED_PART, divide
-from daemon.demo.nodes import SIGNALS, NodeProcess, make_network, start_all, stop_all
+from daemon.demo.nodes import SIGNALS, NodeEnded, NodeProcess, make_network, start_all, stop_all
 from daemon.demo.people import RIDERS, gather
 from daemon.demo.stage import Stage, now_ms
 from daemon.demo.telling import Teller
@@ -60,7 +61,7 @@ def run_demo(wishes: Wishes, teller: Teller) -> dict[str, Any]:
         return trio.run(_run, wishes, teller)
     except BaseExceptionGroup as group:
         leaves = list(_leaves(group))
-        known = next((leaf for leaf in leaves if isinstance(leaf, PapilioError)), None)
+        known = next((leaf for leaf in leaves if isinstance(leaf, PapilioError | BrokenPipeError)), None)
         if known is None:
             raise
         raise known from None
@@ -98,7 +99,8 @@ def read_case(wishes: Wishes) -> story.Case:
     if usable < max(TRIPS_MIN, BUNDLED_PART):
         expected = f"at least {TRIPS_MIN} trips that are over, not too long, and not the same"
         raise ConfigurationFault([Problem(str(wishes.trips), 0, 0, "", expected, f"{usable}")])
-    return story.Case(wishes.directory, read_documents(wishes.documents), trips, division)
+    documents = read_documents(wishes.documents)
+    return story.Case(wishes.directory, documents, trips, division, are_carried=wishes.documents == DOCUMENTS)
 
 
 async def _tell(
@@ -170,7 +172,9 @@ def _end(wishes: Wishes, teller: Teller, case: story.Case, nodes: list[NodeProce
         case.facts["exit_codes"] = dict(codes)
         unclean = {member: code for member, code in codes.items() if code != 0}
         if unclean:
-            raise PapilioError(f"nodes did not end well: exit codes {unclean}", code="node_ended")
+            raise NodeEnded(
+                f"nodes did not end well, exit codes: {unclean}; their logs are in {case.directory}/*/node.log"
+            )
         if wishes.temporary:
             shutil.rmtree(case.directory)
             teller.say("All nodes have ended; the directory is removed.")

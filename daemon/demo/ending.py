@@ -28,7 +28,6 @@ from daemon.demo.story import Case
 
 UNVERIFIED: Final = 5
 """Exit code of `papilio proof verify` for what proves nothing (daemon.cli.exits)."""
-PATIENCE_SECONDS: Final = 60
 ROOT_SHOWN: Final = 16
 
 
@@ -124,8 +123,7 @@ def _require_same(
 
 async def root_at(stage: Stage, member: str, height: int) -> str:
     """The state root that this node itself has at a height, once it has executed it."""
-    with trio.fail_after(PATIENCE_SECONDS):
-        await stage.executed(member, height)
+    await stage.executed(member, height)
     answer = await stage.nodes[member].first_answer(f"/v1/blocks/{height}")
     return str(answer["state_root"])
 

@@ -27,7 +27,7 @@ from daemon.config.creation import NodePlan, create_network
 from daemon.config.network import Network
 from daemon.config.texts import Address
 from daemon.demo.commands import LEASHED, PAPILIO, environment
-from protocol.errors import PapilioError
+from protocol.errors import INTERNAL_ERROR, PapilioError
 
 HOST: Final = "127.0.0.1"
 PORTS: Final = range(20_000, 30_000)
@@ -41,9 +41,9 @@ LOG_LINES: Final = 5
 
 
 class NodeEnded(PapilioError):
-    """A node ended that nobody stopped."""
+    """A node ended that nobody stopped, or does not answer; or there is no room for one."""
 
-    code = "node_ended"
+    code = INTERNAL_ERROR
 
 
 @dataclass(slots=True)

@@ -22,20 +22,21 @@ from daemon.demo.meter import Meter
 from daemon.demo.nodes import ASK_AGAIN_SECONDS, NodeProcess
 from daemon.demo.people import People
 from daemon.demo.telling import Teller
-from protocol.errors import OK, PapilioError
+from protocol.errors import BROKEN_INVARIANT, OK, PapilioError
 
 POST_ENVELOPES: Final = 50
 LANES: Final = 2
 """Posts under way at each node: so many envelopes times four nodes times this wait for finality at once."""
 WATCH_SECONDS: Final = 0.3
 FOLLOW_PATIENCE_SECONDS: Final = 60.0
+EXECUTED_SECONDS: Final = 60
 SURPRISES_SHOWN: Final = 10
 
 
 class DemoFailed(PapilioError):
     """Something did not turn out as it must."""
 
-    code = "demo_failed"
+    code = BROKEN_INVARIANT
 
 
 @dataclass(slots=True)
@@ -138,9 +139,12 @@ class Stage:
             await self._moved.wait()
 
     async def executed(self, member: str, height: int) -> None:
-        """Return when this node has executed the block of that height: another one may be a moment ahead of it."""
-        while (await self.nodes[member].first_answer("/v1/node"))["executed_height"] < height:  # noqa: ASYNC110 - it happens in another process
-            await trio.sleep(ASK_AGAIN_SECONDS)
+        """Return when this node has executed the block of that height. Raises DemoFailed if that takes too long."""
+        with trio.move_on_after(EXECUTED_SECONDS):
+            while (await self.nodes[member].first_answer("/v1/node"))["executed_height"] < height:  # noqa: ASYNC110
+                await trio.sleep(ASK_AGAIN_SECONDS)  # it happens in another process: no event to wait for
+            return
+        raise DemoFailed(f"the node of {member} did not reach height {height} in {EXECUTED_SECONDS} s")
 
     async def settled(self) -> None:
         """Return when the follower has seen everything that was sent become final or refused."""

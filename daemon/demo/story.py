@@ -52,13 +52,14 @@ SALT_BYTES: Final = 16
 class Case:
     """What the story is about, and what it has come to.
 
-    facts: the summary so far. recorded: the envelope of each document, by its name. brief_units: points that expire.
+    are_carried: whether the documents are those of this package. facts: the summary so far. recorded: the envelope of each document, by its name. brief_units: points that expire.
     """
 
     directory: Path
     documents: tuple[Document, ...]
     trips: TripFile
     division: Division
+    are_carried: bool
     facts: dict[str, Any] = field(default_factory=dict)
     recorded: dict[str, Task] = field(default_factory=dict)
     brief_units: int = 0
@@ -72,7 +73,8 @@ async def tell_evidence(stage: Stage, case: Case) -> None:
         "Members record a SHA-256 digest of each document: the documents stay where they are. Whoever gets one later "
         "can check that it is unaltered, who stated it, and when."
     )
-    teller.say("The documents are independent EPCIS 2.0 test documents, not one chain of goods.")
+    if case.are_carried:
+        teller.say("The documents are independent EPCIS 2.0 test documents, not one chain of goods.")
     by_member = Counter(document.member for document in case.documents)
     rows = [
         (member, f"{by_member[member]:,}", ", ".join(steps_of(member)) + (", others" if member == OTHER_STEPS else ""))
@@ -161,9 +163,9 @@ async def tell_programme(stage: Stage, case: Case) -> bytes:
         len(trips), f"trips of {file.file.name}" + (f", of {file.rows:,} rows" if file.rows != len(trips) else "")
     )
     teller.figure(sum(trip.distance_m for trip in trips), "metres between stations, straight, rounded down")
-    teller.figure(zero, "trips end where they began: recorded, counted, and worth nothing")
+    teller.figure(zero, "of them end where they began: recorded, counted, and worth nothing")
     if file.left_out:
-        teller.figure(len(file.left_out), f"rows left out, such as: {file.left_out[0]}")
+        teller.figure(len(file.left_out), f"left out, such as {file.left_out[0]}")
     teller.figure(len(people.riders), "riders: the data holds none, so these accounts are made for the demonstration")
     teller.say(
         f"Example factors, no study's: {FACTORS.baseline_mg} mg CO2 a metre by car, {FACTORS.actual_mg} by bicycle; "
