@@ -10,14 +10,18 @@ Reading order:
 * `trips`      bicycle trips from a CSV file, columns by name
 * `documents`  EPCIS documents, and the table of business steps that assigns them to members
 * `people`     accounts: four members, a bicycle operator, a shop, riders
+* `desk`       operations in, signed envelopes out
 * `programme`  the green-travel programme and its operations
-* `mistakes`   what is sent wrongly on purpose
-* `load`       everything that is sent at once: bundles, single transactions, refused ones
-* `nodes`      four processes, one of which is killed
+* `load`       everything that is sent at once, and what it has to become
+* `mistakes`   what is sent wrongly on purpose, one by one
+* `commands`, `nodes`  programs of papilio, and the four processes among them
 * `meter`      what became final, how fast, how long it took
 * `telling`    lines and live progress
-* `story`      the order of events
-* `ending`     the same state on four disks, and the summary
+* `stage`      clients, the follower of events, delivery with its expectations
+* `story`      the order of events; `killing` its part with the killed node, `ending` proof, roots, summary
+* `demo`       from wishes to an exit, with nothing left behind
+
+The state is computed again by `daemon.runtime.recompute`, in processes of their own.
 
 May import: everything in `daemon` and `protocol`.
 """

@@ -52,7 +52,8 @@ SALT_BYTES: Final = 16
 class Case:
     """What the story is about, and what it has come to.
 
-    are_carried: whether the documents are those of this package. facts: the summary so far. recorded: the envelope of each document, by its name. brief_units: points that expire.
+    are_carried: whether the documents are those of this package. facts: the summary so far. recorded: the envelope of
+    each document, by its name. brief_units: points that expire.
     """
 
     directory: Path
