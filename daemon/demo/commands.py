@@ -13,7 +13,7 @@ from typing import Final
 import daemon
 
 PACKAGES: Final = Path(daemon.__file__).resolve().parent.parent
-PAPILIO: Final = (sys.executable, "-P", "-m", "daemon.cli.doorway")
+PAPILIO: Final = (sys.executable, "-P", "-m", "daemon.cli")
 """The command `papilio`."""
 LEASHED: Final = (sys.executable, "-P", "-m", "daemon.cli.leashed")
 """The same, but it ends when its standard input does."""

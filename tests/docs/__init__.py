@@ -9,5 +9,6 @@ A fenced block is run when its first line says so:
                                          in it, in this order; … stands for anything
 
 `papilio` and `python` are this checkout's. Ports in documents (127.0.0.1:8100, --port 8100) are replaced by free ones,
-the same for the same, also where a command's default is meant. Other blocks are not run: they need another machine, root, or minutes.
+the same for the same, also where a command's default is meant. Other blocks are not run: they need another machine,
+root, or minutes.
 """

@@ -46,7 +46,8 @@ class Block:
 
 def blocks(text: str) -> Iterator[Block]:
     """All fenced blocks. Fails for one that is not closed."""
-    info, begun, inside = "", 0, []
+    info, begun = "", 0
+    inside: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         fence = _FENCE.match(line)
         if fence and begun:

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from daemon.cli.remote import DEFAULT_NODE, NODE_VARIABLE
 from daemon.client.local import free_port
@@ -94,7 +94,7 @@ class Terminal:
         }
         self._settings[NODE_VARIABLE] = self.ported(DEFAULT_NODE)
 
-    def __enter__(self) -> Terminal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
