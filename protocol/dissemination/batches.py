@@ -42,6 +42,10 @@ class Held:
     since_ms: int
     transactions: tuple[bytes, ...] = ()
     announced_by: set[bytes] = field(default_factory=set)
+    account: bytes = b""
+    """Whose share it fills: its author's once it was checked, its sender's before; empty: the author's."""
+    other: tuple[bytes, bytes] | None = None
+    """(encoding, peer) of another copy that came while this one was being checked."""
 
 
 @dataclass(slots=True)
@@ -65,10 +69,25 @@ class Batches:
 
     def add(self, held: Held) -> None:
         """Take a batch in."""
-        author = held.reference.author
+        held.account = held.account or held.reference.author
         self.held[held.reference.digest] = held
-        self.count_of[author] = self.count_of.get(author, 0) + 1
-        self.bytes_of[author] = self.bytes_of.get(author, 0) + held.reference.bytes
+        self._fill(held.account, held.reference.bytes)
+
+    def _fill(self, account: bytes, size: int) -> None:
+        self.count_of[account] = self.count_of.get(account, 0) + 1
+        self.bytes_of[account] = self.bytes_of.get(account, 0) + size
+
+    def _free(self, account: bytes, size: int) -> None:
+        self.count_of[account] -= 1
+        self.bytes_of[account] -= size
+        if not self.count_of[account]:
+            del self.count_of[account], self.bytes_of[account]
+
+    def charge_author(self, held: Held) -> None:
+        """It was checked: from now on it fills its author's share."""
+        self._free(held.account, held.reference.bytes)
+        held.account = held.reference.author
+        self._fill(held.account, held.reference.bytes)
 
     def ready(self, digest: bytes) -> bool:
         """Whether this batch may be referenced and voted for here."""
@@ -87,11 +106,7 @@ class Batches:
         held = self.held.pop(digest, None)
         if held is None:
             return None
-        author = held.reference.author
-        self.count_of[author] -= 1
-        self.bytes_of[author] -= held.reference.bytes
-        if not self.count_of[author]:
-            del self.count_of[author], self.bytes_of[author]
+        self._free(held.account, held.reference.bytes)
         for transaction in held.transactions:
             self.sealed_elsewhere.pop(transaction, None)
         return held

@@ -23,6 +23,8 @@ class Want:
 
     digest: bytes
     candidates: list[bytes]
+    needed: bool = False
+    """A proposal or a final block references it; else it is only announced."""
     asked: int = 0
     next_ms: int = 0
 
@@ -34,13 +36,18 @@ class Wants:
     retry_interval_ms: int
     missing: dict[bytes, Want] = field(default_factory=dict)
 
-    def add(self, digest: bytes, candidates: list[bytes], now_ms: int) -> None:
-        """Want something; candidates named again are only added."""
+    def add(self, digest: bytes, candidates: list[bytes], now_ms: int, *, needed: bool = False) -> None:
+        """Want something; candidates named again are only added. What is needed displaces what is announced."""
         want = self.missing.get(digest)
         if want is None:
+            if len(self.missing) >= WANTS_MAX and needed:
+                spare = next((d for d, w in self.missing.items() if not w.needed), None)
+                self.missing.pop(spare or b"", None)
             if len(self.missing) < WANTS_MAX:
-                self.missing[digest] = Want(digest, list(dict.fromkeys(candidates)), next_ms=now_ms)
+                self.missing[digest] = Want(digest, list(dict.fromkeys(candidates)), needed, next_ms=now_ms)
             return
+        if needed and not want.needed:
+            want.needed, want.next_ms = True, min(want.next_ms, now_ms)
         want.candidates.extend(candidate for candidate in candidates if candidate not in want.candidates)
 
     def settle(self, digest: bytes) -> None:

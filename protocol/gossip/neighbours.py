@@ -26,9 +26,10 @@ class Neighbour:
     hears_ms: int = -1
     """When it last said whom it hears; -1: never on this connection."""
     final_height: int = 0
-    executed_height: int = 0
     accepting: bool = True
     charges: int = 0
+    answered_since_ms: int = 0
+    answered_bytes: int = 0
 
 
 @dataclass(slots=True)

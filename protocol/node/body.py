@@ -108,8 +108,8 @@ class Body:
     undurable: deque[tuple[int, Any]] = field(default_factory=deque)
     """(number of the Persist, what becomes true when it is durable), in order."""
     verified: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
-    fetched: dict[bytes, bytes] = field(default_factory=dict)
-    """Batches that block sync brought, by digest: good only for final blocks."""
+    proposed: dict[int, bytes] = field(default_factory=dict)
+    """View -> hash of the first header proposed in it: one each, whatever a leader signs."""
     target: Certificate | None = None
     """The highest finalization; the chain advances to its block."""
     covering: tuple[int, int] = (0, 0)
@@ -129,6 +129,8 @@ class Body:
     behind_since_ms: int | None = None
     housekeeping_ms: int = 0
     rejudge_ms: int | None = None
+    seal_after_ms: int | None = None
+    """Nothing that waits may be sealed before then (L-11)."""
     relays: OrderedDict[bytes, tuple[int, int]] = field(default_factory=OrderedDict)
     """Observer: transaction -> (when passed on, how often)."""
     counters: dict[str, int] = field(default_factory=dict)
@@ -190,6 +192,20 @@ class Body:
         self.halted = True
         self.out.clear()
         self.emit(Halt(code, words))
+
+    def pinned(self) -> set[bytes]:
+        """Hashes of headers that something rests on: a certificate, an own vote, and all below these."""
+        core = self.machine.core
+        tips = [certificate.proposal for certificate in core.notarizations.values()]
+        tips += [own.notarized.proposal for own in core.own.values() if own.notarized is not None]
+        tips += [certificate.proposal for certificate in (core.finalization, self.target) if certificate is not None]
+        kept: set[bytes] = set()
+        for tip in tips:
+            hashed = b"" if tip is None else tip.payload
+            while hashed in self.chain.known and hashed not in kept:
+                kept.add(hashed)
+                hashed = self.chain.known[hashed].header.parent
+        return kept
 
     def remember_verified(self, message: bytes) -> None:
         """Note that the signature in this message (named by its hash) was good."""

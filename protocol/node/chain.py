@@ -10,8 +10,8 @@ here, and moves the final tip with `advance`.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,8 +23,12 @@ from protocol.errors import BrokenInvariant
 from protocol.ledger.blocks import Parent
 from protocol.ledger.records import Executed, Header
 
-HEADERS_MAX: Final = 8 * limits.VIEW_LOOKAHEAD
-"""Headers that are not final: past it the oldest are forgotten (they can be asked for again)."""
+HEADERS_MAX: Final = 16 * limits.VIEW_LOOKAHEAD
+"""Headers that are not final. Past it those are forgotten that nothing rests on: no certificate, no own vote."""
+AHEAD_MAX: Final = 4 * limits.VIEW_LOOKAHEAD
+"""Heights above the final tip up to which headers are kept and blocks voted for. Further on, a node that is behind
+needs block sync, and a network that is ahead of its own disks waits for them."""
+assert 2 * AHEAD_MAX < HEADERS_MAX, "what is pinned leaves room for what is proposed"
 
 
 @dataclass(slots=True)
@@ -51,6 +55,13 @@ class Chain:
     final: Parent = field(init=False)
     final_newest_executed: int = -1
     """`newest_executed` of the final tip; -1 after a start, when it is not known."""
+    final_hashes: dict[int, bytes] = field(default_factory=dict)
+    """Height -> hash of the last final blocks: another final one at such a height is a fork."""
+    claims: dict[int, Executed] = field(default_factory=dict)
+    """Results that final headers name and that are not computed here yet (L-22)."""
+    executing: deque[tuple[int, int]] = field(default_factory=deque)
+    """(height, bytes) of blocks handed to execution and not answered."""
+    executing_bytes: int = 0
     recent: OrderedDict[bytes, bytes] = field(default_factory=OrderedDict)
     """Encoded headers of the last final blocks, for neighbours that are a moment behind."""
     final_used: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
@@ -66,15 +77,30 @@ class Chain:
 
     # -- Headers ------------------------------------------------------------------------------------
 
-    def learn(self, header: Header, now_ms: int) -> bytes:
-        """Remember a header that is not final; returns its hash."""
+    def learn(self, header: Header, now_ms: int, pinned: Callable[[], set[bytes]] | None = None) -> bytes:
+        """Remember a header that is not final and not too far ahead; returns its hash.
+
+        `pinned` names what must not be forgotten to make room; without it (at a start) nothing is, and no header
+        of the own journal is too far ahead.
+        """
         data = encode(header)
         hashed = digest(Domain.HEADER, data)
-        if hashed not in self.known and header.height > self.final.height:
-            self.known[hashed] = Known(header, data, self.executed_height, now_ms)
-            while len(self.known) > HEADERS_MAX:
-                self.known.popitem(last=False)
+        if hashed in self.known or header.height <= self.final.height:
+            return hashed
+        if pinned is not None and header.height > self.final.height + AHEAD_MAX:
+            return hashed
+        if pinned is not None and len(self.known) >= HEADERS_MAX:
+            kept = pinned()
+            for other in [other for other in self.known if other not in kept][: HEADERS_MAX // 4]:
+                del self.known[other]
+            if len(self.known) >= HEADERS_MAX:
+                return hashed
+        self.known[hashed] = Known(header, data, self.executed_height, now_ms)
         return hashed
+
+    def too_far(self, parent_height: int) -> bool:
+        """Whether a block on this parent is further above the final tip than this node goes along with."""
+        return parent_height - self.final.height >= AHEAD_MAX // 2
 
     def parent(self, hashed: bytes) -> Parent | None:
         """The block of this hash as a parent, if its header is known or it is the final tip."""
@@ -144,25 +170,43 @@ class Chain:
         digests = tuple(reference.digest for reference in header.references)
         self.final_used[header.height] = digests
         self.used.update(digests)
-        old = header.height - self.batch_ttl_max - 1
-        for digest_ in self.final_used.pop(old, ()):
-            self.used.discard(digest_)
-        for height in [height for height in self.results if height < header.executed.height]:
+        self.final_hashes[header.height] = hashed
+        # Below both: batches can't be referenced again, and what lags is counted from the named result on (L-18).
+        lowest = min(header.height - self.batch_ttl_max, header.executed.height)
+        for height in [height for height in self.final_hashes if height < lowest]:
+            del self.final_hashes[height]
+            for digest_ in self.final_used.pop(height, ()):
+                self.used.discard(digest_)
+        named = header.executed
+        if named.height not in self.results and named.height > self.executed_height:
+            self.claims[named.height] = named
+        for height in [height for height in self.results if height < named.height]:
             del self.results[height]
 
     # -- Executed -----------------------------------------------------------------------------------
 
-    def executed(self, result: Executed) -> None:
-        """A final block's result."""
+    def executed(self, result: Executed) -> str | None:
+        """A final block's result. Returns words if a final header named another one before (L-22)."""
         self.results[result.height] = result
         self.executed_height = max(self.executed_height, result.height)
+        while self.executing and self.executing[0][0] <= result.height:
+            self.executing_bytes -= self.executing.popleft()[1]
+        claim = self.claims.pop(result.height, None)
+        return None if claim is None or claim == result else _differs(claim, result)
+
+    def executes(self, height: int, size: int) -> None:
+        """A block of `size` bytes is handed to execution."""
+        self.executing.append((height, size))
+        self.executing_bytes += size
 
     def check(self, header: Header) -> str | None:
         """L-22: words if a final header names another result than was computed here."""
         here = self.results.get(header.executed.height)
-        if here is not None and here != header.executed:
-            return (
-                f"block {header.height} is final with state {header.executed.state_root.hex()[:16]} at height "
-                f"{here.height}; here it is {here.state_root.hex()[:16]}"
-            )
-        return None
+        return None if here is None or here == header.executed else _differs(header.executed, here)
+
+
+def _differs(final: Executed, here: Executed) -> str:
+    return (
+        f"the network's final state at height {here.height} is {final.state_root.hex()[:16]}, "
+        f"here it is {here.state_root.hex()[:16]}"
+    )

@@ -6,13 +6,22 @@ batches flow beside the ordering.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from protocol import limits
 from protocol.codec import decode, encode
 from protocol.crypto.contexts import Context
 from protocol.dissemination import Held, State
-from protocol.errors import DISK_FULL, INTERNAL_ERROR, NOT_VALIDATOR, POOL_FULL, TOO_LARGE
+from protocol.errors import (
+    BAD_SIGNATURE,
+    BROKEN_INVARIANT,
+    DISK_FULL,
+    INTERNAL_ERROR,
+    MALFORMED,
+    NOT_VALIDATOR,
+    POOL_FULL,
+    TOO_LARGE,
+)
 from protocol.ledger.records import Batch, BatchBody, Reference, batch_digest
 from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.interface import (
@@ -32,9 +41,15 @@ from protocol.node.ordering import advance, build, judge
 from protocol.pool import Entry
 from protocol.wire.messages import Announcement, EnvelopesRelayed
 
+BATCH_OVERHEAD_BYTES: Final = 1_024
+"""What a batch holds beside its envelopes, and more."""
 OWN_SHARE_PERCENT: Final = 50
 """A node seals while its own unordered batches fill less than this of what others grant it (L-13)."""
 RELAY_CHUNK: Final = 64
+RELAYED_AT_ONCE_MAX: Final = 1_024
+"""Envelopes that an observer passes on again at one time."""
+RELAY_BACKOFF_STEPS: Final = 5
+"""Doublings of the time until an envelope is passed on once more."""
 
 
 # -- Envelopes --------------------------------------------------------------------------------------
@@ -64,24 +79,29 @@ def _refuses_all(body: Body, envelopes: tuple[bytes, ...]) -> Refusal | None:
     full = body.pool.waiting_bytes + body.checking_bytes + sum(map(len, envelopes)) > limits.POOL_BYTES_MAX
     if full or waiting + len(envelopes) > limits.POOL_ENVELOPES_MAX:
         return Refusal(POOL_FULL, f"{waiting} envelopes wait here; try again in a second, or another node")
-    if body.machine.core.me is None and not body.neighbours.validators():
-        return Refusal(NOT_VALIDATOR, "this observer has no channel to a validator just now")
+    if not authors(body) and not body.neighbours.validators():
+        return Refusal(NOT_VALIDATOR, "this node seals nothing itself and has no channel to a validator just now")
     return None
 
 
-def check_envelopes(body: Body, envelopes: tuple[bytes, ...], ticket: int | None) -> None:
+def authors(body: Body) -> bool:
+    """Whether this node seals batches itself; an observer and an amnesiac pass envelopes on (L-16)."""
+    return body.machine.core.me is not None and not body.amnesiac
+
+
+def check_envelopes(body: Body, envelopes: tuple[bytes, ...], ticket: int | None, peer: bytes | None = None) -> None:
     """Have form, signatures and admission checked; too large ones are not even looked at."""
     small = tuple(data if len(data) <= limits.ENVELOPE_BYTES_MAX else b"" for data in envelopes)
     body.checking_envelopes += len(small)
     body.checking_bytes += sum(map(len, small))
-    body.emit(CheckEnvelopes(body.job(("envelopes", ticket, small)), small))
+    body.emit(CheckEnvelopes(body.job(("envelopes", ticket, small, peer)), small))
 
 
-def envelopes_checked(
-    body: Body, ticket: int | None, envelopes: tuple[bytes, ...], verdicts: tuple[Admitted | Refusal, ...]
-) -> None:
+def envelopes_checked(body: Body, purpose: Any, verdicts: tuple[Admitted | Refusal, ...]) -> None:
     """Good ones go to the pool; the client is told."""
+    _, ticket, envelopes, peer = purpose
     body.checking_envelopes -= len(envelopes)
+    fresh: list[bytes] = []
     body.checking_bytes -= sum(map(len, envelopes))
     results: list[Admitted | Refusal] = []
     for data, verdict in zip(envelopes, verdicts, strict=True):
@@ -90,13 +110,17 @@ def envelopes_checked(
             result = Refusal(TOO_LARGE, f"an envelope has at most {limits.ENVELOPE_BYTES_MAX} bytes")
         elif isinstance(verdict, Admitted):
             result = _pool(body, data, verdict)
+            fresh.append(verdict.transaction)
         if isinstance(result, Refusal):
             _refused(body, result)
+            if peer is not None and result.code in (MALFORMED, BAD_SIGNATURE):
+                body.charge(peer, f"relayed an envelope that is refused as {result.code}")
         results.append(result)
     if ticket is not None:
         body.emit(Answer(ticket, tuple(results)))
-    if body.machine.core.me is None:
-        pass_on_envelopes(body)
+    body.seal_after_ms = None
+    if not authors(body):
+        pass_on(body, fresh)
 
 
 def _pool(body: Body, data: bytes, admitted: Admitted) -> Admitted | Refusal:
@@ -120,23 +144,38 @@ def _refused(body: Body, refusal: Refusal) -> None:
         body.pool.remember_refusal(refusal.transaction, refusal.code, refusal.words)
 
 
-def pass_on_envelopes(body: Body) -> None:
-    """L-16: an observer passes what waits on to a validator, and to the next whenever it takes too long."""
-    validators = sorted(body.neighbours.validators())
-    if not validators:
+def pass_on_waiting(body: Body) -> None:
+    """L-16: what an observer passed on and is not final goes to the next validator, ever more rarely."""
+    if authors(body):
         return
-    now, chunks = body.now.monotonic_ms, dict[bytes, list[bytes]]()
-    for transaction, entry in body.pool.waiting.items():
-        last, times = body.relays.get(transaction, (None, 0))
-        if last is not None and now - last < body.parameters.relay_delay_ms:
-            continue
-        body.relays[transaction] = (now, times + 1)
-        chunks.setdefault(validators[(body.setup.seed + times) % len(validators)], []).append(entry.data)
+    now, delay = body.now.monotonic_ms, body.parameters.relay_delay_ms
     for transaction in [transaction for transaction in body.relays if transaction not in body.pool.waiting]:
         del body.relays[transaction]
+    due = [
+        transaction
+        for transaction, (last, times) in body.relays.items()
+        if now - last >= delay * 2 ** min(times - 1, RELAY_BACKOFF_STEPS)
+    ]
+    pass_on(body, due[:RELAYED_AT_ONCE_MAX])
+
+
+def pass_on(body: Body, transactions: list[bytes]) -> None:
+    """Pass these waiting envelopes on to a validator that accepts."""
+    peers = body.neighbours.peers
+    validators = sorted(peer for peer in body.neighbours.validators() if peers[peer].accepting)
+    chunks: dict[bytes, list[bytes]] = {}
+    for transaction in transactions if validators else ():
+        entry = body.pool.waiting.get(transaction)
+        if entry is not None:
+            _, times = body.relays.get(transaction, (0, 0))
+            body.relays[transaction] = (body.now.monotonic_ms, times + 1)
+            chunks.setdefault(validators[(body.setup.seed + times) % len(validators)], []).append(entry.data)
     for peer, envelopes in chunks.items():
         for group in _groups(envelopes):
             body.send((peer,), Priority.BATCHES, encode(EnvelopesRelayed(group)))
+    if not validators:
+        for transaction in transactions:
+            body.relays.setdefault(transaction, (body.now.monotonic_ms, 1))
 
 
 def _groups(envelopes: list[bytes]) -> list[tuple[bytes, ...]]:
@@ -172,9 +211,9 @@ def seal_due_ms(body: Body) -> int | None:
     oldest = body.pool.oldest_ms()
     if oldest is None or not may_seal(body):
         return None
-    if body.pool.waiting_bytes >= body.parameters.batch_bytes:
-        return body.now.monotonic_ms
-    return oldest + body.parameters.batch_wait_ms
+    full = body.pool.waiting_bytes >= body.parameters.batch_bytes
+    due = body.now.monotonic_ms if full else oldest + body.parameters.batch_wait_ms
+    return due if body.seal_after_ms is None else max(due, body.seal_after_ms)
 
 
 def seal(body: Body) -> None:
@@ -184,9 +223,13 @@ def seal(body: Body) -> None:
     due = seal_due_ms(body)
     if key is None or due is None or due > now:
         return
-    entries = body.pool.take(body.parameters.batch_bytes, lambda transaction: _held_back(body, transaction))
+    size = min(body.parameters.batch_bytes, limits.BATCH_BYTES_MAX - BATCH_OVERHEAD_BYTES)
+    entries = body.pool.take(size, lambda transaction: _held_back(body, transaction))
     if not entries:
+        # All that waits stands in others' batches: look again in a while, or when something new comes.
+        body.seal_after_ms = now + max(1, body.parameters.relay_delay_ms // 8)
         return
+    body.seal_after_ms = None
     expiry = body.chain.final.height + body.parameters.batch_ttl_max
     content = encode(BatchBody(body.network_id, key.public, expiry, tuple(entry.data for entry in entries)))
     data = encode(Batch(content, key.sign(Context.BATCH, body.network_id, content)))
@@ -209,24 +252,34 @@ def _held_back(body: Body, transaction: bytes) -> bool:
 def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
     """Take a batch in for checking, if it is of use and within its author's bound (L-13)."""
     digest = batch_digest(batch.body)
-    if digest in body.batches.held or digest in body.batches.recent or digest in body.chain.used:
+    held = body.batches.held.get(digest)
+    if held is not None and held.state is State.CHECKING and held.data != data:
+        # The digest does not cover the author's signature: a bad copy must not push the good one aside.
+        held.other = (data, peer)
+        return
+    if held is not None or digest in body.batches.recent or digest in body.chain.used:
         _pass_on_batch(body, digest, data, peer)
         return
     content = decode(BatchBody, batch.body)
     if content.network_id != body.network_id or content.author not in body.roster.keys:
         body.charge(peer, "a batch of another network, or by no validator")
         return
-    wanted = digest in body.batch_wants.missing
+    want = body.batch_wants.missing.get(digest)
+    needed = want is not None and want.needed
     height = body.chain.final.height
     # A node that is behind sees batches from the future: they are of use when it has caught up.
     in_time = height < content.expiry_height <= height + 2 * body.parameters.batch_ttl_max
-    if not wanted and (not in_time or not body.batches.fits(content.author, len(data))):
+    # Until it is checked, whoever sent it answers for it: nobody fills another's share with junk.
+    direct = body.roster.node_of[content.author] == peer
+    account = content.author if direct else peer
+    if not in_time or (not needed and (body.disk_full or not body.batches.fits(account, len(data)))):
         body.count("batches_passed_over")
         return
     if len(body.jobs) >= JOBS_MAX:
         return
     reference = Reference(content.author, digest, len(data), len(content.envelopes))
-    body.batches.add(Held(reference, data, content.expiry_height, State.CHECKING, body.now.monotonic_ms))
+    held = Held(reference, data, content.expiry_height, State.CHECKING, body.now.monotonic_ms, account=account)
+    body.batches.add(held)
     body.emit(CheckBatch(body.job(("batch", digest, peer)), data))
 
 
@@ -245,6 +298,7 @@ def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted
         body.charge(peer, f"a batch of {author.hex()[:16]} with {verdict.words}")
         return
     held.state = State.STORING
+    body.batches.charge_author(held)
     held.transactions = tuple(envelope.transaction for envelope in verdict.envelopes)
     body.persist(JournalKind.BATCH, held.data, ("batch", digest))
     _pass_on_batch(body, digest, held.data, peer)
@@ -278,6 +332,8 @@ def batch_durable(body: Body, digest: bytes) -> None:
 
 def announced(body: Body, announcement: Announcement, peer: bytes) -> None:
     """L-15: a batch known only from announcements for longer than relay_delay_ms is asked for."""
+    if peer not in body.roster.signer_of:
+        return
     for reference in announcement.references:
         held = body.batches.held.get(reference.digest)
         if held is not None:
@@ -316,7 +372,10 @@ def drop_expired(body: Body) -> None:
 
 def executed(body: Body, given: BlockExecuted) -> None:
     """A final block's result: envelopes leave the pool, or are judged anew after a skip (L-7)."""
-    body.chain.executed(given.executed)
+    words = body.chain.executed(given.executed)
+    if words is not None:
+        body.halt(BROKEN_INVARIANT, words)
+        return
     again: list[bytes] = []
     for outcome in given.outcomes:
         entry = body.pool.settle(outcome.transaction)

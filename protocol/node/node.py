@@ -21,7 +21,7 @@ from protocol.consensus import inputs as agree
 from protocol.consensus.statements import VoteKind
 from protocol.dissemination import State
 from protocol.errors import BrokenInvariant
-from protocol.node import data, ordering, talk
+from protocol.node import catching_up, data, ordering, talk
 from protocol.node.body import FIRST_EPOCH, make_body
 from protocol.node.interface import (
     BatchChecked,
@@ -67,9 +67,10 @@ class Node:
         """Once, before the first step: what follows from what the disk held."""
         body = self.body
         body.now = now
-        ordering.carry(body, body.machine.start(now.monotonic_ms))
         if body.amnesiac:
             ordering.carry(body, body.machine.hold_back(True, now.monotonic_ms))
+        ordering.carry(body, body.machine.start(now.monotonic_ms))
+        if body.amnesiac:
             body.note(
                 "amnesiac", words="the journal is absent, foreign or damaged: this validator follows, and signs nothing"
             )
@@ -120,12 +121,13 @@ class Node:
     def on_executed(self, given: BlockExecuted) -> None:
         """A final block's result."""
         data.executed(self.body, given)
+        catching_up.go_on(self.body)
 
     def on_envelopes_checked(self, given: EnvelopesChecked) -> None:
         """Verdicts on envelopes."""
         purpose = self.body.jobs.pop(given.job, None)
         if purpose is not None:
-            data.envelopes_checked(self.body, purpose[1], purpose[2], given.verdicts)
+            data.envelopes_checked(self.body, purpose, given.verdicts)
 
     def on_batch_checked(self, given: BatchChecked) -> None:
         """The verdict on a batch."""
@@ -145,6 +147,7 @@ class Node:
     def on_peer_down(self, given: PeerDown) -> None:
         """A channel is gone."""
         self.body.neighbours.leave(given.peer)
+        catching_up.left(self.body, given.peer)
         self.body.inbox.append(agree.PeerLeft(given.peer))
 
     def on_pressure(self, given: Pressure) -> None:
@@ -180,6 +183,8 @@ class Node:
                 self.body.inbox.append(agree.SignaturesVerified(job, good))
             case ("vote", vote, content, peer):
                 talk.vote_checked(self.body, vote, content, peer, good[0])
+            case ("sync", session, covered, certificate):
+                catching_up.checked(self.body, session, covered, certificate, good)
             case ("proposal", message, content, peer):
                 talk.proposal_checked(self.body, message, content, peer, good[0])
             case _:
@@ -208,9 +213,8 @@ class Node:
         data.announce(body)
         data.drop_expired(body)
         body.pool.expire(body.chain.final.time_ms)
-        if body.machine.core.me is None:
-            data.pass_on_envelopes(body)
-        talk.watch_sync(body)
+        data.pass_on_waiting(body)
+        catching_up.watch(body)
         ordering.advance(body)
         ordering.judge(body)
         ordering.build(body)

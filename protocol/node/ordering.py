@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from protocol import limits
 from protocol.codec import encode
 from protocol.consensus import inputs as agree
 from protocol.consensus.certificates import signers_of
@@ -32,8 +33,11 @@ from protocol.node.chain import Known
 from protocol.node.interface import Append, Execute, JournalKind, Priority
 from protocol.wire.messages import CertificatesWanted, ProposalMessage
 
-EXECUTION_BACKLOG_MAX: Final = 64
-"""Final blocks handed to execution and not answered; catching up waits there."""
+EXECUTING_BLOCKS_MAX: Final = 1_024
+EXECUTING_BYTES_MAX: Final = 32 * limits.MIB
+"""Final blocks handed to execution and not answered; what is final beyond waits."""
+SYNC_GAP: Final = 16
+"""Behind by so many heights, a node asks for blocks at once; by fewer only when it stays behind."""
 
 
 def carry(body: Body, effects: list[agree.Effect]) -> None:
@@ -68,7 +72,9 @@ def carry(body: Body, effects: list[agree.Effect]) -> None:
 
 def _happened(body: Body, effect: agree.Effect) -> None:
     match effect:
-        case agree.Entered():
+        case agree.Entered(view, _, _):
+            lowest = view - limits.VIEW_RETENTION
+            body.proposed = {at: payload for at, payload in body.proposed.items() if at >= lowest}
             body.judging, body.building, body.rejudge_ms = None, None, None
             body.work_stale = True
             body.count("views")
@@ -90,6 +96,9 @@ def _happened(body: Body, effect: agree.Effect) -> None:
                 first=encode(first),
                 second=encode(second),
             )
+        case agree.Forked(first, second):
+            words = f"two finalizations of view {first.view}: {encode(first).hex()} and {encode(second).hex()}"
+            body.halt(BROKEN_INVARIANT, words)
         case agree.Charge(signer, peer, words):
             body.charge(body.roster.node_keys[signer] if signer is not None else peer, words)
         case agree.Twin(vote):
@@ -141,6 +150,8 @@ def build(body: Body) -> None:
     if parent is None or missing is not None:
         want_header(body, missing or asked.parent_payload, asked.parent_view)
         return
+    if body.chain.too_far(parent.height):
+        return
     body.building = None
     executed = _executed_to_name(body, asked.parent_payload, parent.executed)
     height = parent.height + 1
@@ -159,7 +170,9 @@ def build(body: Body) -> None:
         body.roster.validators_hash,
         body.roster.validators_hash,
     )
-    hashed = body.chain.learn(header, body.now.monotonic_ms)
+    hashed = body.chain.learn(header, body.now.monotonic_ms, body.pinned)
+    if hashed not in body.chain.known:
+        return
     body.inbox.append(agree.PayloadOffered(asked.view, asked.parent_view, hashed))
 
 
@@ -190,6 +203,7 @@ def _references(body: Body, tip: bytes, height: int) -> tuple[Reference, ...]:
 
 def judge(body: Body) -> None:
     """C-6, L-18: valid, invalid, or later; called again on each arrival, execution and tick."""
+    body.rejudge_ms = None
     if body.judging is None:
         return
     proposal, parent_payload = body.judging
@@ -198,11 +212,14 @@ def judge(body: Body) -> None:
     if known is None or missing is not None:
         want_header(body, missing if missing is not None else proposal.payload, proposal.view)
         return
+    if body.chain.too_far(known.header.height - 1):
+        body.rejudge_ms = body.now.monotonic_ms + max(1, body.parameters.delta_ms // 8)
+        return
     judgement = _judgement(body, proposal, parent_payload, known)
     if judgement.standing is Standing.LATER:
         _wait_for(body, judgement, proposal)
         return
-    body.judging, body.rejudge_ms = None, None
+    body.judging = None
     valid = judgement.standing is Standing.VALID
     if not valid:
         body.note("proposal_invalid", view=proposal.view, words=judgement.words)
@@ -246,7 +263,7 @@ def _wait_for(body: Body, judgement: Judgement, proposal: Proposal) -> None:
         if reference.digest not in body.batches.held:
             # It is probably on its way behind the proposal: ask only when it does not come in a moment.
             author = body.roster.node_of[reference.author]
-            body.batch_wants.add(reference.digest, [leader, author], now + body.parameters.delta_ms // 8)
+            body.batch_wants.add(reference.digest, [leader, author], now + body.parameters.delta_ms // 8, needed=True)
     body.rejudge_ms = now + max(1, body.parameters.delta_ms // 8)
 
 
@@ -274,6 +291,9 @@ def advance(body: Body) -> None:
     target = body.target
     if target is None or target.proposal is None or body.halted:
         return
+    if target.proposal.payload in body.chain.recent:
+        body.target = None  # block sync has brought it, and more
+        return
     line, missing = body.chain.path(target.proposal.payload)
     if missing is not None:
         _header_missing(body, line, missing, target)
@@ -282,23 +302,34 @@ def advance(body: Body) -> None:
         # All of the line at once: what proves the first block final is the chain of headers up to the target.
         _persist_header(body, body.chain.known[hashed])
     for hashed in line:
-        if body.chain.final.height - body.chain.executed_height >= EXECUTION_BACKLOG_MAX:
+        if backlog_full(body):
             return
         known = body.chain.known[hashed]
         batches = _batches_of(body, known.header, target)
         if batches is None:
             return
-        words = body.chain.check(known.header)
-        if words is not None:
-            body.halt(BROKEN_INVARIANT, words)
+        if not append(body, hashed, batches, target if hashed == target.proposal.payload else None):
             return
-        _append(body, hashed, batches, target if hashed == target.proposal.payload else None)
+
+
+def backlog_full(body: Body) -> bool:
+    """Whether execution has enough to do."""
+    chain = body.chain
+    return len(chain.executing) >= EXECUTING_BLOCKS_MAX or chain.executing_bytes >= EXECUTING_BYTES_MAX
+
+
+def far_behind(body: Body) -> bool:
+    """Whether what is missing is block sync's: single headers would not lead anywhere."""
+    ahead = max((neighbour.final_height for neighbour in body.neighbours.peers.values()), default=0)
+    return body.sync.peer is not None or ahead - body.chain.final.height >= SYNC_GAP
 
 
 def _header_missing(body: Body, line: list[bytes], missing: bytes, target: Certificate) -> None:
     if line and body.chain.known[line[0]].header.height <= body.chain.final.height + 1:
         tip = body.chain.final
         body.halt(BROKEN_INVARIANT, f"a final block does not descend from the final block {tip.height}: a fork")
+        return
+    if far_behind(body):
         return
     signers = [body.roster.node_keys[signer] for signer in signers_of(target)]
     body.header_wants.add(missing, signers, body.now.monotonic_ms)
@@ -308,7 +339,7 @@ def _batches_of(body: Body, header: Header, target: Certificate) -> list[bytes] 
     found: list[bytes] = []
     lacking = False
     for reference in header.references:
-        data = body.batches.data(reference.digest) or body.fetched.get(reference.digest)
+        data = body.batches.data(reference.digest)
         if data is not None:
             found.append(data)
             continue
@@ -316,27 +347,27 @@ def _batches_of(body: Body, header: Header, target: Certificate) -> list[bytes] 
         if reference.digest not in body.batches.held:
             signers = [body.roster.node_keys[signer] for signer in signers_of(target)]
             candidates = [body.roster.node_of[reference.author], *signers]
-            body.batch_wants.add(reference.digest, candidates, body.now.monotonic_ms)
+            body.batch_wants.add(reference.digest, candidates, body.now.monotonic_ms, needed=True)
     return None if lacking else found
 
 
-def _append(body: Body, hashed: bytes, batches: list[bytes], finalization: Certificate | None) -> None:
+def append(body: Body, hashed: bytes, batches: list[bytes], finalization: Certificate | None) -> bool:
+    """The known block `hashed`, on the final tip, is final: append it and have it executed. False: the node halted."""
+    words = body.chain.check(body.chain.known[hashed].header)
+    if words is not None:
+        body.halt(BROKEN_INVARIANT, words)
+        return False
     known = body.chain.advance(hashed)
     header = known.header
     certificate = None if finalization is None else encode(finalization)
     block = encode(Block(known.data, tuple(batches), certificate))
-    # What came by block sync is not in the journal yet, and segments are synced later.
-    for reference in header.references:
-        if reference.digest in body.fetched:
-            body.persist(JournalKind.BATCH, body.fetched[reference.digest])
     body.emit(Append(header.height, block))
     if header.height > body.executed_before_start:
         body.emit(Execute(header.height, known.data, tuple(batches)))
+        body.chain.executes(header.height, len(block))
     if finalization is not None:
         body.covering = (header.height, header.executed.height)
     for reference, data in zip(header.references, batches, strict=True):
-        if body.fetched.pop(reference.digest, None) is not None:
-            body.sync.waiting_bytes -= len(data)
         body.batches.ordered(reference.digest, data)
         body.batch_wants.settle(reference.digest)
     body.work_stale = True
@@ -350,14 +381,24 @@ def _append(body: Body, hashed: bytes, batches: list[bytes], finalization: Certi
         time_ms=header.time_ms,
         proposer=header.proposer,
     )
+    return True
 
 
 def header_arrived(body: Body, header: Header) -> bytes:
     """A header came, alone or with a proposal: remember it, and look at what waited for it."""
     hashed = header_hash(header)
-    if hashed not in body.chain.known:
-        body.chain.learn(header, body.now.monotonic_ms)
     body.header_wants.settle(hashed)
+    target = body.target
+    if target is not None and target.proposal is not None and target.proposal.payload == hashed:
+        here = body.chain.final_hashes.get(header.height, hashed)
+        if here != hashed:
+            body.halt(BROKEN_INVARIANT, f"two final blocks at height {header.height}: a fork")
+            return hashed
+    if hashed in body.chain.known:
+        return hashed
+    body.chain.learn(header, body.now.monotonic_ms, body.pinned)
+    if hashed not in body.chain.known:
+        return hashed
     advance(body)
     judge(body)
     build(body)
@@ -391,6 +432,8 @@ def _has_work(body: Body) -> bool:
         content = known.header.references or (below is not None and below.executed != known.header.executed)
         if content and known.since_ms <= patience:
             return True
+    if chain.lag(tip_hash, max(tip.executed.height, chain.executed_height)) > body.parameters.execution_lag_max:
+        return False  # no valid proposal may hold references now (L-18): the next result is what comes first
     used = chain.is_used(tip_hash)
     ttl, height = body.parameters.batch_ttl_max, tip.height + 1
     return any(

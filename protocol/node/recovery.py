@@ -10,7 +10,17 @@ from protocol.codec import decode
 from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
 from protocol.dissemination import Held, State
 from protocol.errors import BrokenInvariant
-from protocol.ledger.records import Batch, BatchBody, Block, Header, Reference, batch_digest, header_hash
+from protocol.ledger.records import (
+    Batch,
+    BatchBody,
+    Block,
+    Envelope,
+    Header,
+    Reference,
+    batch_digest,
+    header_hash,
+    transaction_id,
+)
 from protocol.node.body import Body
 from protocol.node.interface import JournalKind
 from protocol.node.records import VoteFloor
@@ -26,8 +36,12 @@ def recover(body: Body, recovered: Recovered) -> list[Certificate]:
     body.amnesiac = recovered.amnesiac
     certificates = _recover_blocks(body, recovered)
     for result in recovered.executed:
-        body.chain.executed(result)
+        words = body.chain.executed(result)
+        if words is not None:
+            raise BrokenInvariant(words)
     body.executed_before_start = body.chain.executed_height
+    claims = body.chain.claims
+    body.chain.claims = {height: claim for height, claim in claims.items() if height > body.executed_before_start}
     votes: list[Vote] = []
     proposals: list[tuple[Proposal, Vote]] = []
     floor = 0
@@ -66,7 +80,7 @@ def _recover_blocks(body: Body, recovered: Recovered) -> list[Certificate]:
 
 
 def _recover_header(body: Body, data: bytes) -> None:
-    hashed = body.chain.learn(decode(Header, data), body.now.monotonic_ms)
+    hashed = body.chain.learn(decode(Header, data), body.now.monotonic_ms)  # no bound: the journal has one
     if hashed in body.chain.known:
         body.chain.known[hashed].journaled = True
 
@@ -86,4 +100,9 @@ def _recover_batch(body: Body, data_: bytes) -> None:
     if name in body.chain.used or name in body.batches.held:
         return
     reference = Reference(content.author, name, len(data_), len(content.envelopes))
-    body.batches.add(Held(reference, data_, content.expiry_height, State.READY, body.now.monotonic_ms))
+    # Not in the pool any more: whoever asks for one of these is told that it is pending (L-9).
+    transactions = tuple([transaction_id(decode(Envelope, envelope).body) for envelope in content.envelopes])
+    held = Held(reference, data_, content.expiry_height, State.READY, body.now.monotonic_ms, transactions)
+    body.batches.add(held)
+    for transaction in transactions:
+        body.batches.sealed_elsewhere.setdefault(transaction, body.now.monotonic_ms)

@@ -19,18 +19,21 @@ from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
 from protocol.crypto.signing import signing_message
 from protocol.errors import Malformed
-from protocol.ledger.records import Batch, Header, batch_digest
+from protocol.ledger.records import Batch, Header
+from protocol.node import catching_up
 from protocol.node.body import FIRST_EPOCH, JOBS_MAX, Body, message_hash
 from protocol.node.data import announced, batch_received, relayed
 from protocol.node.interface import BlocksRead, Priority, ReadBlocks
-from protocol.node.ordering import advance, header_arrived
-from protocol.sync import FetchedBlock, end_of_answer, parts_of
+from protocol.node.ordering import header_arrived
+from protocol.sync import end_of_answer, parts_of
 from protocol.wire import messages as wire
 
-SYNC_GAP: Final = 16
-"""Behind by so many heights, a node asks for blocks at once; by fewer only when it stays behind."""
 ANSWER_BYTES_MAX: Final = 4 * limits.MIB
 READS_IN_FLIGHT_MAX: Final = 8
+ANSWERS_BYTES_MAX: Final = 16 * limits.MIB
+"""Batches and headers that one peer gets for the asking in one retry interval."""
+ENVELOPE_JOBS_MAX: Final = 8
+"""Checks of relayed envelopes in flight for one peer."""
 
 
 def received(body: Body, peer: bytes, data: bytes) -> None:
@@ -52,6 +55,12 @@ def received(body: Body, peer: bytes, data: bytes) -> None:
 def _vote(body: Body, vote: Vote, data: bytes, peer: bytes) -> None:
     if not vote_well_formed(body.roster.validators, vote, FIRST_EPOCH):
         body.charge(peer, "a vote that is not well formed")
+        return
+    core = body.machine.core
+    low, high = core.view - limits.VIEW_RETENTION, core.view + limits.VIEW_LOOKAHEAD
+    if not (low <= vote.view <= high or vote.view == core.highest_notarized):
+        # Nothing of it would be kept; it may still show a peer that is behind (C-12).
+        body.inbox.append(agree.VoteReceived(vote, peer, False))
         return
     origin = body.roster.node_keys[vote.signer]
     direct = origin == peer
@@ -122,7 +131,8 @@ def _proposal_good(body: Body, message: wire.ProposalMessage, data: bytes, peer:
     origin = body.roster.node_keys[body.machine.core.rotation.leader(message.proposal.view)]
     to = body.neighbours.pass_on(message_hash(data), origin, peer, body.now.monotonic_ms)
     body.send(to, Priority.CONSENSUS, data)
-    header_arrived(body, decode(Header, message.header))
+    if body.proposed.setdefault(message.proposal.view, message.proposal.payload) == message.proposal.payload:
+        header_arrived(body, decode(Header, message.header))
     body.inbox.append(agree.ProposalReceived(message.proposal, message.signature, peer))
 
 
@@ -142,22 +152,32 @@ def _announcement(body: Body, message: wire.Announcement, _data: bytes, peer: by
     announced(body, message, peer)
 
 
-def _envelopes_relayed(body: Body, message: wire.EnvelopesRelayed, _data: bytes, _peer: bytes) -> None:
+def _envelopes_relayed(body: Body, message: wire.EnvelopesRelayed, _data: bytes, peer: bytes) -> None:
     if body.machine.core.me is not None:
         relayed(body, message.envelopes)
 
 
 def _batches_wanted(body: Body, message: wire.BatchesWanted, _data: bytes, peer: bytes) -> None:
-    for wanted in message.digests:
+    for wanted in dict.fromkeys(message.digests):
         data = body.batches.data(wanted)
-        if data is not None:
+        if data is not None and _may_answer(body, peer, len(data)):
             body.send((peer,), Priority.BATCHES, data)
 
 
+def _may_answer(body: Body, peer: bytes, size: int) -> bool:
+    """C-20, L-31: answers to one peer are bounded in bytes for each retry interval."""
+    neighbour = body.neighbours.peers[peer]
+    now = body.now.monotonic_ms
+    if now >= neighbour.answered_since_ms + body.parameters.retry_interval_ms:
+        neighbour.answered_since_ms, neighbour.answered_bytes = now, 0
+    neighbour.answered_bytes += size
+    return neighbour.answered_bytes <= ANSWERS_BYTES_MAX
+
+
 def _headers_wanted(body: Body, message: wire.HeadersWanted, _data: bytes, peer: bytes) -> None:
-    for wanted in message.digests:
+    for wanted in dict.fromkeys(message.digests):
         data = body.chain.header_bytes(wanted)
-        if data is not None:
+        if data is not None and _may_answer(body, peer, len(data)):
             body.send((peer,), Priority.CONSENSUS, encode(wire.HeaderFound(data)))
 
 
@@ -201,39 +221,20 @@ def _keepalive(body: Body, message: wire.Keepalive, _data: bytes, peer: bytes) -
     neighbour.hears = frozenset(message.hears)
     neighbour.hears_ms = body.now.monotonic_ms
     neighbour.final_height = message.final_height
-    neighbour.executed_height = message.executed_height
     neighbour.accepting = message.accepting
     body.inbox.append(agree.PeerShown(peer, message.view, message.final_view))
-    _look_for_sync(body)
+    catching_up.look(body)
 
 
-# -- Block sync -------------------------------------------------------------------------------------
-
-
-def _look_for_sync(body: Body) -> None:
-    """Begin when a peer is far ahead, or ahead for long; with the one that is furthest."""
-    now, height = body.now.monotonic_ms, body.chain.final.height
-    ahead = [
-        (neighbour.final_height, peer)
-        for peer, neighbour in body.neighbours.peers.items()
-        if neighbour.final_height > height and body.sync.usable(peer, now)
-    ]
-    if not ahead:
-        body.behind_since_ms = None
-        return
-    if body.behind_since_ms is None:
-        body.behind_since_ms = now
-    best, peer = max(ahead)
-    patient = now - body.behind_since_ms >= 2 * body.parameters.retry_interval_ms
-    if body.sync.peer is None and (best - height >= SYNC_GAP or patient):
-        asked = body.sync.begin(peer, height + 1, body.chain.final.hash, best, now)
-        body.note("sync_begins", peer=peer, height=height, target=best)
-        body.send((peer,), Priority.CONSENSUS, encode(asked))
+# -- Block sync, answering --------------------------------------------------------------------------
 
 
 def _blocks_wanted(body: Body, message: wire.BlocksWanted, _data: bytes, peer: bytes) -> None:
-    reading = sum(1 for purpose in body.jobs.values() if purpose[0] == "blocks")
-    if reading >= READS_IN_FLIGHT_MAX or message.first_height > body.chain.final.height:
+    """One read at a time for each peer; a few in all. Who gets no answer asks another."""
+    readers = [purpose[1] for purpose in body.jobs.values() if purpose[0] == "blocks"]
+    if peer in readers or len(readers) >= READS_IN_FLIGHT_MAX:
+        return
+    if message.first_height > body.chain.final.height:
         body.send((peer,), Priority.SYNC, end_of_answer(message.first_height))
         return
     job = body.job(("blocks", peer))
@@ -248,53 +249,6 @@ def blocks_read(body: Body, given: BlocksRead, peer: bytes) -> None:
     body.send((peer,), Priority.SYNC, end_of_answer(given.first_height + len(given.blocks)))
 
 
-def _block_part(body: Body, part: wire.BlockPart, _data: bytes, peer: bytes) -> None:
-    if peer != body.sync.peer:
-        return
-    now = body.now.monotonic_ms
-    try:
-        blocks = body.sync.take(part, now)
-    except Malformed as fault:
-        body.sync.end(now, failed=True)
-        body.fetched.clear()
-        body.charge(peer, f"block sync: {fault.words}")
-        return
-    for block in blocks:
-        _block_fetched(body, block, peer)
-    if body.sync.answered():
-        _answer_over(body, peer)
-
-
-def _block_fetched(body: Body, block: FetchedBlock, peer: bytes) -> None:
-    if block.header.height <= body.chain.final.height:
-        return
-    for data in block.batches:
-        name = batch_digest(decode(Batch, data).body)
-        if name not in body.fetched:
-            body.fetched[name] = data
-    body.count("blocks_fetched")
-    header_arrived(body, block.header)
-    if block.finalization:
-        body.inbox.append(agree.CertificateReceived(decode(Certificate, block.finalization), peer))
-
-
-def _answer_over(body: Body, peer: bytes) -> None:
-    now = body.now.monotonic_ms
-    if body.sync.progress and body.sync.next_height <= body.sync.target_height:
-        body.send((peer,), Priority.CONSENSUS, encode(body.sync.ask(now)))
-        return
-    body.sync.end(now, failed=not body.sync.progress)
-    body.note("sync_ends", height=body.chain.final.height)
-
-
-def watch_sync(body: Body) -> None:
-    """A peer that was asked and says nothing more is asked for the rest, or left for another."""
-    if body.sync.peer is not None and body.now.monotonic_ms >= body.sync.deadline_ms:
-        _answer_over(body, body.sync.peer)
-    if body.sync.peer is None and body.fetched:
-        advance(body)
-
-
 HANDLERS: Final[dict[type[Any], Callable[[Body, Any, bytes, bytes], None]]] = {
     Vote: _vote,
     wire.ProposalMessage: _proposal,
@@ -307,7 +261,7 @@ HANDLERS: Final[dict[type[Any], Callable[[Body, Any, bytes, bytes], None]]] = {
     wire.Announcement: _announcement,
     wire.Keepalive: _keepalive,
     wire.BlocksWanted: _blocks_wanted,
-    wire.BlockPart: _block_part,
+    wire.BlockPart: catching_up.block_part,
     wire.EnvelopesRelayed: _envelopes_relayed,
 }
 """Message -> what is done with it: (body, message, its encoding, peer)."""

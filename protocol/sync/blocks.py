@@ -1,10 +1,11 @@
 """Block sync: a node that was away asks one peer for final blocks, range by range.
 
 What comes is believed only as far as it proves itself: each header names its parent by hash, each batch
-matches the digest in its header, and blocks count as final only when a finalization that consensus has
-verified names one above or at them. Until then they wait here, bounded. Signatures of clients need not be
-checked again: a quorum of finalize votes stands for it. A peer that sends what does not fit is left for
-another.
+matches the digest in its header, and blocks are appended only up to one whose own finalization was checked
+here. Until then they wait here, apart from all that consensus knows, bounded in bytes and number.
+Signatures of clients need not be checked again: a quorum of finalize votes stands for them; those of the
+batches' authors are, because a digest does not cover them. A peer that sends what does not fit, or blocks
+that no finalization covers, is left for another.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from protocol.ledger.records import Batch, Block, Header, batch_digest
 from protocol.wire.messages import BlockPart, BlocksWanted
 
 WAITING_BYTES_MAX: Final = 32 * limits.MIB
-"""Fetched blocks that wait for a finalization above them."""
+"""Fetched blocks that wait for a finalization above them, in bytes..."""
+WAITING_BLOCKS_MAX: Final = 2 * limits.SYNC_BLOCKS_MAX
+"""...and in number, so that made-up blocks without batches end too."""
 PART_BYTES: Final = limits.MESSAGE_BYTES_MAX - limits.HEADER_BYTES_MAX - 66 * limits.KIB
 
 
@@ -29,10 +32,16 @@ PART_BYTES: Final = limits.MESSAGE_BYTES_MAX - limits.HEADER_BYTES_MAX - 66 * li
 class FetchedBlock:
     """A block that came whole: header, its encoding, batches by digest, the finalization or nothing."""
 
+    hash: bytes
     header: Header
     header_bytes: bytes
     batches: list[bytes]
     finalization: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits."""
+        return len(self.header_bytes) + len(self.finalization) + sum(map(len, self.batches))
 
 
 @dataclass(slots=True)
@@ -47,6 +56,11 @@ class BlockSync:
     end_height: int = 0
     """Height behind the last block of the answer; 0 while that is not known."""
     parts: dict[int, dict[int, BlockPart]] = field(default_factory=dict)
+    pending: list[FetchedBlock] = field(default_factory=list)
+    """Blocks that came whole, in order, above the final tip."""
+    checking: bool = False
+    """Whether a finalization of theirs is being checked."""
+    session: int = 0
     deadline_ms: int = 0
     progress: int = 0
     """Blocks that came since the last question."""
@@ -58,7 +72,8 @@ class BlockSync:
     def begin(self, peer: bytes, first_height: int, previous: bytes, target_height: int, now_ms: int) -> BlocksWanted:
         """Start asking `peer` for what stands on the block `previous`."""
         self.peer, self.target_height, self.next_height = peer, target_height, first_height
-        self.previous, self.parts, self.waiting_bytes = previous, {}, 0
+        self.previous = previous
+        self.session += 1
         return self.ask(now_ms)
 
     def ask(self, now_ms: int) -> BlocksWanted:
@@ -71,7 +86,19 @@ class BlockSync:
         """Stop; a peer that failed is left alone for a while."""
         if failed and self.peer is not None:
             self.avoid[self.peer] = now_ms + 10 * self.retry_interval_ms
-        self.peer, self.parts, self.waiting_bytes = None, {}, 0
+            while len(self.avoid) > limits.PEERS_MAX:
+                del self.avoid[next(iter(self.avoid))]
+        self.peer, self.parts, self.pending, self.waiting_bytes, self.checking = None, {}, [], 0, False
+
+    def finalized(self) -> int:
+        """How many pending blocks the first finalization among them covers; 0 if there is none."""
+        return next((index for index, block in enumerate(self.pending, 1) if block.finalization), 0)
+
+    def release(self, count: int) -> list[FetchedBlock]:
+        """The first pending blocks: they are final."""
+        blocks, self.pending = self.pending[:count], self.pending[count:]
+        self.waiting_bytes -= sum(block.size for block in blocks)
+        return blocks
 
     def usable(self, peer: bytes, now_ms: int) -> bool:
         """Whether this peer may be asked."""
@@ -81,27 +108,27 @@ class BlockSync:
         """Whether all that the answer holds has come."""
         return self.end_height != 0 and self.next_height >= self.end_height
 
-    def take(self, part: BlockPart, now_ms: int) -> list[FetchedBlock]:
-        """A part came from the peer asked; the blocks that are whole now, in order, whatever order parts come in.
+    def take(self, part: BlockPart, now_ms: int) -> None:
+        """A part came from the peer asked. Whole blocks go to `pending` in order, whatever order parts come in.
 
         Raises Malformed if it does not fit.
         """
         if part.count == 0:
             self.end_height = part.height
-            return []
+            return
         if part.height < self.next_height:
-            return []
+            return
         if part.height >= self.next_height + limits.SYNC_BLOCKS_MAX or part.index >= part.count:
             raise Malformed("height", f"a part of block {part.height}, which was not asked for")
-        self.parts.setdefault(part.height, {})[part.index] = part
-        self.waiting_bytes += sum(map(len, part.batches))
-        if self.waiting_bytes > WAITING_BYTES_MAX + limits.BLOCK_BYTES_MAX:
-            raise Malformed("batches", "blocks without a finalization above them")
+        parts = self.parts.setdefault(part.height, {})
+        if part.index not in parts:
+            parts[part.index] = part
+            self.waiting_bytes += len(part.header) + len(part.finalization) + sum(map(len, part.batches))
         self.deadline_ms = now_ms + 4 * self.retry_interval_ms
-        whole: list[FetchedBlock] = []
         while self._is_whole():
-            whole.append(self._assemble())
-        return whole
+            self.pending.append(self._assemble())
+        if self.waiting_bytes > WAITING_BYTES_MAX + limits.BLOCK_BYTES_MAX or len(self.pending) > WAITING_BLOCKS_MAX:
+            raise Malformed("finalization", "blocks without a finalization above them")
 
     def _is_whole(self) -> bool:
         parts = self.parts.get(self.next_height, {})
@@ -125,7 +152,7 @@ class BlockSync:
         self.previous = digest(Domain.HEADER, first.header)
         self.next_height += 1
         self.progress += 1
-        return FetchedBlock(header, first.header, batches, first.finalization)
+        return FetchedBlock(self.previous, header, first.header, batches, first.finalization)
 
 
 def end_of_answer(next_height: int) -> bytes:

@@ -48,7 +48,8 @@ def test_parts_stay_below_a_message_and_come_back_whole() -> None:
     assert max(map(len, encoded)) <= limits.MESSAGE_BYTES_MAX
     sync = BlockSync(100)
     sync.begin(b"p", 1, START, 1, 0)
-    (whole,) = [block for part in parts(blocks) for block in sync.take(part, 0)]
+    take_all(sync, parts(blocks))
+    (whole,) = sync.pending
     assert tuple(whole.batches) == decode(Block, blocks[0]).batches
 
 
@@ -59,9 +60,13 @@ def test_any_order_gives_blocks_in_order(seed: int) -> None:
     random.Random(seed).shuffle(pieces)
     sync = BlockSync(100)
     sync.begin(b"p", 1, START, 6, 0)
-    heights = [block.header.height for part in pieces for block in sync.take(part, 0)]
-    assert heights == [1, 2, 3, 4, 5, 6]
+    take_all(sync, pieces)
+    assert [block.header.height for block in sync.pending] == [1, 2, 3, 4, 5, 6]
     assert sync.answered()
+    assert sync.finalized() == 1
+    assert sync.waiting_bytes == sum(block.size for block in sync.pending)
+    assert len(sync.release(4)) == 4
+    assert sync.waiting_bytes == sum(block.size for block in sync.pending)
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -89,6 +94,15 @@ def test_blocks_without_a_finalization_are_bounded() -> None:
     (part,) = parts(chain(1, batches=1, size=limits.BATCH_BYTES_MAX // 2 - 100))
     with pytest.raises(Malformed, match="without a finalization"):
         take_all(sync, [replace(part, height=height, count=2) for height in range(2, 200)])
+
+
+def test_made_up_blocks_without_batches_end_too() -> None:
+    """A lying peer holds nobody for ever."""
+    sync = BlockSync(100)
+    blocks = [encode(replace(decode(Block, block), finalization=None)) for block in chain(600, batches=0)]
+    sync.begin(b"p", 1, START, 10_000, 0)
+    with pytest.raises(Malformed, match="without a finalization"):
+        take_all(sync, parts(blocks))
 
 
 def test_a_peer_that_failed_is_left_alone_for_a_while() -> None:
