@@ -18,7 +18,8 @@ LIBRARIES: Final = (
 )
 
 
-def _library(name: str) -> str | None:
+def library_version(name: str) -> str | None:
+    """The version of a library that is installed here; None if it is not."""
     try:
         return version_of(name)
     except PackageNotFoundError:
@@ -41,7 +42,7 @@ def version() -> None:
     Example:
         papilio version --json
     """
-    libraries = {name: _library(name) for name in LIBRARIES}
+    libraries = {name: library_version(name) for name in LIBRARIES}
     facts = {
         "papilio": VERSION,
         "protocol": _formats(),

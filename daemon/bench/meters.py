@@ -1,0 +1,168 @@
+"""What the system says of the nodes' processes: CPU, memory, disk; and what their own counters say of the wire.
+
+CPU is read from /proc: of each node its main process, divided into its event loop (the first thread: network,
+consensus, API) and its other threads (journal, segments, reads), and its worker processes (verify, execute). Memory is
+anonymous memory (RssAnon): mapped pages of the state store belong to the page cache. Where there is no /proc there is
+no such figure, and the report says so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import trio
+
+PROC: Final = Path("/proc")
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+WORKER: Final = "daemon.runtime.workers."
+PARTS: Final = ("loop", "threads", "verify", "execute")
+"""Of one node's CPU."""
+SAMPLE_SECONDS: Final = 0.5
+_TRAFFIC: Final = re.compile(r'^papilio_net_traffic_total\{kind="([a-z_]+)"\} ([0-9.e+]+)$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of one node: CPU seconds by part, and anonymous memory by process (`main`, `verify`, `execute`), in bytes."""
+
+    cpu_seconds: Mapping[str, float]
+    anonymous_bytes: Mapping[str, int]
+
+    @property
+    def total_seconds(self) -> float:
+        """All parts."""
+        return sum(self.cpu_seconds.values())
+
+
+@dataclass(slots=True)
+class Meters:
+    """Reads the nodes' processes: at the beginning, now and then, at the end. pids: of the main processes, by member.
+
+    peak_bytes: the most anonymous memory seen of each node, over all its processes. samples: (when, CPU seconds of all
+    nodes since the beginning).
+    """
+
+    pids: dict[str, int]
+    begun: dict[str, Usage] = field(default_factory=dict)
+    ended: dict[str, Usage] = field(default_factory=dict)
+    peak_bytes: dict[str, int] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """The clock starts."""
+        self.begun = self._read()
+
+    def end(self) -> None:
+        """The clock stops."""
+        self.ended = self._read()
+
+    async def watch(self) -> None:
+        """Sample memory until cancelled."""
+        while True:
+            self._read()
+            await trio.sleep(SAMPLE_SECONDS)
+
+    def cpu_seconds(self) -> dict[str, dict[str, float]]:
+        """Between begin and end, by member and part; a node that was started anew in between has only its new life."""
+        found = {}
+        for member, ended in self.ended.items():
+            begun = self.begun.get(member)
+            before = begun.cpu_seconds if begun is not None and begun.total_seconds <= ended.total_seconds else {}
+            found[member] = {
+                part: round(seconds - before.get(part, 0.0), 2) for part, seconds in ended.cpu_seconds.items()
+            }
+        return found
+
+    def _read(self) -> dict[str, Usage]:
+        children = _children_of(self.pids.values())
+        found = {}
+        for member, pid in self.pids.items():
+            usage = _usage(pid, children.get(pid, ()))
+            if usage is not None:
+                found[member] = usage
+                self.peak_bytes[member] = max(self.peak_bytes.get(member, 0), sum(usage.anonymous_bytes.values()))
+        return found
+
+
+def processes_of(pid: int) -> dict[str, list[int]]:
+    """The main process and its workers, by part: `main`, `verify`, `execute`."""
+    found: dict[str, list[int]] = {"main": [pid]}
+    for child in _children_of([pid]).get(pid, ()):
+        found.setdefault(_kind(child), []).append(child)
+    return found
+
+
+def _usage(pid: int, children: Iterable[int]) -> Usage | None:
+    try:
+        total, loop = _cpu(PROC / str(pid) / "stat"), _cpu(PROC / str(pid) / "task" / str(pid) / "stat")
+        cpu = {"loop": loop, "threads": max(0.0, total - loop)}
+        memory = {"main": _anonymous_bytes(pid)}
+        for child in children:
+            kind = _kind(child)
+            cpu[kind] = cpu.get(kind, 0.0) + _cpu(PROC / str(child) / "stat")
+            memory[kind] = memory.get(kind, 0) + _anonymous_bytes(child)
+    except OSError:  # it has ended, or there is no /proc
+        return None
+    return Usage(cpu, memory)
+
+
+def _children_of(pids: Iterable[int]) -> dict[int, list[int]]:
+    """Children by parent, of these parents."""
+    wanted, found = set(pids), dict[int, list[int]]()
+    for entry in PROC.glob("[0-9]*/stat"):
+        try:
+            parent = int(_fields(entry)[1])
+        except OSError:
+            continue
+        if parent in wanted:
+            found.setdefault(parent, []).append(int(entry.parent.name))
+    return found
+
+
+def _fields(stat: Path) -> list[str]:
+    """What follows the name in a stat file (proc(5)); the first is the state, the second the parent."""
+    return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+
+
+def _cpu(stat: Path) -> float:
+    """User and system time (fields 14 and 15 of proc(5)), in seconds."""
+    fields = _fields(stat)
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _kind(pid: int) -> str:
+    words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    return next((word.removeprefix(WORKER) for word in words if word.startswith(WORKER)), "other")
+
+
+def _anonymous_bytes(pid: int) -> int:
+    for line in (PROC / str(pid) / "status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+# -- Disk and wire ------------------------------------------------------------------------------------
+
+
+def disk_bytes(directory: Path) -> dict[str, int]:
+    """Bytes that the files of a data directory occupy on disk, by its parts: journal, segments, state."""
+    found: dict[str, int] = {}
+    for path in directory.rglob("*"):
+        try:
+            size = path.stat().st_blocks * 512 if path.is_file() else 0
+        except FileNotFoundError:  # a generation of the journal that was replaced meanwhile
+            continue
+        if size:
+            part = path.relative_to(directory).parts[0]
+            found[part] = found.get(part, 0) + size
+    return found
+
+
+def traffic(metrics: str) -> dict[str, int]:
+    """Bytes and frames of all channels between nodes, of a node's /metrics."""
+    return {kind: int(float(number)) for kind, number in _TRAFFIC.findall(metrics)}
