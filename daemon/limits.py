@@ -82,6 +82,13 @@ WORKER_STEADY_SECONDS: Final = 60
 EXECUTE_DEATHS_MAX: Final = 5
 """Deaths of the execute worker at one block; then the block is taken to be the cause, and the node stops."""
 
+# -- Runtime: file descriptors ----------------------------------------------------------------------
+DESCRIPTORS_OWN: Final = 96
+"""Of a node without peers and clients: a dozen stand open; journal, segments and their readers, the starts of workers,
+listeners, and clients that are just being turned away come and go."""
+API_CONNECTIONS_LEAST: Final = 16
+"""With room for fewer clients a node is not started."""
+
 # -- Service ----------------------------------------------------------------------------------------
 SUBMITS_WAITING_MAX: Final = 1_024
 SUBMITS_WAITING_BYTES: Final = 32 * MIB

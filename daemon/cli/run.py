@@ -48,14 +48,15 @@ def file_of(place: Path) -> Path:
 
 
 def edges_of(node: Node) -> Sequence[Edge]:
-    """What serves clients of this node."""
+    """What serves clients of this node. Raises OperatorFault if it may open too few files."""
     from daemon.api.edge import ApiConfig, ApiEdge
+    from daemon.runtime.descriptors import room_for
 
     api = node.settings.api
     config = ApiConfig(
         host=api.listen.host,
         port=api.listen.port,
-        connections_max=api.connections_max,
+        connections_max=room_for(node).api_connections,
         cors_origins=api.cors_origins,
     )
     return (ApiEdge(config),)

@@ -23,6 +23,7 @@ from daemon.observe.lines import Lines
 from daemon.observe.logs import configure
 from daemon.observe.notify import Notifier
 from daemon.runtime.clock import Clock
+from daemon.runtime.descriptors import room_for
 from daemon.runtime.driver import NodeStopped
 from daemon.runtime.edges import Edge, RuntimeSetup
 from daemon.runtime.peers import Peers
@@ -44,6 +45,7 @@ def run_node(node: Node, edges: Sequence[Edge] = ()) -> ExitCode:
     log_settings = node.settings.log
     machine = {"auto": None, "json": True, "console": False}[log_settings.format]
     configure(machine=machine, level=getattr(logging, log_settings.level.upper()), also=recent)
+    _tell_room(node)
     limiter = Limited()
     clock = Clock()
     lines = Lines(limiter, lambda: clock.now().wall_ms)
@@ -53,6 +55,14 @@ def run_node(node: Node, edges: Sequence[Edge] = ()) -> ExitCode:
     except BaseException as fault:  # noqa: BLE001 - whatever ended it is told and becomes an exit code
         return _ended(runtime, node.data_directory, fault, recent)
     return ExitCode.STOPPED
+
+
+def _tell_room(node: Node) -> None:
+    room = room_for(node)
+    if room.api_connections < room.api_connections_wanted:
+        log: Any = structlog.get_logger()
+        words = "fewer clients are served at once than api.connections_max says: raise the limit of open files"
+        log.warning("few_files", files=room.files, api_connections=room.api_connections, words=words)
 
 
 def setup_of(node: Node) -> RuntimeSetup:
@@ -78,7 +88,14 @@ def peers_of(node: Node, limiter: Limited) -> Peers:
         connections_max=settings.connections_max,
         connections_per_address_max=settings.connections_per_address_max,
     )
-    return Peers(config, node.node_key, node.network.genesis, node.observers, limiter)
+    return Peers(
+        config,
+        node.node_key,
+        node.network.genesis,
+        limiter,
+        observers=node.observers,
+        configured=frozenset(node.addresses),
+    )
 
 
 async def _supervise(runtime: NodeRuntime) -> None:

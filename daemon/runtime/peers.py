@@ -6,6 +6,11 @@ be written: a node that catches up takes in what its disk takes.
 
 Who is let in: validators and observers of genesis, observers that the operator named, and, for sync only, nodes whose
 address the operator configured though this node does not know their key (its knowledge may be old).
+
+**For sync only** means: of such a peer only the messages in `SYNC_MESSAGES` go on to the node, which prove themselves
+or answer what was asked. Its votes and proposals are left out, not charged: it may be a validator of a set that this
+node has yet to hear of, and would be cut off for statements that are good there. Envelopes that it passes on are left
+out too: that is what observers may do, and nobody named it one.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import asdict
 from random import SystemRandom
-from typing import Any
+from typing import Any, Final
 
 import trio
 
@@ -24,9 +29,29 @@ from daemon.observe.lines import Limiter
 from daemon.runtime.edges import Running
 from daemon.runtime.finals import Finals
 from daemon.runtime.inbox import Inbox
+from protocol.codec import kind_of
+from protocol.consensus.statements import Certificate
 from protocol.crypto.signing import SigningKey
 from protocol.ledger.genesis import Genesis, network_id
+from protocol.ledger.records import Batch
 from protocol.node.interface import PeerDown, PeerUp, Priority, Received
+from protocol.wire import messages as wire
+
+SYNC_MESSAGES: Final = frozenset(
+    {
+        wire.Keepalive,
+        wire.BlocksWanted,
+        wire.BlockPart,
+        wire.HeadersWanted,
+        wire.HeaderFound,
+        wire.BatchesWanted,
+        Batch,
+        wire.CertificatesWanted,
+        Certificate,
+    }
+)
+"""What a peer for sync only may say."""
+_SYNC_KINDS: Final = frozenset(kind for kind, cls in wire.MESSAGES.items() if cls in SYNC_MESSAGES)
 
 
 def policy_of(genesis: Genesis, observers: Collection[bytes], configured: Collection[bytes]) -> Policy:
@@ -52,34 +77,54 @@ class Receiver:
     def __init__(self, inbox: Inbox, finals: Finals) -> None:
         self._inbox = inbox
         self._finals = finals
+        self._sync_only: set[bytes] = set()
+        self.left_out = 0
+        """Messages of peers for sync only that are not about sync."""
 
     def connected(self, event: PeerConnected) -> None:
         """A peer is there."""
+        if event.role is PeerRole.SYNC_ONLY:
+            self._sync_only.add(event.node_key)
         self._inbox.put_nowait(PeerUp(event.node_key))
 
     def disconnected(self, event: PeerDisconnected) -> None:
         """A peer is gone."""
+        self._sync_only.discard(event.node_key)
         self._inbox.put_nowait(PeerDown(event.node_key))
 
     async def message(self, peer: bytes, priority: Priority, data: bytes) -> None:
         """One message; returns when there is room for more."""
+        if peer in self._sync_only and kind_of(data) not in _SYNC_KINDS:
+            self.left_out += 1
+            return
         if priority is Priority.SYNC:
             await self._finals.room()
         await self._inbox.put(Received(peer, data), urgent=priority is Priority.CONSENSUS)
 
 
 class Peers:
-    """The network as the runtime sees it: an edge that also sends (`PeerNetwork`)."""
+    """The network as the runtime sees it: an edge that also sends (`PeerNetwork`).
+
+    observers: node keys that the operator lets follow. configured: those whose address the operator gave.
+    """
 
     def __init__(
-        self, config: NetConfig, identity: SigningKey, genesis: Genesis, observers: Collection[bytes], limiter: Limiter
+        self,
+        config: NetConfig,
+        identity: SigningKey,
+        genesis: Genesis,
+        limiter: Limiter,
+        *,
+        observers: Collection[bytes] = (),
+        configured: Collection[bytes] = (),
     ) -> None:
         self._config = config
         self._identity = identity
         self._genesis = genesis
-        self._policy = policy_of(genesis, observers, {address.node_key for address in config.dial})
+        self.policy = policy_of(genesis, observers, configured)
         self._limiter = limiter
         self._network: Network | None = None
+        self._receiver: Receiver | None = None
         self.addresses: list[tuple[str, int]] = []
         """Where it listens, once it does."""
 
@@ -87,12 +132,13 @@ class Peers:
         self, running: Running, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Listen, dial and serve until `stop`."""
+        self._receiver = Receiver(running.inbox, running.finals)
         network = Network(
             self._config,
             self._identity,
             network_id(self._genesis),
-            self._policy,
-            Receiver(running.inbox, running.finals),
+            self.policy,
+            self._receiver,
             random=SystemRandom(),
             limiter=self._limiter,
         )
@@ -121,10 +167,11 @@ class Peers:
 
     def numbers(self) -> dict[str, int]:
         """Counters by name: traffic, and what was refused."""
-        if self._network is None:
+        if self._network is None or self._receiver is None:
             return {}
         numbers = {f"net_{name}": value for name, value in asdict(self._network.traffic()).items()}
-        return {name: value for name, value in numbers.items() if isinstance(value, int)}
+        plain = {name: value for name, value in numbers.items() if isinstance(value, int)}
+        return plain | {"net_sync_only_left_out": self._receiver.left_out}
 
     @property
     def network(self) -> Network | None:

@@ -38,8 +38,9 @@ def node(tmp_path: Path) -> Path:
 class Process:
     """A running node and its log."""
 
-    def __init__(self, node: Path) -> None:
-        self.process = subprocess.Popen([*COMMAND, "run", str(node)], stderr=subprocess.PIPE, text=True)
+    def __init__(self, node: Path, files: int | None = None) -> None:
+        limited = [] if files is None else ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"]
+        self.process = subprocess.Popen([*limited, *COMMAND, "run", str(node)], stderr=subprocess.PIPE, text=True)
         self.lines: list[dict[str, Any]] = []
 
     def until(self, event: str) -> dict[str, Any]:
@@ -63,8 +64,9 @@ class Process:
 
 
 @contextmanager
-def running(node: Path) -> Iterator[Process]:
-    process = Process(node)
+def running(node: Path, files: int | None = None) -> Iterator[Process]:
+    """files: how many it may open."""
+    process = Process(node, files)
     try:
         yield process
     finally:
