@@ -12,7 +12,8 @@ container picks it up. Nothing is buffered, so a crash loses no line.
 * Content: longer bytes and text are cut to their length, so a client's data does not end in an operator's log.
 
 Traces of exceptions hold code lines, never values (`show_locals` is off). Lines of libraries that use the
-standard library's logging come through the same door.
+standard library's logging come through the same door, a few a minute of each kind: Trio says ten times a second that no
+descriptor is left for the next client.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
+
+from daemon.observe.limited import Limited
 
 WITHHELD: Final = "(withheld)"
 TEXT_MAX: Final = 2_000
@@ -100,10 +103,19 @@ def _safe(name: str, value: Any) -> Any:
 
 
 class _Forward(logging.Handler):
-    """Lines of the standard library's logging, as events of their own."""
+    """Lines of the standard library's logging, as events of their own; the kind is the logger and the place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limited = Limited()
 
     def emit(self, record: logging.LogRecord) -> None:
+        left_out = self._limited.allow(f"{record.name}/{record.pathname}:{record.lineno}")
+        if left_out is None:
+            return
         facts: dict[str, Any] = {"logger": record.name, "words": record.getMessage()}
         if record.exc_info:
             facts["exc_info"] = record.exc_info
+        if left_out:
+            facts["left_out"] = left_out
         structlog.get_logger().log(record.levelno, "library", **facts)

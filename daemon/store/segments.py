@@ -12,7 +12,8 @@ block.
 ones are checked by their index's header and their length; a missing or wrong index is rebuilt from its segment.
 
 **Damage** is found when a block is read: its head, height and content are checked each time. What does not check is
-`SegmentDamaged`: never served, never guessed. Other blocks are served on. Finding it beforehand (`scrub`) and fetching
+`SegmentDamaged`: never served, never guessed. Other blocks are served on. A read that the system refuses (a bad sector,
+no descriptor left) is that block's trouble too, and poisons nothing. Finding it beforehand (`scrub`) and fetching
 it again from peers belong to a later issue.
 
 One thread at a time appends and syncs; any number of threads read, also while another appends: a block can be read as
@@ -271,6 +272,9 @@ class Segments:
             except SegmentDamaged:
                 if not found:
                     raise
+            except StoreFailed as fault:
+                if not found:
+                    raise SegmentDamaged(first, self._directory.name, 0, fault.words) from fault
         return found
 
     def _walk(self, height: int, end: int) -> Generator[bytes, None, None]:

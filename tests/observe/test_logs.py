@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
+from daemon.limits import LOG_REPEATS_PER_MINUTE
 from daemon.observe.logs import TEXT_MAX, WITHHELD, configure
 from protocol.crypto.signing import SigningKey
 
@@ -101,6 +102,15 @@ def test_lines_of_libraries_come_through_the_same_door(stream: io.StringIO) -> N
     line = last(stream)
     assert (line["event"], line["logger"], line["words"]) == ("library", "hypercorn.error", "it happened")
     assert line["level"] == "warning"
+
+
+def test_a_library_that_repeats_itself_does_not_fill_the_log(stream: io.StringIO) -> None:
+    configure(stream=stream)
+    for attempt in range(1_000):
+        logging.getLogger("trio.serve_listeners").error("accept returned EMFILE, attempt %d", attempt)
+    assert stream.getvalue().count("\n") == LOG_REPEATS_PER_MINUTE
+    logging.getLogger("trio.serve_listeners").error("something else")
+    assert last(stream)["words"] == "something else", "another place is another kind"
 
 
 def assert_no_secret(text: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daemon.store import segment_file
 from daemon.store.errors import DiskFull, SegmentDamaged, StoreFailed
-from daemon.store.files import OsFiles
+from daemon.store.files import File, OsFiles
 from daemon.store.segment_file import SEGMENT_HEADER_BYTES
 from daemon.store.segments import Segments
 from protocol.errors import OperatorFault
@@ -325,6 +325,28 @@ def test_a_file_that_goes_while_the_node_runs_is_damage_or_mended(ending: str) -
         assert segments.read(1) == block(1)
         assert segments.report.rebuilt_indexes
     assert segments.read(12) == block(12)
+
+
+@pytest.mark.parametrize("height", [1, 12])
+def test_a_read_that_the_system_refuses_is_that_blocks_trouble(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-31: whoever uses up the descriptors, or asks for a block in a bad sector, does not stop the node."""
+    disk = filled(12, close=False)
+    segments = open_segments(disk)
+    real = disk.open
+
+    def refused(path: Path, *, create: bool = False, writable: bool = True) -> File:
+        if not writable:
+            raise StoreFailed("opening it: Too many open files")
+        return real(path, create=create, writable=writable)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "open", refused)
+        with pytest.raises(SegmentDamaged, match="Too many open files"):
+            segments.read(height)
+    assert segments.read(height) == block(height)
+    segments.append(13, block(13))
+    segments.sync()
+    assert segments.read(13) == block(13)
 
 
 def test_without_room_a_new_index_is_kept_in_memory() -> None:
