@@ -11,10 +11,8 @@ compares them, and lets a separate process execute each history again from genes
 from __future__ import annotations
 
 import json
-import os
 import random
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum

@@ -45,7 +45,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def papilio(*arguments: object, cwd: Path | None = None, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def papilio(
+    *arguments: object, cwd: Path | None = None, prefix: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [*prefix, *PAPILIO, *map(str, arguments)]
     return subprocess.run(
@@ -82,6 +84,8 @@ class NodeProcess:
     peers: str
     url: str
     prefix: Sequence[str] = ()
+    mounted: Path | None = None
+    """Where its data is seen from here, if its directory is on a disk that only it has mounted."""
     process: subprocess.Popen[bytes] | None = None
     log_offset: int = field(default=0)
     """Where in the log the present run begins."""
@@ -92,7 +96,7 @@ class NodeProcess:
 
     @property
     def data(self) -> Path:
-        return self.directory / "data"
+        return self.mounted or self.directory / "data"
 
     @property
     def pid(self) -> int:

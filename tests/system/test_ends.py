@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ CONFIGURATION, IN_USE = 78, 75
 
 
 async def test_sigterm_ends_in_order_and_what_was_final_is_there_at_the_next_start(
-    networks: Callable[..., Network]
+    networks: Callable[..., Network],
 ) -> None:
     network = networks(1)
     node = network.nodes[0]
@@ -118,7 +119,6 @@ async def test_a_second_signal_ends_at_once_and_loses_nothing(networks: Callable
 
 def _lives(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat") as file:  # noqa: ASYNC230, PTH123
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False

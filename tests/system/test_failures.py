@@ -1,4 +1,4 @@
-"""Nodes that are killed, frozen, and come back: what the rest does meanwhile (C-9, C-12, C-13; a quorum of four is 3)."""
+"""Nodes that are killed, frozen, and come back: what the rest does meanwhile (C-9, C-12, C-13)."""
 
 from __future__ import annotations
 

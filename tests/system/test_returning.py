@@ -51,9 +51,7 @@ async def test_a_node_that_was_away_for_many_blocks_catches_up_and_votes(
     await network.same_history()
 
 
-async def test_an_observer_of_genesis_follows_serves_and_passes_envelopes_on(
-    networks: Callable[..., Network]
-) -> None:
+async def test_an_observer_of_genesis_follows_serves_and_passes_envelopes_on(networks: Callable[..., Network]) -> None:
     """L-16: it holds no voting key, authors nothing, and clients need not know that."""
     network = networks(5, validators=4)
     await network.start()
