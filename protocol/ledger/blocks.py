@@ -8,6 +8,7 @@ honest node at every time; whatever depends on what has arrived is *later*.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -159,25 +160,31 @@ def _judge_rest(header: Header, around: Surroundings) -> Judgement | None:
 def choose_references(
     candidates: Sequence[Reference], member_of: Callable[[bytes], str], parameters: Parameters
 ) -> tuple[Reference, ...]:
-    """References for one block: the members' authors in turn (L-12), oldest first of each, within its bounds."""
-    queues: dict[str, list[Reference]] = {}
+    """References for one block, within its bounds (L-12).
+
+    Oldest first of each member, and always of the member that has least of the block so far: in bytes or in
+    envelopes, whichever is more of their bound.
+    """
+    queues: dict[str, deque[Reference]] = {}
     for reference in candidates:
-        queues.setdefault(member_of(reference.author), []).append(reference)
+        queues.setdefault(member_of(reference.author), deque()).append(reference)
+    shares = dict.fromkeys(queues, 0)
     chosen: list[Reference] = []
     size = count = 0
-    depth = 0
-    while any(depth < len(queue) for queue in queues.values()):
-        for queue in queues.values():
-            if depth >= len(queue):
-                continue
-            reference = queue[depth]
-            if (
-                len(chosen) < parameters.block_references_max
-                and size + reference.bytes <= parameters.block_bytes_max
-                and count + reference.count <= parameters.block_envelopes_max
-            ):
-                chosen.append(reference)
-                size += reference.bytes
-                count += reference.count
-        depth += 1
+    while queues and len(chosen) < parameters.block_references_max:
+        member = min(queues, key=shares.__getitem__)
+        reference = queues[member].popleft()
+        if not queues[member]:
+            del queues[member]
+        if (
+            size + reference.bytes > parameters.block_bytes_max
+            or count + reference.count > parameters.block_envelopes_max
+        ):
+            continue
+        chosen.append(reference)
+        size += reference.bytes
+        count += reference.count
+        shares[member] += max(
+            reference.bytes * parameters.block_envelopes_max, reference.count * parameters.block_bytes_max
+        )
     return tuple(chosen)

@@ -43,6 +43,8 @@ from protocol.wire.messages import Announcement, EnvelopesRelayed
 
 BATCH_OVERHEAD_BYTES: Final = 1_024
 """What a batch holds beside its envelopes, and more."""
+ENVELOPE_JOBS_MAX: Final = 8
+"""Checks of relayed envelopes in flight for one peer."""
 OWN_SHARE_PERCENT: Final = 50
 """A node seals while its own unordered batches fill less than this of what others grant it (L-13)."""
 RELAY_CHUNK: Final = 64
@@ -64,12 +66,16 @@ def submit(body: Body, given: Submit) -> None:
     check_envelopes(body, given.envelopes, given.ticket)
 
 
-def relayed(body: Body, envelopes: tuple[bytes, ...]) -> None:
-    """What an observer passes on, within the same bounds as a client's (L-31); it passes the rest on again later."""
-    if _refuses_all(body, envelopes) is not None:
+def relayed(body: Body, envelopes: tuple[bytes, ...], peer: bytes) -> None:
+    """What an observer passes on, within a part of a client's bounds (L-31); it passes the rest on again later."""
+    checks = sum(1 for purpose in body.jobs.values() if purpose[0] == "envelopes" and purpose[3] == peer)
+    waiting = len(body.pool.waiting) + body.checking_envelopes + len(envelopes)
+    # Half of the pool is for this node's own clients, whatever observers pass on.
+    crowded = checks >= ENVELOPE_JOBS_MAX or waiting > limits.POOL_ENVELOPES_MAX // 2
+    if crowded or _refuses_all(body, envelopes) is not None:
         body.count("relays_passed_over")
         return
-    check_envelopes(body, envelopes, None)
+    check_envelopes(body, envelopes, None, peer)
 
 
 def _refuses_all(body: Body, envelopes: tuple[bytes, ...]) -> Refusal | None:

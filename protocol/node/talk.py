@@ -22,7 +22,7 @@ from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Header
 from protocol.node import catching_up
 from protocol.node.body import FIRST_EPOCH, JOBS_MAX, Body, message_hash
-from protocol.node.data import announced, batch_received, relayed
+from protocol.node.data import announced, authors, batch_received, relayed
 from protocol.node.interface import BlocksRead, Priority, ReadBlocks
 from protocol.node.ordering import header_arrived
 from protocol.sync import end_of_answer, parts_of
@@ -32,8 +32,6 @@ ANSWER_BYTES_MAX: Final = 4 * limits.MIB
 READS_IN_FLIGHT_MAX: Final = 8
 ANSWERS_BYTES_MAX: Final = 16 * limits.MIB
 """Batches and headers that one peer gets for the asking in one retry interval."""
-ENVELOPE_JOBS_MAX: Final = 8
-"""Checks of relayed envelopes in flight for one peer."""
 
 
 def received(body: Body, peer: bytes, data: bytes) -> None:
@@ -153,8 +151,8 @@ def _announcement(body: Body, message: wire.Announcement, _data: bytes, peer: by
 
 
 def _envelopes_relayed(body: Body, message: wire.EnvelopesRelayed, _data: bytes, peer: bytes) -> None:
-    if body.machine.core.me is not None:
-        relayed(body, message.envelopes)
+    if authors(body):
+        relayed(body, message.envelopes, peer)
 
 
 def _batches_wanted(body: Body, message: wire.BatchesWanted, _data: bytes, peer: bytes) -> None:
