@@ -6,7 +6,8 @@ it is written out here; a library would be larger than this file and bring a C d
 * `READY=1` once the node has recovered, its state is replayed, and it listens.
 * `STATUS=` in words that `systemctl status` shows.
 * `WATCHDOG=1` only while the node really advances: `Watchdog` is asked by the loop that would be stuck otherwise, and
-  it pings only if that loop has turned since the last ping. A process that lives and does nothing is restarted.
+  it pings only if each stage in which something waits has moved since it was asked before. So a process whose timers
+  tick while its disk hangs is restarted, like one that does nothing at all.
 * `STOPPING=1` when the orderly end begins, `EXTEND_TIMEOUT_USEC=` while a long start goes on.
 
 Without `NOTIFY_SOCKET` nothing is sent and nothing is different. A message that cannot be delivered is dropped: the
@@ -18,7 +19,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 
 class Notifier:
@@ -58,16 +60,22 @@ class Notifier:
         self.send(STOPPING=1, STATUS=words)
 
 
+class Stage(NamedTuple):
+    """One place where work may wait: any value that changes when it moves, and whether nothing waits there."""
+
+    moved: object
+    idle: bool
+
+
 class Watchdog:
-    """Pings while `progress()` (any value that changes when the node advances) moves or `idle()` says all is done."""
+    """Pings while every stage moves or is idle. `stages()` gives them as they are now, in one order."""
 
-    __slots__ = ("_idle", "_last", "_notifier", "_progress")
+    __slots__ = ("_last", "_notifier", "_stages")
 
-    def __init__(self, notifier: Notifier, progress: Callable[[], object], idle: Callable[[], bool]) -> None:
+    def __init__(self, notifier: Notifier, stages: Callable[[], Sequence[Stage]]) -> None:
         self._notifier = notifier
-        self._progress = progress
-        self._idle = idle
-        self._last: object = None
+        self._stages = stages
+        self._last: Sequence[Stage] = ()
 
     @property
     def interval_seconds(self) -> float | None:
@@ -76,9 +84,11 @@ class Watchdog:
         return None if seconds is None else seconds / 3
 
     def look(self) -> bool:
-        """Ping if the node has advanced since the last look, or has nothing to do; whether it did."""
-        now = self._progress()
-        alive = now != self._last or self._idle()
+        """Ping if nothing has stood still since the last look; whether it did. The first look always does."""
+        now = self._stages()
+        alive = not any(
+            stage.moved == before.moved and not stage.idle for stage, before in zip(now, self._last, strict=False)
+        )
         self._last = now
         if alive:
             self._notifier.send(WATCHDOG=1)

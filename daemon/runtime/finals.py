@@ -67,6 +67,7 @@ class Finals:
         self.waiting_bytes = 0
         self.appended_height = 0
         self.syncs = 0
+        self.turns = 0
 
     def put(self, effect: Append | Execute) -> None:
         """Take one effect, in order."""
@@ -84,6 +85,11 @@ class Finals:
         if self._idle.is_set():
             self._idle = trio.Event()
 
+    @property
+    def idle(self) -> bool:
+        """Nothing waits to be written or synced on request."""
+        return self._idle.is_set()
+
     async def room(self) -> None:
         """Return when less than `FINALS_WAITING_BYTES` wait: what takes in blocks of others asks here first."""
         while self.waiting_bytes >= limits.FINALS_WAITING_BYTES:
@@ -97,6 +103,7 @@ class Finals:
             self._bell = trio.Event()
             queue, self._queue = self._queue, []
             await self._serve(queue)
+            self.turns += 1
             if not self._queue:
                 self._idle.set()
 

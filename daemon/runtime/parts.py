@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from daemon.observe.lines import Lines
+from daemon.observe.notify import Stage
 from daemon.runtime.disk import DiskWatch
 from daemon.runtime.driver import Driver
 from daemon.runtime.edges import PeerNetwork, Running
@@ -60,9 +61,18 @@ class Parts:
             self.driver.start()
             await self.driver.run()
 
-    def progress(self) -> object:
-        """Changes while the node advances."""
-        return self.driver.steps, self.pump.commits
+    def stages(self) -> tuple[Stage, ...]:
+        """For the watchdog: the loop, the journal, the segments. A full disk is waited out, so it counts as idle.
+
+        The execute worker is not among them: so many blocks as it takes at once may last longer than a watchdog's
+        patience, and when it is behind the network holds back by itself (L-18).
+        """
+        full = self.disk.full
+        return (
+            Stage(self.driver.steps, not len(self.inbox)),
+            Stage(self.pump.commits, self.pump.idle or full),
+            Stage(self.finals.turns, self.finals.idle or full),
+        )
 
     def numbers(self) -> Metrics:
         """What all parts count."""
@@ -103,8 +113,3 @@ class Parts:
             "loop_step_ms_max": self.driver.step_ms_max,
         }
         return Metrics(counters, gauges)
-
-    @property
-    def idle(self) -> bool:
-        """Nothing waits to be stepped or to become durable."""
-        return not len(self.inbox) and self.pump.idle

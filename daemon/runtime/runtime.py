@@ -1,7 +1,7 @@
 """A node's life: opened, brought up to date, run, and taken down in order.
 
 **Up.** Lock and journal; the execute worker opens the state; blocks that the state lacks are executed; verify workers;
-the node; then the *edges* (network, API), and only then is it called ready.
+the node; then the *edges* (network, API), and only then is it called ready. `stop` meanwhile ends it there.
 
 **Down, in order** (`stop`). Nothing new is accepted; posts get their answers and streams end by themselves, up to
 `SHUTDOWN_SECONDS`; edges close; the driver stops between two steps; what it said is made durable and leaves; final
@@ -113,7 +113,11 @@ class NodeRuntime:
     async def _live(
         self, nursery: trio.Nursery, store: Store, network: bytes, task_status: trio.TaskStatus[Running]
     ) -> None:
-        parts = await self._bring_up(nursery, store, network)
+        parts = await self._bring_up_unless_stopped(nursery, store, network)
+        if parts is None:
+            self._log.info("stopping", words=f"{self._stop_words}, while it started")
+            self._notifier.stopping(self._stop_words)
+            return
         async with trio.open_nursery() as edges:
             await edges.start(self._network, parts.running)
             others = trio.CancelScope()
@@ -127,6 +131,19 @@ class NodeRuntime:
             self._network.stop()
             edges.cancel_scope.deadline = trio.current_time() + limits.GOODBYE_SECONDS
         await self._drain(parts)
+
+    async def _bring_up_unless_stopped(self, nursery: trio.Nursery, store: Store, network: bytes) -> Parts | None:
+        """None if the end was asked for meanwhile: a long replay is left at once, since nothing was promised yet."""
+        parts = None
+        async with trio.open_nursery() as watching:
+            watching.start_soon(self._cancel_when_stopped, watching.cancel_scope)
+            parts = await self._bring_up(nursery, store, network)
+            watching.cancel_scope.cancel()
+        return parts
+
+    async def _cancel_when_stopped(self, scope: trio.CancelScope) -> None:
+        await self._stop.wait()
+        scope.cancel()
 
     async def _bring_up(self, nursery: trio.Nursery, store: Store, network: bytes) -> Parts:
         """State, workers, node, and the tasks that serve it."""
@@ -144,6 +161,9 @@ class NodeRuntime:
             lost=partial(self._worker_lost, "execute"),
         )
         nursery.start_soon(parts.executor.run)
+        if store.free_bytes() < limits.DISK_FREE_LOW_BYTES:
+            words = "the start waits for room where it has to write"
+            self._log.warning("disk", full=True, free_bytes=store.free_bytes(), words=words)
         self._notifier.still_starting("bringing the state up to the blocks", 60)
         await parts.executor.opened()
         if parts.executor.dropped:
@@ -204,8 +224,7 @@ class NodeRuntime:
         parts.running = Running(setup, service, prover, parts.inbox, finals, self._lines)
         for task in (parts.verifiers.run, pump.run, finals.run, disk.run, self._watch_clock):
             nursery.start_soon(task)
-        watchdog = Watchdog(self._notifier, parts.progress, lambda: parts.idle or disk.full)
-        nursery.start_soon(_watch, watchdog)
+        nursery.start_soon(_watch, Watchdog(self._notifier, parts.stages))
         nursery.start_soon(parts.drive)
 
     async def _run_edges(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.observe.notify import Notifier, Watchdog
+from daemon.observe.notify import Notifier, Stage, Watchdog
 
 
 @pytest.fixture
@@ -49,22 +49,25 @@ def test_a_manager_that_is_gone_is_not_the_nodes_trouble(tmp_path: Path) -> None
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready("x")
 
 
-def test_the_watchdog_pings_only_while_the_node_advances(manager: socket.socket) -> None:
+def test_the_watchdog_pings_only_while_every_stage_advances(manager: socket.socket) -> None:
     notifier = Notifier(environment(manager, WATCHDOG_USEC="3000000", WATCHDOG_PID=str(os.getpid())))
-    steps, idle = [0], [False]
-    watchdog = Watchdog(notifier, lambda: steps[0], lambda: idle[0])
+    steps, commits, idle = [0], [0], [False, False]
+    watchdog = Watchdog(notifier, lambda: [Stage(steps[0], idle[0]), Stage(commits[0], idle[1])])
     assert watchdog.interval_seconds == 1.0
     assert watchdog.look()
     assert manager.recv(100) == b"WATCHDOG=1"
     assert not watchdog.look(), "nothing moved and something waits: stuck"
+    steps[0] += 1
+    assert not watchdog.look(), "timers tick, and what waits for the disk does not move"
     with pytest.raises(BlockingIOError):
         manager.recv(100)
     steps[0] += 1
+    commits[0] += 1
     assert watchdog.look()
-    idle[0] = True
+    idle[:] = [True, True]
     assert watchdog.look(), "nothing to do is not stuck"
 
 
 @pytest.mark.parametrize("more", [{}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "5", "WATCHDOG_PID": "1"}])
 def test_nobody_watches(manager: socket.socket, more: dict[str, str]) -> None:
-    assert Watchdog(Notifier(environment(manager, **more)), int, bool).interval_seconds is None
+    assert Watchdog(Notifier(environment(manager, **more)), tuple).interval_seconds is None

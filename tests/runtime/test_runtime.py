@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 import trio
 
+from daemon.observe.notify import Notifier, Watchdog
 from daemon.runtime.driver import NodeStopped
 from daemon.runtime.edges import Running
+from daemon.runtime.parts import Parts
 from daemon.runtime.pump import SyncFailed
+from daemon.runtime.runtime import NodeRuntime
 from daemon.runtime.service import Stage
-from daemon.store.directory import StateAccess, open_directory, open_to_read
+from daemon.store.directory import StateAccess, Store, open_directory, open_to_read
 from daemon.store.errors import StoreFailed
 from daemon.store.journal import Journal
 from protocol.codec import decode, encode
@@ -24,7 +28,7 @@ from protocol.ledger.records import Receipt
 from protocol.node.interface import Admitted, Refusal
 from protocol.node.node import Node
 from protocol.proofs.verify import verify_receipt_proof
-from tests.runtime.nodes import JOURNAL_ID, Place, Switch, genesis_of
+from tests.runtime.nodes import JOURNAL_ID, Place, Port, Switch, genesis_of, lines
 
 
 def children(which: str = "") -> list[int]:
@@ -235,3 +239,73 @@ async def test_two_nodes_on_one_directory_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ExceptionGroup) as caught:
             await second()
         assert caught.group_contains(Exception, match="another papilio runs")
+
+
+async def test_the_end_may_be_asked_for_while_a_long_start_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a service manager would wait for hours of replay, or kill it."""
+    place = Place(tmp_path / "node", genesis_of())
+    begun = trio.Event()
+
+    async def long_replay(*_: object) -> int:
+        begun.set()
+        await trio.sleep_forever()
+        raise AssertionError("it ends before")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.runtime.runtime.replay", long_replay)
+        runtime = NodeRuntime(place.setup(), Port(Switch(), place.node_key), (), lines())
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(runtime.run)
+                await begun.wait()
+                assert len(children("execute")) == 1
+                runtime.stop("SIGTERM")
+    assert children() == []
+    async with place.running() as life:
+        assert isinstance((await life.submit(1, 1))[0], Admitted)
+
+
+async def test_the_watchdog_sees_a_disk_that_hangs_although_timers_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path / "node", genesis_of())
+    hang, hangs = threading.Event(), threading.Event()
+    sync = Journal.sync
+
+    def hanging(journal: Journal) -> int:
+        if hang.is_set():
+            hangs.set()
+            while hang.is_set():
+                threading.Event().wait(0.01)
+        return sync(journal)
+
+    monkeypatch.setattr(Journal, "sync", hanging)
+    found: list[Parts] = []
+    bring_up = NodeRuntime._bring_up
+
+    async def kept(runtime: NodeRuntime, nursery: trio.Nursery, store: Store, network: bytes) -> Parts:
+        found.append(await bring_up(runtime, nursery, store, network))
+        return found[0]
+
+    monkeypatch.setattr(NodeRuntime, "_bring_up", kept)
+    async with place.running() as life:
+        parts = found[0]
+        watchdog = Watchdog(Notifier({}), parts.stages)
+        assert watchdog.look()
+        hang.set()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(life.submit, 1, 1)
+                await trio.to_thread.run_sync(hangs.wait)
+                watchdog.look()
+                before = parts.driver.steps
+                while parts.driver.steps == before:
+                    await trio.lowlevel.checkpoint()
+                assert not watchdog.look(), "the loop turns, and nothing becomes durable"
+                hang.clear()
+        finally:
+            hang.clear()
+        await parts.pump.drained()
+        assert watchdog.look()
