@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -253,11 +254,15 @@ class Journal:
             return taken.sequence
 
     def close(self) -> None:
-        """Sync what waits, mark the end as synced, and let go. A poisoned journal is only let go."""
+        """Sync what waits, mark the end as synced, and let go. A poisoned journal is only let go.
+
+        On a full disk neither is needed: nothing that waits was promised, and all that was is durable.
+        """
         try:
             if self._failure is None and self._usable:
-                self.sync()
-                self._mark()
+                with suppress(DiskFull):
+                    self.sync()
+                    self._mark()
         finally:
             self._poison("the journal is closed")
             if self._file is not None:

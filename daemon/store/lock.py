@@ -21,10 +21,18 @@ class InUse(OperatorFault):
 
 
 class ProcessLock:
-    """Held from construction to `release`. Raises InUse, with `held_words` and the holder's pid, if taken."""
+    """Held from construction to `release`.
+
+    Raises InUse, with `held_words` and the holder's pid, if taken; OperatorFault if the file cannot be written: another
+    user's directory, a disk that is mounted to be read only.
+    """
 
     def __init__(self, path: Path, held_words: str) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        except OSError as error:
+            words = (error.strerror or str(error)).lower()
+            raise OperatorFault(f"{path} cannot be written by user {os.geteuid()}: {words}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -30,7 +30,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -192,10 +192,11 @@ class Segments:
         return self._synced_height
 
     def close(self) -> None:
-        """Sync and let go of the last file."""
+        """Sync and let go of the last file; without room a full one is sealed by the next sync after a start."""
         try:
             if self._writable and self._failure is None:
-                self.sync()
+                with suppress(DiskFull):
+                    self.sync()
         finally:
             self._failure = self._failure or "the segments are closed"
             if self._active is not None:

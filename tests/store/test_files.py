@@ -14,7 +14,9 @@ import pytest
 from daemon.store.errors import DiskFull, StoreFailed
 from daemon.store.files import OsFiles
 from daemon.store.journal import Journal
+from daemon.store.lock import ProcessLock
 from daemon.store.segments import Segments
+from protocol.errors import OperatorFault
 
 ROOT = Path(__file__).parent.parent.parent
 NETWORK = bytes(range(32))
@@ -80,6 +82,17 @@ def test_a_file_system_without_reserving_still_takes_writes(tmp_path: Path, monk
     journal.close()
     _, records, health = Journal.open(tmp_path, files, NETWORK, ID)
     assert (records, health.torn_bytes) == (((1, b"vote"),), 0)
+
+
+def test_a_lock_that_cannot_be_written_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user's directory, or a disk mounted to be read only: the operator's to put right, and no crash."""
+
+    def refused(*_: object) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(OperatorFault, match="lock cannot be written by user .*: read-only file system"):
+        ProcessLock(tmp_path / "lock", "taken")
 
 
 def test_what_is_missing_or_there_already_is_said(tmp_path: Path) -> None:

@@ -416,6 +416,24 @@ def test_a_full_disk_loses_nothing_and_the_journal_goes_on_when_there_is_room(ro
     assert open_journal(disk)[1] == expected
 
 
+@pytest.mark.parametrize("waiting", [False, True])
+def test_an_orderly_end_on_a_full_disk_is_one(waiting: bool) -> None:
+    """L-28: what was promised is durable; there may be no room for the mark at the end."""
+    disk = new_disk()
+    journal, _ = open_journal(disk)
+    journal.append([(1, b"before")])
+    journal.sync()
+    disk.capacity_bytes = 0
+    if waiting:
+        journal.append([(2, bytes(400))])
+    journal.close()
+    disk.capacity_bytes = None
+    again, records = open_journal(disk)
+    assert records[:1] == ((1, b"before"),)
+    again.append([(3, b"after")])
+    again.sync()
+
+
 def test_a_rotation_asked_for_while_the_disk_was_full_stands_for_what_waited() -> None:
     """The second rotation comes while a sync of the first is under way, which then finds no room."""
     disk = filled(2)[0].fork()

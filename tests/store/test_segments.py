@@ -424,6 +424,22 @@ def test_a_full_disk_loses_nothing_and_writing_goes_on_when_there_is_room(capaci
     assert [again.read(height) for height in range(1, 12)] == [block(height, extra=60) for height in range(1, 12)]
 
 
+def test_an_orderly_end_on_a_full_disk_is_one() -> None:
+    """L-28: the blocks are durable; the full segment is sealed once there is room."""
+    disk = filled(0)
+    segments = open_segments(disk)
+    for height in range(1, 12):
+        segments.append(height, block(height))
+    disk.capacity_bytes = 0
+    segments.close()
+    disk.capacity_bytes = None
+    again = open_segments(disk)
+    again.append(12, block(12))
+    again.sync()
+    assert [again.read(height) for height in range(1, 13)] == [block(height) for height in range(1, 13)]
+    assert len(names(disk, ".seg")) == 2, "sealed by now"
+
+
 def test_golden_bytes_of_a_segment_and_its_index(monkeypatch: pytest.MonkeyPatch) -> None:
     """Format 1, byte for byte: a change here is a change of the disk format."""
     monkeypatch.setattr(os, "urandom", lambda count: bytes(range(count)))
