@@ -91,7 +91,7 @@ def test_a_lock_that_cannot_be_written_is_said_in_words(tmp_path: Path, monkeypa
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(os, "open", refused)
-    with pytest.raises(OperatorFault, match="lock cannot be written by user .*: read-only file system"):
+    with pytest.raises(OperatorFault, match=r"lock cannot be written by user .*: read-only file system"):
         ProcessLock(tmp_path / "lock", "taken")
 
 
