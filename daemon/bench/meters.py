@@ -23,7 +23,7 @@ WORKER: Final = "daemon.runtime.workers."
 PARTS: Final = ("loop", "threads", "verify", "execute")
 """Of one node's CPU."""
 SAMPLE_SECONDS: Final = 0.5
-_TRAFFIC: Final = re.compile(r'^papilio_net_traffic_total\{kind="([a-z_]+)"\} ([0-9.e+]+)$', re.MULTILINE)
+_COUNTER: Final = re.compile(r'^papilio_([a-z_]+)_total(?:\{[a-z]+="([a-z_0-9]+)"\})? ([0-9.e+]+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,11 @@ def disk_bytes(directory: Path) -> dict[str, int]:
     return found
 
 
-def traffic(metrics: str) -> dict[str, int]:
-    """Bytes and frames of all channels between nodes, of a node's /metrics."""
-    return {kind: int(float(number)) for kind, number in _TRAFFIC.findall(metrics)}
+def counters(metrics: str) -> dict[str, int]:
+    """What a node counts, of its /metrics: counters by name, and label if they have one, as `net_traffic.bytes_out`.
+
+    What has more labels than one, such as requests by route and status, is left out.
+    """
+    return {
+        f"{name}.{label}" if label else name: int(float(number)) for name, label, number in _COUNTER.findall(metrics)
+    }

@@ -1,8 +1,9 @@
 """Where the time goes: py-spy on one node's processes while it is loaded, if py-spy is installed.
 
 It is no dependency: it watches from outside. Samples are of threads that hold the interpreter: what runs without it
-(syncs, writes to sockets, hashing of much at once) is not seen here, but in the CPU seconds. Its raw stacks are kept beside the nodes' logs; the report has the
-functions in which most samples ended (`self`), and those in which they passed (`total`), of each part.
+(syncs, writes to sockets, hashing of much at once) is not seen here, but in the CPU seconds. Its raw stacks are kept
+beside the nodes' logs; the report has the functions in which most samples ended (`self`), and those through which they
+passed (`total`), of each part.
 """
 
 from __future__ import annotations

@@ -8,6 +8,15 @@ from typing import Any, Final
 MIB: Final = 1024 * 1024
 LABEL: Final = 26
 PROFILE_SHOWN: Final = 12
+COUNTED: Final = {
+    "node_steps": "steps",
+    "store_journal_commits": "journal syncs",
+    "net_traffic.frames_out": "frames sent",
+    "net_traffic.frames_in": "received",
+    "node_checks_done": "jobs of verify workers",
+    "ledger_transactions": "transactions",
+}
+"""Counters that the report shows for each node and block, and their words."""
 
 
 def lines(report: Mapping[str, Any]) -> Iterator[str]:
@@ -72,6 +81,7 @@ def rows(workload: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("memory by process, at end", _memory_parts(found["memory_end_bytes"])),
         ("disk a node", f"{disk['bytes_a_transaction_and_node']} bytes a transaction ({_sizes(disk)})"),
         ("between nodes", f"{found['wire_bytes_a_transaction']} bytes a transaction, all channels together"),
+        ("a node and block", _per_block(found)),
     ]
     if "killing" in workload:
         told.append(("killed", _counts(workload["killing"])))
@@ -165,6 +175,16 @@ def _memory_parts(by_member: Mapping[str, Mapping[str, int]]) -> str:
         f"{member} " + ", ".join(f"{part} {size / MIB:.0f}" for part, size in parts.items()) + " MiB"
         for member, parts in by_member.items()
     )
+
+
+def _per_block(found: Mapping[str, Any]) -> str:
+    """How often each node did what costs, for each block: means over all nodes."""
+    counted = found["counted"]
+    blocks = counted.get("ledger_blocks", 0)
+    if not blocks:
+        return "not counted"
+    told = [f"{counted.get(name, 0) / blocks:.1f} {words}" for name, words in COUNTED.items()]
+    return ", ".join(told)
 
 
 def _sizes(disk: Mapping[str, Any]) -> str:

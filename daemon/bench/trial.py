@@ -18,7 +18,7 @@ import trio
 
 from daemon.bench import arithmetic
 from daemon.bench.judging import Sent
-from daemon.bench.meters import Meters, disk_bytes, traffic
+from daemon.bench.meters import Meters, counters, disk_bytes
 from daemon.bench.network import BenchFailed, Stand
 from daemon.bench.plans import FollowPlan, PostPlan, Seen, write_plan
 from daemon.bench.workloads import WORKLOADS
@@ -32,6 +32,8 @@ PROOFS_A_SECOND: Final = 4
 FOLLOWED: Final = 2
 """Nodes whose streams are followed: one for what was posted elsewhere, one for what was posted to that."""
 GENERATORS_MAX: Final = 2
+SENT: Final = "net_traffic.bytes_out"
+"""The counter of bytes that a node has sent to others, with framing and encryption."""
 ONE_GENERATOR_REQUESTS: Final = 200
 """Requests a second that one generator sends; more are shared by two."""
 
@@ -55,9 +57,10 @@ class Offer:
 
 @dataclass(slots=True)
 class Trial:
-    """What came of an offer. start: monotonic seconds. seen: of each generator that posted; followed: of the follower.
+    """What came of an offer. start: monotonic seconds. posted: of each generator that did; followed: of the follower.
 
-    final: transaction to when it was seen final, and its code.
+    counted: by how much the nodes' counters have grown, summed. final: transaction to when it was seen final, and with
+    which code.
     """
 
     offer: Offer
@@ -65,7 +68,7 @@ class Trial:
     posted: list[Seen]
     followed: Seen
     meters: Meters
-    wire_bytes: int
+    counted: Mapping[str, int]
     disk_bytes: Mapping[str, int]
     final: dict[bytes, tuple[float, str]] = field(default_factory=dict)
 
@@ -137,7 +140,8 @@ class Trial:
             "memory_peak_bytes": dict(self.meters.peak_bytes),
             "memory_end_bytes": {member: dict(usage.anonymous_bytes) for member, usage in self.meters.ended.items()},
             "disk": self._disk(ok),
-            "wire_bytes_a_transaction": round(self.wire_bytes / ok) if ok else None,
+            "wire_bytes_a_transaction": round(self.counted.get(SENT, 0) / ok) if ok else None,
+            "counted": dict(sorted(self.counted.items())),
             "series": self._series(latencies),
             "histogram_ms": arithmetic.histogram(latency for _, latency in latencies),
         }
@@ -265,7 +269,7 @@ async def _measure(
     meanwhile: Callable[[float], Any] | None,
 ) -> Trial:
     disks = {node.member: disk_bytes(node.data_directory) for node in stand.nodes}
-    wire = _wire_bytes(await stand.metrics())
+    before = _counted(await stand.metrics())
     meters = Meters(stand.pids)
     meters.begin()
     start = time.monotonic() + LEAD_SECONDS
@@ -290,7 +294,7 @@ async def _measure(
         [generator.seen() for generator in posters],
         follower.seen(),
         meters,
-        _wire_bytes(await stand.metrics()) - wire,
+        _more(before, _counted(await stand.metrics())),
         _growth(disks, {node.member: disk_bytes(node.data_directory) for node in stand.nodes}),
     )
     trial.final = _joined(trial, len(stand.targets))
@@ -348,9 +352,17 @@ def _growth(before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping
     }
 
 
-def _wire_bytes(metrics: Mapping[str, str]) -> int:
-    """Bytes that all nodes have sent to each other, with framing and encryption."""
-    return sum(traffic(text).get("bytes_out", 0) for text in metrics.values())
+def _counted(metrics: Mapping[str, str]) -> Counter[str]:
+    """What all nodes together have counted."""
+    total: Counter[str] = Counter()
+    for text in metrics.values():
+        total.update(counters(text))
+    return total
+
+
+def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """By how much counters have grown; a node that was started anew counts from nothing."""
+    return {name: count - before.get(name, 0) for name, count in after.items() if count > before.get(name, 0)}
 
 
 async def _check_nodes(stand: Stand) -> None:

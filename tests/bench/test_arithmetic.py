@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -64,9 +65,7 @@ def test_due_times_are_even_and_do_not_depend_on_anything_that_happens() -> None
 def test_generators_share_all_requests_and_each_keeps_an_even_pace(requests: int, generators: int) -> None:
     shares = [dealt(requests, index, generators) for index in range(generators)]
     assert sorted(request for share in shares for request in share) == list(range(requests))
-    assert {later - earlier for share in shares for earlier, later in zip(share, share[1:], strict=False)} <= {
-        generators
-    }
+    assert {later - earlier for share in shares for earlier, later in pairwise(share)} <= {generators}
 
 
 def test_a_series_holds_each_point_in_its_bucket() -> None:

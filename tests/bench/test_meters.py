@@ -1,0 +1,72 @@
+"""Reading /proc, disks and metrics, of this very process and of made-up ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daemon.bench.conditions import file_system, sync_ms
+from daemon.bench.meters import Meters, counters, disk_bytes, processes_of
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here, and so no such figures")
+
+
+@needs_proc
+def test_cpu_and_memory_of_a_process_and_its_workers() -> None:
+    meters = Meters({"me": os.getpid()})
+    meters.begin()
+    total = 0
+    while sum(meters.cpu_seconds().get("me", {"": 0.0}).values()) < 0.05:
+        total += sum(range(10_000))
+        meters.end()
+    used = meters.cpu_seconds()["me"]
+    assert used["loop"] >= 0.04, "this thread is the first"
+    assert meters.peak_bytes["me"] > 1 << 20
+
+
+@needs_proc
+def test_children_are_told_apart_by_their_module() -> None:
+    code = "import sys; sys.stdin.read()"
+    words = ["-c", code, "daemon.runtime.workers.verify"]
+    with subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE) as child:
+        try:
+            assert child.pid in processes_of(os.getpid())["verify"]
+        finally:
+            assert child.stdin is not None
+            child.stdin.close()
+
+
+def test_a_process_that_has_ended_has_no_figures() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait()
+    meters = Meters({"gone": child.pid})
+    meters.begin()
+    meters.end()
+    assert meters.cpu_seconds() == {}
+
+
+def test_disk_use_by_part(tmp_path: Path) -> None:
+    (tmp_path / "segments").mkdir()
+    (tmp_path / "segments" / "1").write_bytes(bytes(10_000))
+    (tmp_path / "lock").write_bytes(b"")
+    assert disk_bytes(tmp_path) == {"segments": disk_bytes(tmp_path)["segments"]}
+    assert disk_bytes(tmp_path)["segments"] >= 8_192
+
+
+def test_counters_of_metrics() -> None:
+    text = (
+        "# HELP papilio_ledger_blocks_total Blocks.\npapilio_ledger_blocks_total 12.0\n"
+        'papilio_net_traffic_total{kind="bytes_out"} 1.5e+03\n'
+        'papilio_api_requests_total{method="GET",status="200"} 7.0\n'
+    )
+    assert counters(text) == {"ledger_blocks": 12, "net_traffic.bytes_out": 1500}
+
+
+def test_the_disk_is_probed_and_nothing_is_left(tmp_path: Path) -> None:
+    assert sync_ms(tmp_path)["count"] == 100
+    assert list(tmp_path.iterdir()) == []
+    assert file_system(tmp_path)

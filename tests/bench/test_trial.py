@@ -1,0 +1,96 @@
+"""Joining what generators saw, and summing it up: on ten envelopes made up by hand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from daemon.bench.judging import Sent
+from daemon.bench.plans import FollowPlan, PostPlan, Seen, read_plan, write_plan
+from daemon.bench.trial import Offer, _joined, _more
+from tests.bench.made import make_trial, transaction
+
+
+def test_latency_counts_from_when_it_was_due_and_rates_count_code_ok_alone() -> None:
+    found = make_trial().summary()
+    assert (found["sent"], found["final_ok"]) == ({"good": 9, "bad": 1}, 8)
+    assert found["answered"] == {"good": {"taken": 9}, "bad": {"bad_signature": 1}}
+    assert found["latency_final"] == {
+        "count": 8, "p50_ms": 50.0, "p90_ms": 50.0, "p99_ms": 50.0, "max_ms": 50.0, "mean_ms": 50.0
+    }  # fmt: skip
+    assert found["latency_provable"]["p50_ms"] == 100.0
+    assert found["final_a_second"] == 8.0
+    assert found["wall_seconds"] == 1.0
+    assert found["histogram_ms"] == [(50.119, 8)]
+
+
+def test_what_becomes_final_after_the_time_lengthens_the_time() -> None:
+    trial = make_trial()
+    trial.final = {**trial.final, transaction(8): (1003.8, "ok")}
+    found = trial.summary()
+    assert (found["final_ok"], found["wall_seconds"], found["final_a_second"]) == (9, 3.8, 2.4)
+
+
+def test_other_codes_are_counted_apart() -> None:
+    trial = make_trial()
+    trial.final = {**trial.final, transaction(0): (1000.05, "insufficient_balance")}
+    found = trial.summary()
+    assert (found["final_ok"], found["final_other"]) == (7, {"insufficient_balance": 1})
+
+
+def test_cpu_is_between_begin_and_end_by_node_and_part() -> None:
+    cpu = make_trial().summary()["cpu"]
+    assert cpu["nodes_seconds"]["alder"] == {"loop": 0.5, "threads": 0.0, "verify": 0.2, "execute": 0.1}
+    assert cpu["total_seconds"] == 1.6
+    assert cpu["ms_a_transaction"] == 200.0
+    assert (cpu["generators_seconds"], cpu["follower_seconds"], cpu["generators_late_ms_max"]) == ([0.02], 0.01, 3.0)
+
+
+def test_blocks_wire_and_disk() -> None:
+    found = make_trial().summary()
+    assert found["blocks"] == {"count": 8, "a_second": 8.0, "longest_gap_ms": 200.0}
+    assert found["wire_bytes_a_transaction"] == 1000
+    assert found["disk"]["bytes_a_transaction_and_node"] == 512
+
+
+def test_a_transaction_counts_from_another_node_than_it_was_posted_to() -> None:
+    trial = make_trial()
+    first, second = dict(trial.followed.final[0]), dict(trial.followed.final[1])
+    second[transaction(0)] = (1000.9, "ok")  # posted to the first node: the second's time counts
+    first[transaction(1)] = (1000.8, "ok")  # posted to the second: the first's
+    trial.followed.final = [first, second]
+    joined = _joined(trial, 2)
+    assert joined[transaction(0)][0] == 1000.9
+    assert joined[transaction(1)][0] == 1000.8
+
+
+def test_what_clients_know_for_the_judgement() -> None:
+    sent = Sent()
+    make_trial().sent(sent)
+    assert sent.bad == {transaction(9)}
+    assert sent.good[transaction(8)] == ""
+    assert sent.good[transaction(0)] == "ok"
+    assert (len(sent.good), sent.refused) == (9, set())
+
+
+def test_counters_of_a_node_that_was_started_anew_are_not_negative() -> None:
+    assert _more({"a": 5, "b": 1}, {"a": 3, "b": 4, "c": 2}) == {"b": 3, "c": 2}
+
+
+def test_an_offer_is_so_many_requests() -> None:
+    offer = Offer(mix="single", envelopes_a_second=1000, seconds=3, each=50, connections=16, ask=False)
+    assert offer.requests == 60
+
+
+def test_plans_and_results_survive_the_way(tmp_path: Path) -> None:
+    follow = FollowPlan(targets=[("127.0.0.1", 1)], receipts=True, prove_every=3, out="x")
+    post = PostPlan(
+        network="n", seed="00", issuer="00", workload="single", targets=[("127.0.0.1", 1)], first=0, requests=1, each=1,
+        envelopes_a_second=1.0, index=0, generators=1, connections=1, ask=True, prove_every=0, out="x",
+    )  # fmt: skip
+    assert read_plan(write_plan(follow)) == follow
+    assert read_plan(write_plan(post)) == post
+    trial = make_trial()
+    for seen in (*trial.posted, trial.followed):
+        seen.write(tmp_path / "seen")
+        assert asdict(Seen.read(tmp_path / "seen")) == asdict(seen)
