@@ -41,7 +41,15 @@ from protocol.crypto.contexts import Context
 from protocol.crypto.noise import CipherState, Handshake, HandshakeFailed
 from protocol.crypto.signing import SigningKey, verify
 from protocol.errors import Malformed, PapilioError, PeerFault, Refused
-from protocol.wire.channel import ChannelProof, ChannelStatement, ChannelVerdict, Side, fitting
+from protocol.wire.channel import (
+    VERSION_HIGH,
+    VERSION_LOW,
+    ChannelProof,
+    ChannelStatement,
+    ChannelVerdict,
+    Side,
+    fitting,
+)
 
 LENGTH_BYTES: Final = 2
 HANDSHAKE_BYTES_MAX: Final = 512
@@ -74,7 +82,7 @@ class Identity:
     key: SigningKey
     network_id: bytes
     channel_private: bytes
-    versions: tuple[int, int] = (preamble.VERSION_LOW, preamble.VERSION_HIGH)
+    versions: tuple[int, int] = (VERSION_LOW, VERSION_HIGH)
 
     @property
     def preamble(self) -> Preamble:

@@ -35,10 +35,6 @@ _ANSWER: Final = Struct(">BHH")
 PREAMBLE_BYTES: Final = _PREAMBLE.size
 ANSWER_HEAD_BYTES: Final = _ANSWER.size
 
-VERSION_LOW: Final = 1
-VERSION_HIGH: Final = 1
-"""The versions of the protocol that this program speaks between nodes."""
-
 
 class Mismatch(PapilioError):
     """The two sides cannot talk: another network, no common version, or not this protocol at all."""

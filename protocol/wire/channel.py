@@ -16,6 +16,10 @@ from typing import Annotated, Final
 from protocol import limits
 from protocol.codec import Hash, Key, Name, Range, Signature, Words, record
 
+VERSION_LOW: Final = 1
+VERSION_HIGH: Final = 1
+"""The versions of the protocol between nodes that this program speaks: of the channel, and of all that goes over it."""
+
 
 class Side(IntEnum):
     """Who dialed, and who was dialed."""

@@ -18,6 +18,7 @@ from daemon.cli.exits import Ended, ExitCode
 from daemon.cli.output import json_option
 from daemon.runtime import reports
 from protocol.errors import BrokenInvariant, OperatorFault, Refused
+from protocol.wire.channel import VERSION_HIGH, VERSION_LOW
 from tests.cli.calling import Call
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +115,7 @@ def test_the_version_is_that_of_the_project(call: Call) -> None:
     said = call("version", "--json")
     assert said.json["papilio"] == daemon.VERSION
     assert said.json["protocol"]["rules"] >= 1
+    assert (said.json["protocol"]["channel_lowest"], said.json["protocol"]["channel"]) == (VERSION_LOW, VERSION_HIGH)
     assert None not in said.json["libraries"].values()
     dependencies = {d.replace(">", "=").split("=")[0] for d in project["dependencies"]}
     assert set(said.json["libraries"]) == dependencies, "each dependency is shown"

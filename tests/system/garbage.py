@@ -14,7 +14,8 @@ from typing import Final
 
 import trio
 
-from daemon.net.preamble import VERSION_HIGH, VERSION_LOW, Preamble
+from daemon.net.preamble import Preamble
+from protocol.wire.channel import VERSION_HIGH, VERSION_LOW
 
 Stranger = Callable[[str, int], Awaitable[None]]
 
