@@ -40,6 +40,8 @@ DISK_FREE_ENOUGH_BYTES: Final = 768 * MIB
 """Below the first the node stops accepting and voting (L-28), above the second it goes on: far enough apart
 that it does not change its mind with each rotated file."""
 DISK_LOOK_SECONDS: Final = 5
+EVIDENCE_FILES_MAX: Final = 256
+"""Of a validator that signs twice in each view the first proofs are as good as all."""
 
 # -- Store ------------------------------------------------------------------------------------------
 JOURNAL_RECORD_BYTES_MAX: Final = 16 * MIB

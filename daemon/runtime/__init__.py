@@ -14,6 +14,7 @@ Reading order:
 * `workers/` verification and execution in processes of their own
 * `recovery` what the disk holds at a start, and replay of the state (L-26)
 * `hands`    how each effect is carried out, and how what comes back becomes an input
+* `evidence` what validators signed twice, as files
 * `service`, `events`, `proving`  what the HTTP API and the command line ask of a running node
 * `edges`, `peers`  what faces the outside: the network of peers, and whatever serves clients
 * `parts`, `runtime`  all of it put together and taken down again

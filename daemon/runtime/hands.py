@@ -24,6 +24,7 @@ import trio
 
 from daemon import limits
 from daemon.observe.lines import Lines
+from daemon.runtime.evidence import is_evidence
 from daemon.runtime.finals import Finals
 from daemon.runtime.inbox import Inbox
 from daemon.runtime.service import NodeService
@@ -79,7 +80,7 @@ class RangeReader(Protocol):
 
 
 class NodeHands:
-    """Carries effects out; see the essay. `nursery` is for reads."""
+    """Carries effects out; see the essay. `nursery` is for reads; `evidence` keeps what a note proves, in a thread."""
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class NodeHands:
         finals: Finals,
         service: Callable[[], NodeService],
         lines: Lines,
+        evidence: Callable[[Note], object] = lambda _note: None,
     ) -> None:
         self._nursery = nursery
         self._inbox = inbox
@@ -101,6 +103,7 @@ class NodeHands:
         self._finals = finals
         self._service = service
         self._lines = lines
+        self._evidence = evidence
         self._reads = trio.CapacityLimiter(READS_AT_ONCE)
         self._log: Any = structlog.get_logger()
         self.sends_dropped = 0
@@ -125,6 +128,8 @@ class NodeHands:
                 self._nursery.start_soon(self._read, effect)
             case Note():
                 self._lines.note(effect)
+                if is_evidence(effect):
+                    self._nursery.start_soon(self._keep_evidence, effect)
             case _:
                 raise BrokenInvariant(f"{type(effect).__name__} is not begun at once")
 
@@ -157,6 +162,12 @@ class NodeHands:
             self._log.error("segment_damaged", height=damage.height, words=damage.words)
             blocks = []
         self._inbox.put_nowait(BlocksRead(effect.job, effect.first_height, tuple(blocks)), urgent=False)
+
+    async def _keep_evidence(self, note: Note) -> None:
+        try:
+            await trio.to_thread.run_sync(self._evidence, note, limiter=self._reads)
+        except OSError as fault:
+            self._log.error("evidence_not_kept", kind=note.name, words=str(fault))
 
     # -- In order -----------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from daemon.runtime.clock import Clock
 from daemon.runtime.disk import DiskWatch
 from daemon.runtime.driver import Driver
 from daemon.runtime.edges import Edge, PeerNetwork, Running, RuntimeSetup
+from daemon.runtime.evidence import keep_evidence
 from daemon.runtime.finals import Finals
 from daemon.runtime.hands import NodeHands
 from daemon.runtime.keeper import JournalKeeper
@@ -206,6 +207,7 @@ class NodeRuntime:
             finals=finals,
             service=lambda: service,
             lines=self._lines,
+            evidence=partial(keep_evidence, setup.directory, network_id(setup.genesis)),
         )
         keeper = JournalKeeper(
             store.journal,

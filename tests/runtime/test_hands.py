@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
+import pytest
 import trio
 
+from daemon import limits
+from daemon.runtime.evidence import keep_evidence
 from daemon.runtime.hands import NodeHands
 from daemon.runtime.inbox import Inbox
 from daemon.runtime.workers.kinds import CheckKind, Urgency
@@ -17,11 +22,13 @@ from protocol.node.interface import (
     CheckEnvelopes,
     CheckSignatures,
     EnvelopesChecked,
+    Note,
     Refusal,
     SignatureItem,
     SignaturesChecked,
 )
 from tests.ledger.world import key
+from tests.runtime.nodes import lines
 
 
 class DeadWorkers:
@@ -31,7 +38,7 @@ class DeadWorkers:
         done(None)
 
 
-def hands(nursery: trio.Nursery, inbox: Inbox) -> NodeHands:
+def hands(nursery: trio.Nursery, inbox: Inbox, **more: Any) -> NodeHands:
     nothing = cast("Any", None)
     return NodeHands(
         nursery=nursery,
@@ -41,7 +48,8 @@ def hands(nursery: trio.Nursery, inbox: Inbox) -> NodeHands:
         segments=nothing,
         finals=nothing,
         service=nothing,
-        lines=nothing,
+        lines=lines(),
+        **more,
     )
 
 
@@ -62,3 +70,39 @@ async def test_a_check_that_fails_for_good_leaves_no_job_open(nursery: trio.Nurs
     assert isinstance(envelopes, EnvelopesChecked)
     assert [isinstance(one, Refusal) and one.code for one in envelopes.verdicts] == [INTERNAL_ERROR] * 2
     assert answers[SignaturesChecked] == SignaturesChecked(3, (False,) * 10)
+
+
+def proven(view: int, first: bytes, second: bytes) -> Note:
+    return Note("equivocation", {"validator": key(300).public, "view": view, "first": first, "second": second})
+
+
+def test_evidence_is_kept_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C-17: in a form that a third party can check; nobody fills the disk with it."""
+    path = keep_evidence(tmp_path, b"n" * 32, proven(7, b"one" * 50, b"other" * 50))
+    assert path is not None
+    found = json.loads(path.read_text())
+    assert bytes.fromhex(found["first"]) == b"one" * 50
+    assert bytes.fromhex(found["second"]) == b"other" * 50
+    assert (found["kind"], found["view"], found["network_id"]) == ("equivocation", 7, (b"n" * 32).hex())
+    assert bytes.fromhex(found["validator"]) == key(300).public
+    assert keep_evidence(tmp_path, b"n" * 32, proven(7, b"other" * 50, b"one" * 50)) is None, "the same"
+    monkeypatch.setattr(limits, "EVIDENCE_FILES_MAX", 2)
+    assert keep_evidence(tmp_path, b"n" * 32, proven(8, b"a", b"b")) is not None
+    assert keep_evidence(tmp_path, b"n" * 32, proven(9, b"c", b"d")) is None
+    assert len(list((tmp_path / "evidence").iterdir())) == 2
+
+
+async def test_a_note_with_two_statements_is_kept_beside_the_nodes_work(tmp_path: Path) -> None:
+    kept: list[Note] = []
+
+    def refuses(note: Note) -> None:
+        kept.append(note)
+        raise OSError("no room")
+
+    note = proven(7, b"one", b"other")
+    for evidence in (kept.append, refuses):
+        async with trio.open_nursery() as nursery:
+            those = hands(nursery, Inbox(), evidence=evidence)
+            those.begin(note)
+            those.begin(Note("sync_begins", {"height": 1}))
+    assert kept == [note, note], "and a disk that refuses is not the node's end"
