@@ -22,7 +22,10 @@ from protocol.proofs.records import Finality
 
 
 class Prover:
-    """Makes proofs; `covering_height` says where the newest header with its own finalization is (0: none yet)."""
+    """Makes proofs, in threads too; `covering_height` says where the newest header with its own finalization is.
+
+    (0: none yet.) It is asked beside the loop that steps the node, so it reads one value and walks over nothing.
+    """
 
     def __init__(self, genesis: Genesis, segments: BlockReader, covering_height: Callable[[], int]) -> None:
         self._genesis = genesis

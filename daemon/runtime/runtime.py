@@ -222,7 +222,7 @@ class NodeRuntime:
         parts.driver, parts.pump = Driver(node, self._clock, parts.inbox, pump), pump
         parts.finals, parts.keeper, parts.hands, parts.disk = finals, keeper, hands, disk
         parts.lines, parts.network = self._lines, self._network
-        prover = Prover(setup.genesis, store.segments, lambda: node.status().covering_height)
+        prover = Prover(setup.genesis, store.segments, lambda: node.covering_height)
         parts.running = Running(setup, service, prover, parts.inbox, finals, self._lines)
         for task in (parts.verifiers.run, pump.run, finals.run, disk.run, self._watch_clock):
             nursery.start_soon(task)

@@ -247,6 +247,11 @@ class Node:
         """Code and words, if this node refused the envelope and remembers."""
         return self.body.pool.refused.get(transaction)
 
+    @property
+    def covering_height(self) -> int:
+        """As in `status`: one reading, so that a thread beside the one that steps may ask."""
+        return self.body.covering[0]
+
     def status(self) -> NodeStatus:
         """A snapshot for operators and metrics."""
         body = self.body

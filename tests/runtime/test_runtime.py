@@ -309,3 +309,20 @@ async def test_the_watchdog_sees_a_disk_that_hangs_although_timers_tick(
             hang.clear()
         await parts.pump.drained()
         assert watchdog.look()
+
+
+async def test_a_proof_asks_the_node_for_one_value_and_walks_over_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proofs are made in threads: a whole status would read what the loop is changing."""
+
+    def status(_node: Node) -> object:
+        raise AssertionError("a status walks over peers")
+
+    place = Place(tmp_path / "node", genesis_of())
+    async with place.running() as life:
+        (result,) = await life.submit(1, 1)
+        await life.service.wait_final(result.transaction, 20)
+        with monkeypatch.context() as patch:
+            patch.setattr(Node, "status", status)
+            assert verify_receipt_proof(encode(place.genesis), await proven(life.running, result.transaction)).ok
