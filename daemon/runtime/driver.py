@@ -8,6 +8,9 @@ needed anywhere. It gives way after `LOOP_RUN_MS` at the latest (fairness), and 
 architecture). The pump is stopped first, in the same breath, so that nothing of this or an earlier step that still
 waited is written or sent; then `NodeStopped` leaves this task, with the input's description for the report. `Halt`
 ends in the same way with the node's own code.
+
+When the pump has stopped for a reason of its own (a commit failed), the node is not stepped any more: what that task
+raised is on its way, and is what the operator has to hear.
 """
 
 from __future__ import annotations
@@ -78,6 +81,8 @@ class Driver:
         """Step until cancelled. Raises NodeStopped."""
         while True:
             await self._wait()
+            if self._pump.stopped:
+                await trio.sleep_forever()
             began = now = self._clock.now()
             while now.monotonic_ms - began.monotonic_ms < limits.LOOP_RUN_MS:
                 item = self._due(now)

@@ -181,6 +181,11 @@ class Pump:
         self._records.clear()
 
     @property
+    def stopped(self) -> bool:
+        """Whether it takes nothing any more: a commit failed, or the node is wrong."""
+        return self._stopped
+
+    @property
     def idle(self) -> bool:
         """Nothing waits to become durable."""
         return not self._waiting

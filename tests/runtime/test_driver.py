@@ -160,6 +160,18 @@ async def test_a_step_that_raises_stops_everything_that_waits(fault: Exception) 
     assert bench.hands.out == []
 
 
+async def test_behind_a_failed_commit_nothing_is_stepped(nursery: trio.Nursery) -> None:
+    """L-24: the failed disk is what is told, not what a further step would have met."""
+    bench = Bench(FakeNode(lambda item: [send(b"x")]))
+    nursery.start_soon(bench.driver.run)
+    await trio.testing.wait_all_tasks_blocked()
+    bench.inbox.put_nowait(PeerUp(b"p"))
+    bench.pump.stop()
+    await trio.testing.wait_all_tasks_blocked()
+    assert bench.node.seen == []
+    assert bench.hands.out == []
+
+
 async def test_halt_stops_with_the_nodes_own_code() -> None:
     """L-22, duty 6."""
     bench = Bench(FakeNode(lambda item: [send(b"no"), Halt("state_differs", "roots differ at 7")]))
