@@ -10,18 +10,16 @@ All of it is mounted in a mount namespace that lives as long as a process that s
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.system.processes import NodeProcess, until
+from tests.system.processes import NodeProcess
+from tests.system.spaces import has_tools, namespace
 
-SLEEPER = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "sleep", "infinity")
-TOOLS = ("setpriv", "unshare", "nsenter", "mkfs.ext4", "e2fsck", "losetup", "fallocate")
+TOOLS = ("mkfs.ext4", "e2fsck", "losetup", "fallocate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Disk:
 
 def can_have_disks() -> bool:
     """Whether this user may make such disks, and has the tools."""
-    if os.geteuid() != 0 or not all(map(shutil.which, TOOLS)) or not Path("/dev/loop-control").exists():
+    if not has_tools(*TOOLS) or not Path("/dev/loop-control").exists():
         return False
     script = "mount -t tmpfs -o size=4m none /mnt && truncate -s 8M /mnt/i && mkfs.ext4 -q /mnt/i && mkdir /mnt/d"
     probe = ["unshare", "--mount", "sh", "-ec", f"{script} && mount -o loop /mnt/i /mnt/d"]
@@ -68,25 +66,15 @@ def can_have_disks() -> bool:
 @asynccontextmanager
 async def disk_of(node: NodeProcess, place: Path, *, pool_mib: int, size_mib: int) -> AsyncIterator[Disk]:
     """Move a node's data, while it does not run, to a disk of its own; it runs there until the block ends."""
-    place.mkdir()
-    sleeper = subprocess.Popen(SLEEPER, stdin=subprocess.DEVNULL)
-    try:
-        own = Path(f"/proc/{sleeper.pid}/ns/mnt")
-
-        async def entered() -> bool:
-            return os.readlink(own) != os.readlink("/proc/self/ns/mnt")
-
-        await until(entered, "a mount namespace")
-        disk = Disk(place, node.directory / "data", ("nsenter", "--target", str(sleeper.pid), "--mount", "--"))
+    async with namespace("mount") as (pid, inside):
+        disk = Disk(place, node.directory / "data", inside)
         disk.run(
-            f"mount --make-rprivate / && mount -t tmpfs -o size={pool_mib}m none {place} && cd {place}"
+            f"mount --make-rprivate / && mkdir {place} && mount -t tmpfs -o size={pool_mib}m none {place} && cd {place}"
             f" && truncate -s {size_mib}M image && mkfs.ext4 -q -m 0 -J size=4 image && cp -a {disk.data} kept"
             f" && mount -o loop image {disk.data} && cp -a kept/. {disk.data} && rm -r kept && sync"
         )
-        node.prefix = disk.inside
-        node.mounted = Path(f"/proc/{sleeper.pid}/root{disk.data}")
-        yield disk
-    finally:
-        node.destroy()
-        sleeper.kill()
-        sleeper.wait()
+        node.prefix, node.mounted = inside, Path(f"/proc/{pid}/root{disk.data}")
+        try:
+            yield disk
+        finally:
+            node.destroy()

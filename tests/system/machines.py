@@ -1,23 +1,19 @@
 """Machines of their own for nodes: network namespaces joined by a switch where we may make them, else just addresses.
 
-A namespace has no name: it lives as long as a process that sleeps in it, which the system kills when the test's thread
-ends; cards and network file are carried between machines' directories by hand, nothing else.
+Cards and network file are carried between machines' directories by hand, nothing else.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.system.network import own_host
-from tests.system.processes import papilio, papilio_done, until
+from tests.system.processes import papilio, papilio_done
+from tests.system.spaces import has_tools, namespace
 
-SLEEPER = ("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity")
 SUBNET = "10.77.0"
 
 
@@ -45,7 +41,7 @@ class Machine:
 
 def can_have_namespaces() -> bool:
     """Whether this user may make network namespaces, and has the tools."""
-    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nsenter", "unshare", "setpriv"))):
+    if not has_tools("ip"):
         return False
     return subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True).returncode == 0
 
@@ -56,44 +52,21 @@ def on_addresses(directory: Path, names: list[str]) -> list[Machine]:
     return [Machine(name, _folder(directory, name), f"{base}.{at}") for at, name in enumerate(names, 1)]
 
 
-async def in_namespaces(stack: ExitStack, directory: Path, names: list[str]) -> list[Machine]:
+async def in_namespaces(stack: AsyncExitStack, directory: Path, names: list[str]) -> list[Machine]:
     """Machines with a network of their own, joined by a switch; gone when the stack closes."""
-    switch = await _namespace(stack)
+    _, switch = await stack.enter_async_context(namespace("net"))
     _run(*switch, "ip", "link", "add", "switch", "type", "bridge")
     _run(*switch, "ip", "link", "set", "switch", "up")
     machines = []
     for at, name in enumerate(names, 1):
-        inside = await _namespace(stack)
-        pid = inside[2]
-        _run(*switch, "ip", "link", "add", f"to{at}", "type", "veth", "peer", "name", "eth0", "netns", pid)
+        pid, inside = await stack.enter_async_context(namespace("net"))
+        _run(*switch, "ip", "link", "add", f"to{at}", "type", "veth", "peer", "name", "eth0", "netns", str(pid))
         _run(*switch, "ip", "link", "set", f"to{at}", "master", "switch", "up")
         _run(*inside, "ip", "address", "add", f"{SUBNET}.{at}/24", "dev", "eth0")
         _run(*inside, "ip", "link", "set", "lo", "up")
         _run(*inside, "ip", "link", "set", "eth0", "up")
         machines.append(Machine(name, _folder(directory, name), f"{SUBNET}.{at}", inside))
     return machines
-
-
-async def _namespace(stack: ExitStack) -> tuple[str, ...]:
-    """A new namespace; the prefix of commands that run in it."""
-    process = stack.enter_context(_sleeper())
-    inside = Path(f"/proc/{process.pid}/ns/net")
-
-    async def entered() -> bool:
-        return os.readlink(inside) != os.readlink("/proc/self/ns/net")
-
-    await until(entered, "a network namespace")
-    return ("nsenter", "--target", str(process.pid), "--net", "--")
-
-
-@contextmanager
-def _sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(SLEEPER, stdin=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _folder(directory: Path, name: str) -> Path:

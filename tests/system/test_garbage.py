@@ -14,7 +14,7 @@ from tests.system.load import load_on
 from tests.system.network import Network, address
 from tests.system.processes import NodeProcess
 
-SECONDS = 6.0
+SECONDS = 4.0
 SECONDS_LONG = 60.0
 GROWTH_KIB_MAX = 48 * MIB // 1024
 """Of the node's process: what it may hold for strangers at once (buffers of connections, bodies that are arriving)."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -22,12 +22,12 @@ PEER_PORT, API_PORT = 7100, 8100
 
 
 @pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
         yield stack
 
 
-async def test_three_machines_by_cards_at_different_addresses(tmp_path: Path, stack: ExitStack) -> None:
+async def test_three_machines_by_cards_at_different_addresses(tmp_path: Path, stack: AsyncExitStack) -> None:
     machines = on_addresses(tmp_path, NAMES)
     nodes = _network_by_cards(machines, stack)
     await _is_used(machines, nodes)
@@ -36,7 +36,7 @@ async def test_three_machines_by_cards_at_different_addresses(tmp_path: Path, st
 
 
 @pytest.mark.skipif(not can_have_namespaces(), reason="network namespaces need root, ip, nsenter, unshare and setpriv")
-async def test_three_machines_by_cards_in_network_namespaces(tmp_path: Path, stack: ExitStack) -> None:
+async def test_three_machines_by_cards_in_network_namespaces(tmp_path: Path, stack: AsyncExitStack) -> None:
     """Ports and addresses as on machines of their own; one of them is cut off for a while."""
     machines = await in_namespaces(stack, tmp_path, NAMES)
     nodes = _network_by_cards(machines, stack)
@@ -55,7 +55,7 @@ async def test_three_machines_by_cards_in_network_namespaces(tmp_path: Path, sta
         assert await node.stop() == 0
 
 
-def _network_by_cards(machines: list[Machine], stack: ExitStack) -> list[NodeProcess]:
+def _network_by_cards(machines: list[Machine], stack: AsyncExitStack) -> list[NodeProcess]:
     """Made by the members together; the nodes, not started."""
     for machine in machines:
         place = f"{machine.host}:{PEER_PORT}"

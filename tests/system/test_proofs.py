@@ -15,7 +15,7 @@ from tests.system.network import Network
 from tests.system.processes import NodeProcess, papilio, papilio_done
 
 FAILED, UNVERIFIED = 1, 5
-ALTERED = 12
+ALTERED = 6
 ALTERED_LONG = 400
 
 
