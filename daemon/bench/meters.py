@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,63 +28,60 @@ _COUNTER: Final = re.compile(r'^papilio_([a-z_]+)_total(?:\{[a-z]+="([a-z_0-9]+)
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of one node: CPU seconds by part, and anonymous memory by process (`main`, `verify`, `execute`), in bytes."""
+    """Of one node: CPU seconds by part and process, and anonymous memory by kind of process, in bytes."""
 
-    cpu_seconds: Mapping[str, float]
+    cpu_seconds: Mapping[tuple[str, int], float]
     anonymous_bytes: Mapping[str, int]
-
-    @property
-    def total_seconds(self) -> float:
-        """All parts."""
-        return sum(self.cpu_seconds.values())
 
 
 @dataclass(slots=True)
 class Meters:
-    """Reads the nodes' processes: at the beginning, now and then, at the end. pids: of the main processes, by member.
+    """Reads the nodes' processes: at the beginning, now and then, at the end.
 
-    peak_bytes: the most anonymous memory seen of each node, over all its processes. samples: (when, CPU seconds of all
-    nodes since the beginning).
+    pids: asked for the main processes by member, since a node that is started anew has another one; what it used before
+    is kept, but for its last half second.
+    peak_bytes: the most anonymous memory seen of each node, over all its processes; end_bytes: at the end, by process.
     """
 
-    pids: dict[str, int]
-    begun: dict[str, Usage] = field(default_factory=dict)
-    ended: dict[str, Usage] = field(default_factory=dict)
+    pids: Callable[[], Mapping[str, int]]
     peak_bytes: dict[str, int] = field(default_factory=dict)
+    end_bytes: dict[str, dict[str, int]] = field(default_factory=dict)
+    _begun: dict[tuple[str, str, int], float] = field(default_factory=dict)
+    _newest: dict[tuple[str, str, int], float] = field(default_factory=dict)
 
     def begin(self) -> None:
         """The clock starts."""
-        self.begun = self._read()
+        self.sample()
+        self._begun = dict(self._newest)
 
-    def end(self) -> None:
-        """The clock stops."""
-        self.ended = self._read()
+    def sample(self) -> None:
+        """Read everything once more; the last time, it is the end."""
+        pids = self.pids()
+        children = _children_of(pids.values())
+        for member, pid in pids.items():
+            usage = _usage(pid, children.get(pid, ()))
+            if usage is not None:
+                self.take(member, usage)
+
+    def take(self, member: str, usage: Usage) -> None:
+        """What was read of one node."""
+        self._newest |= {(member, part, process): used for (part, process), used in usage.cpu_seconds.items()}
+        self.end_bytes[member] = dict(usage.anonymous_bytes)
+        self.peak_bytes[member] = max(self.peak_bytes.get(member, 0), sum(usage.anonymous_bytes.values()))
 
     async def watch(self) -> None:
-        """Sample memory until cancelled."""
+        """Sample until cancelled."""
         while True:
-            self._read()
+            self.sample()
             await trio.sleep(SAMPLE_SECONDS)
 
     def cpu_seconds(self) -> dict[str, dict[str, float]]:
-        """Between begin and end, by member and part; a node that was started anew in between has only its new life."""
-        found = {}
-        for member, ended in self.ended.items():
-            begun = self.begun.get(member)
-            before = begun.cpu_seconds if begun is not None and begun.total_seconds <= ended.total_seconds else {}
-            found[member] = {
-                part: round(seconds - before.get(part, 0.0), 2) for part, seconds in ended.cpu_seconds.items()
-            }
-        return found
-
-    def _read(self) -> dict[str, Usage]:
-        children = _children_of(self.pids.values())
-        found = {}
-        for member, pid in self.pids.items():
-            usage = _usage(pid, children.get(pid, ()))
-            if usage is not None:
-                found[member] = usage
-                self.peak_bytes[member] = max(self.peak_bytes.get(member, 0), sum(usage.anonymous_bytes.values()))
+        """Since the beginning, by member and part; of processes that began later, all."""
+        found: dict[str, dict[str, float]] = {}
+        for (member, part, process), used in self._newest.items():
+            parts = found.setdefault(member, dict.fromkeys(PARTS, 0.0))
+            more = used - self._begun.get((member, part, process), 0.0)
+            parts[part] = round(parts.get(part, 0.0) + more, 2)
         return found
 
 
@@ -99,11 +96,11 @@ def processes_of(pid: int) -> dict[str, list[int]]:
 def _usage(pid: int, children: Iterable[int]) -> Usage | None:
     try:
         total, loop = _cpu(PROC / str(pid) / "stat"), _cpu(PROC / str(pid) / "task" / str(pid) / "stat")
-        cpu = {"loop": loop, "threads": max(0.0, total - loop)}
+        cpu = {("loop", pid): loop, ("threads", pid): max(0.0, total - loop)}
         memory = {"main": _anonymous_bytes(pid)}
         for child in children:
             kind = _kind(child)
-            cpu[kind] = cpu.get(kind, 0.0) + _cpu(PROC / str(child) / "stat")
+            cpu[kind, child] = _cpu(PROC / str(child) / "stat")
             memory[kind] = memory.get(kind, 0) + _anonymous_bytes(child)
     except OSError:  # it has ended, or there is no /proc
         return None

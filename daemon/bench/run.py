@@ -293,12 +293,12 @@ async def _idle(stand: Stand, seconds: float) -> dict[str, Any]:
     """CPU, memory and disk of a network that nobody uses."""
     before = {node.member: disk_bytes(node.data_directory) for node in stand.nodes}
     heights = [status["final_height"] for status in await stand.statuses()]
-    meters = Meters(stand.pids)
+    meters = Meters(lambda: stand.pids)
     await trio.sleep(WARM_SECONDS)
     meters.begin()
     began = time.monotonic()
     await trio.sleep(seconds)
-    meters.end()
+    meters.sample()
     wall = time.monotonic() - began
     after = {node.member: disk_bytes(node.data_directory) for node in stand.nodes}
     used = {member: sum(parts.values()) for member, parts in meters.cpu_seconds().items()}
@@ -307,7 +307,7 @@ async def _idle(stand: Stand, seconds: float) -> dict[str, Any]:
     return {
         "seconds": round(wall, 1),
         "core_percent": {member: round(cpu * 100 / wall, 2) for member, cpu in used.items()},
-        "anonymous_bytes": {member: dict(usage.anonymous_bytes) for member, usage in meters.ended.items()},
+        "anonymous_bytes": meters.end_bytes,
         "disk_grown_bytes": grown,
         "blocks": blocks,
     }

@@ -138,7 +138,7 @@ class Trial:
             "blocks": self._blocks(wall),
             "cpu": self._cpu(ok, operations),
             "memory_peak_bytes": dict(self.meters.peak_bytes),
-            "memory_end_bytes": {member: dict(usage.anonymous_bytes) for member, usage in self.meters.ended.items()},
+            "memory_end_bytes": dict(self.meters.end_bytes),
             "disk": self._disk(ok),
             "wire_bytes_a_transaction": round(self.counted.get(SENT, 0) / ok) if ok else None,
             "counted": dict(sorted(self.counted.items())),
@@ -270,7 +270,7 @@ async def _measure(
 ) -> Trial:
     disks = {node.member: disk_bytes(node.data_directory) for node in stand.nodes}
     before = _counted(await stand.metrics())
-    meters = Meters(stand.pids)
+    meters = Meters(lambda: stand.pids)
     meters.begin()
     start = time.monotonic() + LEAD_SECONDS
     for generator in (*posters, follower):
@@ -278,13 +278,13 @@ async def _measure(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(meters.watch)
         nursery.start_soon(_check_nodes, stand)
-        if meanwhile is not None:
-            nursery.start_soon(meanwhile, start)
-        for generator in posters:
-            await generator.says(b"done")
+        async with trio.open_nursery() as both:
+            if meanwhile is not None:
+                both.start_soon(meanwhile, start)
+            for generator in posters:
+                await generator.says(b"done")
         size = await stand.settled()
-        meters.pids = stand.pids
-        meters.end()
+        meters.sample()
         nursery.cancel_scope.cancel()
     await follower.tell(f"until {size}\n".encode())
     await follower.says(b"done")

@@ -43,10 +43,11 @@ def make_trial() -> Trial:
     ]
     final = {transaction(n): (1000.05 + n / 10, "ok") for n in range(8)}
     blocks = [(height, height, 1000.0 + height / 10) for height in range(1, 9)]
-    before = Usage({"loop": 1.0, "threads": 0.5, "verify": 0.0, "execute": 0.0}, {"main": 1 << 20})
-    after = Usage({"loop": 1.5, "threads": 0.5, "verify": 0.2, "execute": 0.1}, {"main": 1 << 21, "verify": 1 << 20})
-    meters = Meters({"alder": 1, "birch": 2}, {"alder": before, "birch": before}, {"alder": after, "birch": after})
-    meters.peak_bytes = {"alder": 3 << 20, "birch": 3 << 20}
+    meters = Meters(dict)
+    meters.begin()
+    used = {("loop", 1): 0.5, ("threads", 1): 0.0, ("verify", 2): 0.2, ("execute", 3): 0.1}
+    for member in ("alder", "birch"):
+        meters.take(member, Usage(used, {"main": 1 << 21, "verify": 1 << 20}))
     offer = Offer(mix="single", envelopes_a_second=10, seconds=1.0, each=1, connections=2, ask=False)
     counted = {"ledger_blocks": 16, "node_steps": 160, "net_traffic.bytes_out": 8_000}
     followed = Seen([], [final, final], {transaction(0): 1000.1}, blocks, cpu_seconds=0.01)

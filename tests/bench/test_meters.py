@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 
 from daemon.bench.conditions import file_system, sync_ms
-from daemon.bench.meters import Meters, counters, disk_bytes, processes_of
+from daemon.bench.meters import Meters, Usage, counters, disk_bytes, processes_of
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here, and so no such figures")
 
 
 @needs_proc
 def test_cpu_and_memory_of_a_process_and_its_workers() -> None:
-    meters = Meters({"me": os.getpid()})
+    meters = Meters(lambda: {"me": os.getpid()})
     meters.begin()
     total = 0
     while sum(meters.cpu_seconds().get("me", {"": 0.0}).values()) < 0.05:
         total += sum(range(10_000))
-        meters.end()
+        meters.sample()
     used = meters.cpu_seconds()["me"]
     assert used["loop"] >= 0.04, "this thread is the first"
     assert meters.peak_bytes["me"] > 1 << 20
@@ -43,10 +43,21 @@ def test_children_are_told_apart_by_their_module() -> None:
 def test_a_process_that_has_ended_has_no_figures() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         child.wait()
-    meters = Meters({"gone": child.pid})
+    meters = Meters(lambda: {"gone": child.pid})
     meters.begin()
-    meters.end()
+    meters.sample()
     assert meters.cpu_seconds() == {}
+
+
+def test_what_a_killed_node_used_is_kept_and_what_came_before_is_not() -> None:
+    usage = {"alder": Usage({("loop", 1): 5.0}, {"main": 10})}
+    meters = Meters(dict)
+    meters.take("alder", usage["alder"])
+    meters.begin()
+    meters.take("alder", Usage({("loop", 1): 6.0, ("verify", 2): 0.5}, {"main": 30}))
+    meters.take("alder", Usage({("loop", 7): 2.0, ("verify", 8): 0.25}, {"main": 20}))
+    assert meters.cpu_seconds() == {"alder": {"loop": 3.0, "threads": 0.0, "verify": 0.75, "execute": 0.0}}
+    assert (meters.peak_bytes, meters.end_bytes) == ({"alder": 30}, {"alder": {"main": 20}})
 
 
 def test_disk_use_by_part(tmp_path: Path) -> None:
