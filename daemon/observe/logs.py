@@ -33,6 +33,10 @@ TEXT_MAX: Final = 2_000
 """Characters of one fact: words of a refusal fit many times; a trace has a bound of its own."""
 TRACE_MAX: Final = 20_000
 BYTES_MAX: Final = 64
+HASH_BYTES: Final = 32
+HEX_SHOWN: Final = 16
+"""Digits of a hash or key on a terminal."""
+_HEX: Final = frozenset("0123456789abcdef")
 _SECRET_NAMES: Final = ("seed", "secret", "password", "passphrase", "private", "credential", "token", "signing_key")
 
 Event = MutableMapping[str, Any]
@@ -56,7 +60,8 @@ def configure(
     """
     stream = sys.stderr if stream is None else stream
     machine = not stream.isatty() if machine is None else machine
-    last: Any = to_json if machine else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    terminal = structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False, timestamp_key="time")
+    last: tuple[Any, ...] = (to_json,) if machine else (short, terminal)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -65,7 +70,7 @@ def configure(
             structlog.processors.format_exc_info,
             plain,
             *([also] if also is not None else []),
-            last,
+            *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(stream),
@@ -77,6 +82,11 @@ def configure(
 def plain(_logger: Any, _method: str, event: Event) -> Event:
     """Make every fact plain and harmless (see the essay)."""
     return {name: _safe(name, value) for name, value in event.items()}
+
+
+def short(_logger: Any, _method: str, event: Event) -> Event:
+    """For a terminal: of hashes and keys so much as the eye compares; machines get them whole."""
+    return {name: _short(value) for name, value in event.items()}
 
 
 def to_json(_logger: Any, _method: str, event: Event) -> str:
@@ -100,6 +110,12 @@ def _safe(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _safe(str(key), item) for key, item in list(value.items())[:64]}
     return f"({type(value).__name__})"
+
+
+def _short(value: Any) -> Any:
+    if type(value) is str and len(value) >= 2 * HASH_BYTES and _HEX.issuperset(value):
+        return f"{value[:HEX_SHOWN]}…"
+    return value
 
 
 class _Forward(logging.Handler):

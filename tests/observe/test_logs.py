@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,9 +49,11 @@ def test_a_line_for_machines_is_one_json_object(stream: io.StringIO) -> None:
 
 def test_a_terminal_gets_words(stream: io.StringIO) -> None:
     configure(stream=stream, machine=False)
-    structlog.get_logger().info("block", height=7)
-    assert "block" in stream.getvalue()
-    assert "height=7" in stream.getvalue()
+    structlog.get_logger().info("block", height=7, hash=bytes(range(32)), batches=1, words="0" * 63 + "g")
+    (line,) = stream.getvalue().splitlines()
+    assert re.match(
+        r"\d{4}-\d\d-\d\dT\S+Z \[info +\] block +height=7 hash=0001020304050607… batches=1 words=0{63}g$", line
+    )
 
 
 @pytest.mark.parametrize("machine", [True, False])
