@@ -57,7 +57,7 @@ def _workload(workload: Mapping[str, Any]) -> list[str]:
     marks = {f"p{percent}": latency[f"p{percent}_ms"] for percent in (50, 99) if latency[f"p{percent}_ms"]}
     offered = found["offered_a_second"] * 0.99
     shown = len(over["final_a_second"])
-    times = [round(number * over["bucket_s"], 3) for number in range(shown)]
+    times = [round(number * over["final_bucket_s"], 3) for number in range(shown)]
     wanted = [offered if at < found["seconds"] else None for at in times]
     cpu = found["cpu"]
     bars = {member: dict(parts) for member, parts in cpu["nodes_seconds"].items()}

@@ -18,6 +18,7 @@ P99_MS_MAX: Final = 1_000
 FINAL_PERCENT_MIN: Final = 99.5
 """Of the good ones sent: less, and the rate was not held."""
 TRIES_MAX: Final = 16
+RATE_MIN: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -45,13 +46,14 @@ class RateSearch:
             self.held = self.rate
         else:
             self.too_much = self.rate
-        self.done = self.answer is not None or self.tries >= TRIES_MAX
+        lowest = not held and self.rate <= RATE_MIN
+        self.done = self.answer is not None or lowest or self.tries >= TRIES_MAX
         if not self.done:
             self._next()
 
     def _next(self) -> None:
         if self.full:  # the full time was too long for it: a step below, for the full time again
-            self.rate = _handy(self.rate * 100 / (100 + CLOSE_PERCENT))
+            self.rate = _below(self.rate)
         elif self.too_much is None:
             self.rate = _handy(self.rate * RISE)
         elif self.held is None:
@@ -71,8 +73,13 @@ def is_held(summary: Mapping[str, Any]) -> bool:
     return bool(enough and p99_ms is not None and p99_ms < P99_MS_MAX)
 
 
+def _below(rate: float) -> float:
+    """The next rate below: by the same step, and never the same again, since who tries often enough succeeds once."""
+    return min(_handy(rate * 100 / (100 + CLOSE_PERCENT)), max(RATE_MIN, rate - 1))
+
+
 def _handy(rate: float) -> float:
     """Two digits and a half: 1,234 is 1,250."""
     step = 10 ** max(0, math.floor(math.log10(rate)) - 1)
     half = max(1, step // 2)
-    return float(max(1, round(rate / half) * half))
+    return float(max(RATE_MIN, round(rate / half) * half))

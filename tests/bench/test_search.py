@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daemon.bench.search import CLOSE_PERCENT, TRIES_MAX, RateSearch, is_held
+from daemon.bench.search import CLOSE_PERCENT, RATE_MIN, TRIES_MAX, RateSearch, is_held
 
 
 def searched(first: float, short_limit: float, full_limit: float) -> tuple[RateSearch, list[tuple[float, bool]]]:
@@ -37,6 +37,16 @@ def test_where_nothing_is_held_there_is_no_answer() -> None:
     search, tried = searched(800, 0, 0)
     assert search.answer is None
     assert len(tried) == TRIES_MAX
+    search, tried = searched(5, 0, 0)
+    assert (search.answer, tried[-1][0]) == (None, RATE_MIN), "nothing lower is left to try"
+
+
+@pytest.mark.parametrize("first", [3, 7, 12, 40, 800])
+def test_no_rate_is_tried_twice_in_the_hope_that_it_is_held_once(first: float) -> None:
+    """A rate may have one short and one full try."""
+    for limit in (first / 2, first, first * 3):
+        _, tried = searched(first, limit, limit / 4)
+        assert len(tried) == len(set(tried))
 
 
 def test_no_try_after_the_end() -> None:
