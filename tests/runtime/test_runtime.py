@@ -307,8 +307,8 @@ async def test_the_watchdog_sees_a_disk_that_hangs_although_timers_tick(
                 hang.clear()
         finally:
             hang.clear()
-        await parts.pump.drained()
-        assert watchdog.look()
+        while not watchdog.look():  # what became durable has still to be stepped; the test has a time limit
+            await trio.lowlevel.checkpoint()
 
 
 async def test_a_proof_asks_the_node_for_one_value_and_walks_over_nothing(
