@@ -43,6 +43,7 @@ async def test_when_a_sync_fails_the_node_stops_and_the_others_go_on(
         await network.same_history()
 
 
+@pytest.mark.long
 async def test_a_full_disk_is_waited_out(networks: Callable[..., Network], tmp_path: Path) -> None:
     """It takes nothing and says why, the others go on, and it goes on by itself once there is room."""
     network = networks(4)

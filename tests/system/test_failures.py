@@ -67,6 +67,7 @@ async def test_two_of_four_killed_and_nothing_is_final_until_one_returns(network
     await network.same_history()
 
 
+@pytest.mark.long
 async def test_a_frozen_node_holds_nobody_up_and_goes_on_when_it_thaws(networks: Callable[..., Network]) -> None:
     """SIGSTOP: its connections stay open and it takes nothing; a machine that swaps looks like that."""
     network = networks(4)

@@ -48,7 +48,7 @@ async def test_four_in_a_ring_or_star_go_on_with_one_killed(
     await network.same_history()
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.long), 3])
 async def test_small_networks_finalize_and_say_that_they_tolerate_nothing(
     networks: Callable[..., Network], count: int
 ) -> None:

@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from tests.system.machines import Machine, can_have_namespaces, in_namespaces, on_addresses
 from tests.system.processes import NodeProcess
 
+Test = TypeVar("Test", bound=Callable[..., object])
 NAMES = ["bank", "port", "customs"]
 UNKNOWN = 3
 PEER_PORT, API_PORT = 7100, 8100
+
+
+def beside_namespaces(test: Test) -> Test:
+    """Namespaces show all that addresses do: where they can be had, the rest is for long runs."""
+    return pytest.mark.long(test) if can_have_namespaces() else test
 
 
 @pytest.fixture
@@ -27,6 +34,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
+@beside_namespaces
 async def test_three_machines_by_cards_at_different_addresses(tmp_path: Path, stack: AsyncExitStack) -> None:
     machines = on_addresses(tmp_path, NAMES)
     nodes = _network_by_cards(machines, stack)

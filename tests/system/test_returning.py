@@ -6,6 +6,8 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from daemon.client import Account, AsyncClient, evidence
 from daemon.config.card import CardFile
 from daemon.config.files import read
@@ -51,6 +53,7 @@ async def test_a_node_that_was_away_for_many_blocks_catches_up_and_votes(
     await network.same_history()
 
 
+@pytest.mark.long
 async def test_an_observer_of_genesis_follows_serves_and_passes_envelopes_on(networks: Callable[..., Network]) -> None:
     """L-16: it holds no voting key, authors nothing, and clients need not know that."""
     network = networks(5, validators=4)
