@@ -24,22 +24,29 @@ from protocol.errors import OK
 from protocol.ledger.index import locate, read_roots, receipt_at
 
 WRONG_SHOWN: Final = 5
+ABSENT: Final = "absent"
+"""Where a transaction is not on a disk; no code of the ledger's."""
 
 
 @dataclass(slots=True)
 class Sent:
-    """What clients know of all that was sent: good ones by the code that was seen ("" if none was), and bad ones.
+    """What clients know of all that was sent.
 
-    refused: good ones that a node refused; nobody may have executed them.
+    good: taken by a node, with the code that was seen ("" if none was). bad: with a bad signature. refused: good ones
+    that a node refused, so nobody may have executed them. doubtful: good ones that no node answered for.
     """
 
     good: dict[bytes, str] = field(default_factory=dict)
+    doubtful: set[bytes] = field(default_factory=set)
     bad: set[bytes] = field(default_factory=set)
     refused: set[bytes] = field(default_factory=set)
 
 
-async def judge(stand: Stand, sent: Sent, *, recompute: bool) -> dict[str, Any]:
-    """What was found, and in `wrong` what must not be."""
+async def judge(stand: Stand, sent: Sent, *, recompute: bool, was_killed: bool) -> dict[str, Any]:
+    """What was found, and in `wrong` what must not be.
+
+    was_killed: a node was; what it had taken and not sealed is gone with it, and is counted as absent only.
+    """
     wrong: list[str] = []
     statuses = await stand.statuses()
     height = min(status["executed_height"] for status in statuses)
@@ -49,6 +56,8 @@ async def judge(stand: Stand, sent: Sent, *, recompute: bool) -> dict[str, Any]:
         block = await node.first_answer(f"/v1/blocks/{height}")
         roots[node.member] = {name: block[name] for name in ("state_root", "log_root", "log_size")}
         codes, faults = await trio.to_thread.run_sync(_read_disk, stand, node.data_directory, height, sent, block)
+        if codes[ABSENT] and not was_killed:
+            faults.append(f"{codes[ABSENT]} transactions that a node had taken are not on its disk")
         on_disks[node.member] = dict(sorted(codes.items()))
         wrong += [f"{node.member}: {words}" for words in faults]
     if len({tuple(root.values()) for root in roots.values()}) != 1:
@@ -80,12 +89,15 @@ def _read_disk(
                 place = locate(reader, transaction)
                 receipt = None if place is None else receipt_at(reader, place.log_index)
                 found = "" if receipt is None else receipt.code
-                codes[found or "absent"] += 1
+                codes[found or ABSENT] += 1
                 if code and found != code:
                     wrong.append(f"{transaction.hex()} was seen with {code}, on disk is {found or 'nothing'}")
             there = [bad for bad in sent.bad if locate(reader, bad) is not None]
             if there:
                 wrong.append(f"{len(there)} envelopes with a bad signature were executed")
+            there = [refused for refused in sent.refused if locate(reader, refused) is not None]
+            if there:
+                wrong.append(f"{len(there)} envelopes that a node had refused were executed")
         if onlooker.segments.last_height < height:
             wrong.append(f"its segments end at {onlooker.segments.last_height}, below height {height}")
     finally:

@@ -13,10 +13,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgpack
 
+NO_ANSWER: Final = "no_answer"
+"""Where no node answered: not a code of the ledger's."""
 Address = tuple[str, int]
 """Host and port of a node's API."""
 

@@ -19,7 +19,7 @@ import trio
 
 from daemon.bench.arithmetic import dealt, due_times
 from daemon.bench.http import Lost, Pool
-from daemon.bench.plans import Posted, PostPlan, Seen
+from daemon.bench.plans import NO_ANSWER, Posted, PostPlan, Seen
 from daemon.bench.workloads import WORKLOADS, Signed, make_cast, sign
 from daemon.config.network import load_network
 from daemon.demo.desk import Desk
@@ -29,8 +29,6 @@ ASKERS_MAX: Final = 256
 WAIT_MS: Final = 20_000
 ATTEMPTS_MAX: Final = 8
 PAUSE_SECONDS: Final = 0.02
-NO_ANSWER: Final = "no_answer"
-"""Where no node answered: not a code of the ledger's."""
 
 
 class Poster:

@@ -163,7 +163,7 @@ async def _workload(stand: Stand, name: str, wishes: Wishes, tell: Tell) -> dict
     if wishes.profile:
         tell("  profiling, in a stretch of its own: it slows what it watches")
         found["profile"] = await _profiled(stand, trial.offer, sent)
-    found["judged"] = await judge(stand, sent, recompute=wishes.recompute)
+    found["judged"] = await judge(stand, sent, recompute=wishes.recompute, was_killed="killing" in found)
     _require(found, sent, stand)
     tell(f"  judged: {len(stand.nodes)} disks hold the same, {all_ok(found['judged']):,} receipts with code ok on each")
     return found

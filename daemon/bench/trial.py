@@ -20,7 +20,7 @@ from daemon.bench import arithmetic
 from daemon.bench.judging import Sent
 from daemon.bench.meters import Meters, counters, disk_bytes
 from daemon.bench.network import BenchFailed, Stand
-from daemon.bench.plans import FollowPlan, PostPlan, Seen, write_plan
+from daemon.bench.plans import NO_ANSWER, FollowPlan, PostPlan, Seen, write_plan
 from daemon.bench.workloads import WORKLOADS
 from daemon.demo.commands import environment
 from protocol.errors import OK
@@ -79,6 +79,8 @@ class Trial:
         for one in self.envelopes():
             if not one.good:
                 into.bad.add(one.transaction)
+            elif one.code == NO_ANSWER:
+                into.doubtful.add(one.transaction)
             elif one.code:
                 into.refused.add(one.transaction)
             else:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from daemon.bench.judging import Sent
-from daemon.bench.plans import FollowPlan, PostPlan, Seen, read_plan, write_plan
+from daemon.bench.plans import NO_ANSWER, FollowPlan, PostPlan, Seen, read_plan, write_plan
 from daemon.bench.trial import Offer, _joined, _more
 from tests.bench.made import make_trial, transaction
 
@@ -70,7 +70,13 @@ def test_what_clients_know_for_the_judgement() -> None:
     assert sent.bad == {transaction(9)}
     assert sent.good[transaction(8)] == ""
     assert sent.good[transaction(0)] == "ok"
-    assert (len(sent.good), sent.refused) == (9, set())
+    assert (len(sent.good), sent.refused, sent.doubtful) == (9, set(), set())
+    trial = make_trial()
+    trial.posted[0].posted[1].code = "pool_full"
+    trial.posted[0].posted[2].code = NO_ANSWER
+    sent = Sent()
+    trial.sent(sent)
+    assert (len(sent.good), sent.refused, sent.doubtful) == (7, {transaction(1)}, {transaction(2)})
 
 
 def test_counters_of_a_node_that_was_started_anew_are_not_negative() -> None:
