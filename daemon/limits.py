@@ -40,6 +40,11 @@ DISK_FREE_ENOUGH_BYTES: Final = 768 * MIB
 """Below the first the node stops accepting and voting (L-28), above the second it goes on: far enough apart
 that it does not change its mind with each rotated file."""
 DISK_LOOK_SECONDS: Final = 5
+WRITE_HERE_SECONDS: Final = 0.003
+"""Small writes that take less with their sync, on average, run on the loop: handing one to a thread costs as much on a
+busy machine."""
+WRITE_SMALL_BYTES: Final = 256 * KIB
+"""Larger writes never run on the loop."""
 EVIDENCE_FILES_MAX: Final = 256
 """Of a validator that signs twice in each view the first proofs are as good as all."""
 
@@ -70,6 +75,10 @@ INLINE_SIGNATURES_MAX: Final = 3
 """Signatures that consensus waits for are checked on the loop up to so many. Measured: handing one job to a worker
 costs the loop 76 us, and 100 us of waiting on an idle machine, milliseconds on a busy one; a check costs 54 us. More go
 to a worker (C-19)."""
+CHECK_HERE_BYTES: Final = 2 * KIB
+CHECK_HERE_INBOX_MAX: Final = 8
+"""Envelopes and batches up to so large (a few signatures, below a millisecond) are checked on the loop while no more
+inputs than that wait."""
 BULK_JOBS_IN_FLIGHT: Final = 2
 """Bulk jobs a verify worker holds: the next is there when one ends; the rest can still be overtaken here."""
 EXECUTE_IN_FLIGHT_BYTES: Final = 16 * MIB
@@ -200,6 +209,10 @@ API_BLOCKS_LISTED_MAX: Final = 100
 API_TRANSACTIONS_LISTED_MAX: Final = 1_000
 API_CONTENTS_ENVELOPES: Final = 32_768
 """Envelopes of recent blocks that stay opened for event streams, some 200 bytes each: the two largest blocks."""
+API_BLOCK_HERE_BYTES: Final = 16 * KIB
+API_BLOCKS_RECENT: Final = 64
+"""Blocks up to so large, and so recent that the system holds them in memory, are opened without a thread: some
+envelopes, a millisecond or two."""
 API_THREADS_MAX: Final = 4
 """Reads of blocks from disk at once."""
 API_PROOF_THREADS_MAX: Final = 1

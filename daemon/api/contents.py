@@ -1,7 +1,7 @@
 """What envelopes a final block held, opened: for receipts with readable results, and for the event stream.
 
-Opening a block costs some 30 microseconds an envelope, so it happens in a thread, and the newest blocks stay opened,
-shared by all who follow the stream, up to `API_CONTENTS_ENVELOPES`.
+Opening a block costs some 30 microseconds an envelope, so a large one is opened in a thread, and the newest blocks stay
+opened, shared by all who ask, up to `API_CONTENTS_ENVELOPES`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,21 @@ from protocol.codec import decode
 from protocol.errors import NOT_FOUND, Refused
 from protocol.ledger.batch import open_batch
 from protocol.ledger.envelope import parse_envelope
-from protocol.ledger.records import Block, Operation
-from protocol.proofs.build import envelope_at
+from protocol.ledger.records import Block
+
+
+class Named(NamedTuple):
+    """An operation by its name alone."""
+
+    app: str
+    name: str
 
 
 class Content(NamedTuple):
-    """One envelope of a block: its sender, and (app, name) of its operations."""
+    """One envelope of a block: its sender, and the names of its operations."""
 
     account: bytes
-    operations: tuple[tuple[str, str], ...]
+    operations: tuple[Named, ...]
 
 
 class Contents:
@@ -49,22 +55,36 @@ class Contents:
             return found
         done = self._opening[height] = trio.Event()
         try:
-            found = await trio.to_thread.run_sync(self._open, height, limiter=self._limiter)
+            data = self._recent(height)
+            if data is not None and len(data) <= limits.API_BLOCK_HERE_BYTES:
+                found = self._opened_block(decode(Block, data))
+            else:
+                found = await trio.to_thread.run_sync(self._open, height, limiter=self._limiter)
             self._keep(height, found)
         finally:
             del self._opening[height]
             done.set()
         return found
 
+    def _recent(self, height: int) -> bytes | None:
+        """A block that was written a moment ago, so that reading it waits for no disk."""
+        executed = self._node.progress.executed
+        if executed is None or executed.height - height > limits.API_BLOCKS_RECENT:
+            return None
+        return self._node.block(height)
+
     def _open(self, height: int) -> tuple[Content, ...]:
-        """All envelopes of a block, read and opened; in a thread."""
-        names: dict[tuple[str, str], tuple[str, str]] = {}
+        """A block, read and opened; in a thread."""
+        return self._opened_block(read_block(self._node, height))
+
+    def _opened_block(self, block: Block) -> tuple[Content, ...]:
+        names: dict[Named, Named] = {}
         found = []
-        for batch in read_block(self._node, height).batches:
+        for batch in block.batches:
             for data in open_batch(batch)[1].envelopes:
                 body = parse_envelope(data, self._network_id).body
-                pairs = [(operation.app, operation.name) for operation in body.operations]
-                found.append(Content(body.account, tuple([names.setdefault(pair, pair) for pair in pairs])))
+                named = [Named(operation.app, operation.name) for operation in body.operations]
+                found.append(Content(body.account, tuple([names.setdefault(name, name) for name in named])))
         return tuple(found)
 
     def _keep(self, height: int, content: tuple[Content, ...]) -> None:
@@ -80,9 +100,3 @@ def read_block(node: NodeService, height: int) -> Block:
     if data is None:
         raise Refused(NOT_FOUND, f"block {height} is not here")
     return decode(Block, data)
-
-
-def operations_at(node: NodeService, network_id: bytes, height: int, position: int) -> tuple[Operation, ...]:
-    """The operations of one envelope of a final block. Raises as `read_block`."""
-    data = envelope_at(read_block(node, height).batches, position)
-    return parse_envelope(data, network_id).body.operations

@@ -14,13 +14,14 @@ an answer posts the same bytes again.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import msgpack
 import trio
 
 from daemon import limits
-from daemon.api.contents import operations_at
+from daemon.api.contents import Named
 from daemon.api.messages import MSGPACK, PROOF, Answer
 from daemon.api.problems import PRESSURE, Problem, bad_request, described, problem, to_bytes
 from daemon.api.routes import Given
@@ -30,10 +31,9 @@ from daemon.runtime.service import Stage, TransactionOutcome
 from protocol import limits as protocol_limits
 from protocol.codec import decode
 from protocol.errors import CONFLICT, DUPLICATE, NOT_COVERED, NOT_FOUND, TOO_LARGE, Refused
-from protocol.ledger.describe import receipt_to_json
+from protocol.ledger.describe import OperationName, receipt_to_json
 from protocol.ledger.envelope import parse_envelope
 from protocol.ledger.index import read_seen
-from protocol.ledger.records import Operation
 from protocol.ledger.records import Receipt as ReceiptRecord
 from protocol.node.interface import Admitted, Refusal
 
@@ -79,12 +79,11 @@ async def outcome(around: Surroundings, given: Given) -> Answer:
         found = await around.node.wait_final(transaction, given["wait_ms"] / 1000, valid_until_ms)
     else:
         found = around.node.outcome(transaction, valid_until_ms)
-    operations: tuple[Operation, ...] = ()
+    operations: tuple[Named, ...] = ()
     if found.stage is Stage.FINAL:
-        height, position = found.height, found.position
-        assert height is not None
-        assert position is not None
-        operations = await around.read(lambda: operations_at(around.node, around.network_id, height, position))
+        assert found.height is not None
+        assert found.position is not None
+        operations = (await around.contents.at(found.height))[found.position].operations
     answer = _outcome(around, transaction, found, operations)
     if found.stage is Stage.NOT_SEEN and given["account"] is not None and given["id"] is not None:
         answer = _conflict(around, given) or answer
@@ -180,7 +179,7 @@ def _refused(refusal: Refusal) -> Outcome:
 
 
 def _outcome(
-    around: Surroundings, transaction: bytes, found: TransactionOutcome, operations: tuple[Operation, ...]
+    around: Surroundings, transaction: bytes, found: TransactionOutcome, operations: Sequence[OperationName]
 ) -> Outcome:
     answer: Outcome = {"transaction": transaction.hex(), "status": found.stage.value}
     if found.refusal is not None:
@@ -195,7 +194,7 @@ def _outcome(
     return answer
 
 
-def _operations(around: Surroundings, data: bytes) -> tuple[Operation, ...]:
+def _operations(around: Surroundings, data: bytes) -> Sequence[OperationName]:
     """Of an envelope that the node took."""
     return parse_envelope(data, around.network_id).body.operations
 

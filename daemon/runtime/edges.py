@@ -64,6 +64,11 @@ class RuntimeSetup:
     member: str | None
     verify_workers: int = 1
 
+    @property
+    def author_member(self) -> str | None:
+        """Whose state quota is charged with what this node seals; None for a node that seals nothing."""
+        return None if self.voting_key is None else self.member
+
 
 @dataclass(slots=True)
 class Running:

@@ -1,8 +1,8 @@
 """Final blocks: to the segments, then to execution, in order (duty 3).
 
 `Append` and `Execute` effects come here once the pump lets them leave. One task takes all that have gathered, writes
-the blocks in a thread, then hands the executions on. So a slow disk delays receipts and never a vote, and a node that
-catches up writes many blocks for one hop to the thread.
+the blocks, then hands the executions on. So a slow disk, whose writes run in a thread (patience), delays receipts and
+never a vote, and a node that catches up writes many blocks for one hop to the thread.
 
 Appended blocks need no sync of their own, because the journal holds what finalized them. They are synced in the
 background when `SEGMENTS_DIRTY_BYTES` or `SEGMENTS_DIRTY_SECONDS` have gathered, when the journal's keeper asks
@@ -21,7 +21,7 @@ from typing import Protocol
 import trio
 
 from daemon import limits
-from daemon.runtime.patience import InThread, until_room
+from daemon.runtime.patience import Write, until_room
 from protocol.node.interface import Append, Execute
 
 
@@ -51,12 +51,13 @@ class Finals:
         *,
         execute: Callable[[Execute], None],
         disk_full: Callable[[], None],
-        in_thread: InThread,
+        write: Write,
+        write_large: Write,
     ) -> None:
         self._segments = segments
         self._execute = execute
         self._disk_full = disk_full
-        self._in_thread = in_thread
+        self._write_small, self._write_large = write, write_large
         self._queue: list[Append | Execute | Callable[[], None]] = []
         self._bell = trio.Event()
         self._room = trio.Event()
@@ -127,8 +128,9 @@ class Finals:
         if not appends:
             return
         left = list(appends)
-        await until_room(self._in_thread, partial(_append_all, self._segments, left), self._disk_full)
         written = sum(len(append.block) for append in appends)
+        run = self._write_small if written <= limits.WRITE_SMALL_BYTES else self._write_large
+        await until_room(run, partial(_append_all, self._segments, left), self._disk_full)
         if not self._dirty_bytes:
             self._dirty_until = trio.current_time() + limits.SEGMENTS_DIRTY_SECONDS
         self._dirty_bytes += written
@@ -138,7 +140,7 @@ class Finals:
 
     async def _sync(self) -> None:
         if self._dirty_bytes:
-            await self._in_thread(self._segments.sync)
+            await self._write_large(self._segments.sync)
             self.syncs += 1
         self._dirty_bytes = 0
         self._dirty_until = float("inf")

@@ -7,6 +7,11 @@ than jobs.
 **Few signatures are checked at once.** C-19 wants votes checked off the loop; for up to `INLINE_SIGNATURES_MAX` of them
 handing over costs the loop as much as checking, and the answer would come later. It still comes as an input of its own.
 
+**So are small checks, while the loop has little to do.** One envelope or a batch of a few costs less to check than to
+hand over (limits.py has the figures), and a process that sleeps wakes with cold caches. With more waiting in the inbox,
+or behind other checks, everything goes to the workers: the loop then has better things to do. What makes the check
+itself fail here is given to a worker, which has the last word.
+
 **When a check failed** for good (a worker died of it twice), no verdict is invented (duty 4). Signatures that consensus
 waits for are then checked here, on the loop: few, and better late than never. Envelopes and batches are refused with
 `internal_error`: a client hears of it, no job stays open for ever, and the node, which charges nobody for our own
@@ -31,6 +36,7 @@ from daemon.runtime.service import NodeService
 from daemon.runtime.workers.kinds import CheckKind, Urgency
 from daemon.runtime.workers.results import unpack_batch_verdict, unpack_verdict
 from daemon.runtime.workers.verifiers import Verifiers
+from daemon.runtime.workers.verify import Judge
 from daemon.store.errors import SegmentDamaged
 from protocol import errors
 from protocol.crypto.signing import verify_message
@@ -89,6 +95,7 @@ class NodeHands:
         inbox: Inbox,
         network: Sender,
         verifiers: Verifiers,
+        judge: Judge | None = None,
         segments: RangeReader,
         finals: Finals,
         service: Callable[[], NodeService],
@@ -99,6 +106,7 @@ class NodeHands:
         self._inbox = inbox
         self._network = network
         self._verifiers = verifiers
+        self._judge = judge
         self._segments = segments
         self._finals = finals
         self._service = service
@@ -120,10 +128,11 @@ class NodeHands:
                 done = partial(self._signatures_checked, effect)
                 self._verifiers.ask(Urgency.CONSENSUS, CheckKind.SIGNATURES, content, done)
             case CheckEnvelopes():
-                done = partial(self._envelopes_checked, effect)
-                self._verifiers.ask(Urgency.BULK, CheckKind.ENVELOPES, list(effect.envelopes), done)
+                size = sum(map(len, effect.envelopes))
+                self._check(CheckKind.ENVELOPES, effect.envelopes, size, partial(self._envelopes_checked, effect))
             case CheckBatch():
-                self._verifiers.ask(Urgency.BULK, CheckKind.BATCH, effect.data, partial(self._batch_checked, effect))
+                done = partial(self._batch_checked, effect)
+                self._check(CheckKind.BATCH, effect.data, len(effect.data), done)
             case ReadBlocks():
                 self._nursery.start_soon(self._read, effect)
             case Note():
@@ -132,6 +141,19 @@ class NodeHands:
                     self._nursery.start_soon(self._keep_evidence, effect)
             case _:
                 raise BrokenInvariant(f"{type(effect).__name__} is not begun at once")
+
+    def _check(self, kind: CheckKind, content: Any, size: int, done: Callable[[Any], None]) -> None:
+        """Have it checked: here if it is small and nothing else waits, else by a worker."""
+        waiting = len(self._inbox) > limits.CHECK_HERE_INBOX_MAX or self._verifiers.waiting_count
+        if self._judge is not None and size <= limits.CHECK_HERE_BYTES and not waiting:
+            try:
+                answer = self._judge.now(kind, content)
+            except Exception as fault:  # noqa: BLE001 - a worker, of which it costs less, shall try
+                self._log.error("check_failed_here", kind=kind.name, words=f"{type(fault).__name__}: {fault}")
+            else:
+                done(answer)
+                return
+        self._verifiers.ask(Urgency.BULK, kind, content, done)
 
     def _signatures_checked(self, effect: CheckSignatures, answer: bytes | None) -> None:
         good = tuple(map(bool, answer)) if answer is not None else tuple(verify_message(*item) for item in effect.items)

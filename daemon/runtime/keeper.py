@@ -1,4 +1,4 @@
-"""The journal's keeper: commits in a thread, and a new generation when the old one is large (L-24).
+"""The journal's keeper: commits, and a new generation when the old one is large (L-24).
 
 A journal grows with every vote and batch. It may be cut only behind *synced* segments, and what is still alive
 must begin the new generation. Commits go on meanwhile, so the work is spread over four moments:
@@ -21,7 +21,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from daemon.runtime.patience import InThread, until_room
+from daemon import limits
+from daemon.runtime.patience import Write, until_room
 from protocol.node.interface import JournalRecord
 
 
@@ -63,14 +64,15 @@ class JournalKeeper:
         live_records: Callable[[], Sequence[JournalRecord]],
         sync_segments: Callable[[Callable[[], None]], None],
         disk_full: Callable[[], None],
-        in_thread: InThread,
+        write: Write,
+        write_large: Write,
         generation_bytes: int,
     ) -> None:
         self._journal = journal
         self._live_records = live_records
         self._sync_segments = sync_segments
         self._disk_full = disk_full
-        self._in_thread = in_thread
+        self._write_small, self._write_large = write, write_large
         self._generation_bytes = generation_bytes
         self._begun_bytes = journal.written_bytes
         self._live: tuple[JournalRecord, ...] | None = None
@@ -91,10 +93,8 @@ class JournalKeeper:
         elif self._large:
             self._live = tuple(self._live_records())
         self._journal.append(records)
-        await self._sync()
-
-    async def _sync(self) -> None:
-        await until_room(self._in_thread, self._journal.sync, self._disk_full)
+        small = sum(len(record.data) for record in records) <= limits.WRITE_SMALL_BYTES
+        await until_room(self._write_small if small else self._write_large, self._journal.sync, self._disk_full)
 
     async def after_release(self) -> None:
         """The turn after a commit: ask for the segments' sync, or write the new generation once that is done."""
@@ -105,7 +105,7 @@ class JournalKeeper:
             self._sync_segments(self._segments_synced)
         elif self._ready:
             self._journal.rotate(self._live + tuple(self._since))
-            await self._sync()
+            await until_room(self._write_large, self._journal.sync, self._disk_full)
             self._live, self._since = None, []
             self._requested = self._ready = False
             self._begun_bytes = self._journal.written_bytes

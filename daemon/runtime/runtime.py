@@ -36,7 +36,7 @@ from daemon.runtime.finals import Finals
 from daemon.runtime.hands import NodeHands
 from daemon.runtime.keeper import JournalKeeper
 from daemon.runtime.parts import Parts
-from daemon.runtime.patience import one_thread
+from daemon.runtime.patience import Writer
 from daemon.runtime.proving import Prover
 from daemon.runtime.pump import Pump
 from daemon.runtime.recovery import journal_records, read_execute, recovered, replay
@@ -44,6 +44,7 @@ from daemon.runtime.service import NodeService
 from daemon.runtime.workers.executor import Executor
 from daemon.runtime.workers.kinds import ExecuteNeeds, VerifyNeeds
 from daemon.runtime.workers.verifiers import Verifiers
+from daemon.runtime.workers.verify import Judge
 from daemon.store.directory import StateAccess, Store, open_directory, state_directory
 from daemon.store.tables import StateStore
 from protocol.codec import encode
@@ -173,7 +174,7 @@ class NodeRuntime:
         if replayed:
             self._log.info("replayed", blocks=replayed, height=store.segments.last_height)
         store.state = StateStore.open(state_path, network, writer=False)
-        needs = VerifyNeeds(genesis, str(state_path), setup.member if setup.voting_key is not None else None)
+        needs = VerifyNeeds(genesis, str(state_path), setup.author_member)
         parts.verifiers = Verifiers(setup.verify_workers, needs, lost=partial(self._worker_lost, "verify"))
         with store.state.reader() as reader:
             found = recovered(store, reader, setup.genesis, journal)
@@ -188,7 +189,14 @@ class NodeRuntime:
         store, node, setup = parts.store, parts.node, self._setup
         assert store.state is not None, "it was opened"
         disk = DiskWatch(store.free_bytes, lambda full: parts.inbox.put_nowait(Pressure(full)))
-        finals = Finals(store.segments, execute=parts.execute, disk_full=disk.found_full, in_thread=one_thread())
+        blocks, journal = Writer(), Writer()
+        finals = Finals(
+            store.segments,
+            execute=parts.execute,
+            disk_full=disk.found_full,
+            write=blocks.small,
+            write_large=blocks.large,
+        )
         service = NodeService(
             setup.genesis,
             node,
@@ -203,6 +211,7 @@ class NodeRuntime:
             inbox=parts.inbox,
             network=self._network,
             verifiers=parts.verifiers,
+            judge=Judge(setup.genesis, setup.author_member, store.state),
             segments=store.segments,
             finals=finals,
             service=lambda: service,
@@ -214,7 +223,8 @@ class NodeRuntime:
             live_records=node.live_records,
             sync_segments=finals.request_sync,
             disk_full=disk.found_full,
-            in_thread=one_thread(),
+            write=journal.small,
+            write_large=journal.large,
             generation_bytes=limits.JOURNAL_GENERATION_BYTES,
         )
         pump = Pump(hands, keeper.commit, lambda count: parts.inbox.put_nowait(Persisted(count)), keeper.after_release)

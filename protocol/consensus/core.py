@@ -90,6 +90,10 @@ class Core:
     view: int = 1
     entered_by: Certificate | None = None
     entered_ms: int = 0
+    offered_ms: int | None = None
+    """When the newest proposal was taken in hand or made here (C-15)."""
+    round_ms: int = 0
+    """How long the newest proposal that was notarized here took to be."""
     phase: Phase = Phase.WAIT
     held_back: bool = False
     """Signs nothing new: disk full (L-28) or amnesiac (C-24)."""

@@ -176,7 +176,7 @@ class Machine:
         if proposal.view > core.view:
             core.early.setdefault(proposal.view, (proposal, given.signature))
         elif proposal.view == core.view and core.phase is Phase.WAIT and not core.leading:
-            effects += voting.take_proposal(core, proposal)
+            effects += voting.take_proposal(core, proposal, now_ms)
         return effects
 
     def _note_equivocation(self, vote: Vote) -> None:
@@ -274,7 +274,7 @@ class Machine:
         """C-5: the payload to propose, if the view is still the one it was built for."""
         if given.view != self.core.view:
             return []
-        effects = voting.propose(self.core, given.parent_view, given.payload)
+        effects = voting.propose(self.core, given.parent_view, given.payload, now_ms)
         return effects or voting.lead(self.core, now_ms)
 
     def on_judged(self, given: PayloadJudged, now_ms: int) -> list[Effect]:
@@ -303,6 +303,7 @@ class Machine:
         """C-15."""
         self.core.work = given.work
         if not given.work:
+            views.relax(self.core, now_ms)
             return []
         views.hasten(self.core, now_ms)
         return voting.lead(self.core, now_ms)

@@ -28,6 +28,25 @@ class Tempo:
         """How long a new certificate waits for a peer to show that it has it anyway, before it is sent."""
         return max(1, self.delta_ms // 4)
 
+    def pace_ms(self, round_ms: int) -> int:
+        """The least time between a proposal and the next one, where the last round took `round_ms` (C-15)."""
+        return min(max(self.delta_ms // 8, 3 * round_ms), self.pace_max_ms)
+
+    @property
+    def pace_max_ms(self) -> int:
+        """No leader holds back for longer: half of Δ."""
+        return self.delta_ms // 2
+
+    @property
+    def leader_ms(self) -> int:
+        """How long a leader is waited for, without back-off (C-3)."""
+        return 2 * self.delta_ms + self.pace_max_ms
+
+    @property
+    def view_ms(self) -> int:
+        """How long a view may last, without back-off (C-3)."""
+        return 3 * self.delta_ms + self.pace_max_ms
+
     def scaled(self, base_ms: int, view: int, final_view: int) -> int:
         """`base_ms` under the back-off of C-14."""
         steps = max(0, view - final_view - 2)

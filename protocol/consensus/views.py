@@ -11,6 +11,8 @@ from protocol.consensus.statements import Certificate, VoteKind
 
 def enter(core: Core, view: int, by: Certificate | None, now_ms: int) -> list[Effect]:
     """C-1, C-3: begin `view`."""
+    if by is not None and by.proposal is not None and by.proposal == core.proposal and core.offered_ms is not None:
+        core.round_ms = now_ms - core.offered_ms
     core.view, core.entered_by, core.entered_ms = view, by, now_ms
     core.proposal, core.judging = None, False
     for timer in (Timer.LEADER, Timer.VIEW, Timer.IDLE):
@@ -37,7 +39,7 @@ def resume(core: Core, now_ms: int) -> list[Effect]:
         return []
     early = core.early.pop(core.view, None)
     if early is not None and not core.leading:
-        return voting.take_proposal(core, early[0])
+        return voting.take_proposal(core, early[0], now_ms)
     return voting.lead(core, now_ms)
 
 
@@ -45,8 +47,8 @@ def _set_view_timers(core: Core, now_ms: int) -> None:
     tempo = core.tempo
     inactive = not core.leading and core.activity.inactive(core.rotation, core.view, now_ms, tempo.delta_ms)
     idle = 0 if core.work or inactive else tempo.idle_interval_ms
-    leader = 0 if inactive else tempo.scaled(2 * tempo.delta_ms, core.view, core.final_view)
-    whole = 0 if inactive else tempo.scaled(3 * tempo.delta_ms, core.view, core.final_view)
+    leader = 0 if inactive else tempo.scaled(tempo.leader_ms, core.view, core.final_view)
+    whole = 0 if inactive else tempo.scaled(tempo.view_ms, core.view, core.final_view)
     if core.phase is Phase.WAIT:
         core.timers[Timer.LEADER] = now_ms + leader + idle
     core.timers[Timer.VIEW] = now_ms + whole + idle
@@ -69,10 +71,22 @@ def heed_nullifies(core: Core, now_ms: int) -> None:
 def hasten(core: Core, now_ms: int) -> None:
     """C-15: work has come: timers are normal from now on."""
     tempo = core.tempo
-    for timer, base in ((Timer.LEADER, 2 * tempo.delta_ms), (Timer.VIEW, 3 * tempo.delta_ms)):
+    for timer, base in ((Timer.LEADER, tempo.leader_ms), (Timer.VIEW, tempo.view_ms)):
         if timer in core.timers:
             due = now_ms + tempo.scaled(base, core.view, core.final_view)
             core.timers[timer] = min(core.timers[timer], due)
+
+
+def relax(core: Core, now_ms: int) -> None:
+    """C-15: there is no work after all, and no proposal: the leader may wait, so it is waited for."""
+    if core.phase is not Phase.WAIT or Timer.LEADER not in core.timers:
+        return
+    tempo = core.tempo
+    for timer, base in ((Timer.LEADER, tempo.leader_ms), (Timer.VIEW, tempo.view_ms)):
+        if timer in core.timers:
+            due = core.entered_ms + tempo.scaled(base, core.view, core.final_view) + tempo.idle_interval_ms
+            core.timers[timer] = max(core.timers[timer], due)
+    heed_nullifies(core, now_ms)
 
 
 def prune(core: Core) -> None:

@@ -77,7 +77,7 @@ def nullify(core: Core) -> list[Effect]:
 
 
 def lead(core: Core, now_ms: int) -> list[Effect]:
-    """C-4: ask for a payload if this validator leads, has a parent, and there is work or it was idle long enough."""
+    """C-4, C-15: ask for a payload if this validator leads, has a parent, and it is time."""
     if not core.leading or core.phase is not Phase.WAIT or not core.may_sign(core.view):
         return []
     if core.has_signed(core.view).votes():
@@ -85,8 +85,9 @@ def lead(core: Core, now_ms: int) -> list[Effect]:
     parent, missing = core.parent_to_lead()
     if parent is None:
         return request(core, missing)
-    if not core.work and now_ms < core.entered_ms + core.tempo.idle_interval_ms:
-        core.timers[Timer.IDLE] = core.entered_ms + core.tempo.idle_interval_ms
+    due_ms = _due_to_lead_ms(core)
+    if now_ms < due_ms:
+        core.timers[Timer.IDLE] = due_ms
         return []
     payload = core.payload_at(parent)
     assert payload is not None, "parent_to_lead names a view whose payload is held"
@@ -95,7 +96,13 @@ def lead(core: Core, now_ms: int) -> list[Effect]:
     return [Build(core.view, parent, payload)]
 
 
-def propose(core: Core, parent_view: int, payload: bytes) -> list[Effect]:
+def _due_to_lead_ms(core: Core) -> int:
+    """C-15: with work a moment after the last proposal, without when the view was idle long enough."""
+    paced = 0 if core.offered_ms is None else core.offered_ms + core.tempo.pace_ms(core.round_ms)
+    return paced if core.work else max(paced, core.entered_ms + core.tempo.idle_interval_ms)
+
+
+def propose(core: Core, parent_view: int, payload: bytes, now_ms: int) -> list[Effect]:
     """C-5: the application's payload becomes this view's proposal, durable before it is sent.
 
     A higher parent that has become known since the payload was built is no objection (C-6); one that is
@@ -107,15 +114,15 @@ def propose(core: Core, parent_view: int, payload: bytes) -> list[Effect]:
     proposal = Proposal(core.instance.epoch, core.view, parent_view, payload)
     vote = _sign(core, VoteKind.NOTARIZE, core.view, proposal)
     core.own_of(core.view).proposal = proposal
-    core.proposal = proposal
+    core.proposal, core.offered_ms = proposal, now_ms
     core.phase = Phase.VOTED
     core.timers.pop(Timer.LEADER, None)
     return [PersistProposal(proposal, vote), SendProposal(proposal, vote.signature, None)]
 
 
-def take_proposal(core: Core, proposal: Proposal) -> list[Effect]:
+def take_proposal(core: Core, proposal: Proposal, now_ms: int) -> list[Effect]:
     """C-6: the first proposal of the current view's leader is in hand."""
-    core.proposal = proposal
+    core.proposal, core.offered_ms = proposal, now_ms
     core.phase = Phase.JUDGE
     core.judging = False
     core.timers.pop(Timer.LEADER, None)

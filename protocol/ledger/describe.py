@@ -8,7 +8,7 @@ and in hashes they are canonical records.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from protocol.codec import decode, encode
 from protocol.codec.json import from_json, json_schema, to_json
@@ -16,6 +16,20 @@ from protocol.errors import CODES, NOT_FOUND, UNKNOWN_OPERATION, Malformed, Refu
 from protocol.ledger.application import Application, OperationKind, Rules
 from protocol.ledger.records import Operation, Receipt
 from protocol.ledger.spaces import Space, parse_state_key
+
+
+class OperationName(Protocol):
+    """What tells which operation it is: an `Operation`, or its name alone."""
+
+    @property
+    def app(self) -> str:
+        """Name of the application."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Name of the operation in it."""
+        ...
 
 
 def describe(rules: Rules) -> dict[str, Any]:
@@ -52,7 +66,7 @@ def operation_from_json(rules: Rules, app: str, name: str, arguments: Any) -> Op
     return Operation(app, name, encode(from_json(kind.arguments, arguments)))
 
 
-def receipt_to_json(rules: Rules, receipt: Receipt, operations: Iterable[Operation] = ()) -> dict[str, Any]:
+def receipt_to_json(rules: Rules, receipt: Receipt, operations: Iterable[OperationName] = ()) -> dict[str, Any]:
     """A receipt for people; with its envelope's operations the results are opened."""
     described = to_json(receipt)
     kinds = [_result_class(rules, operation) for operation in operations]
@@ -101,7 +115,7 @@ def _kind(rules: Rules, app: str, name: str) -> OperationKind:
     return application.operations[name]
 
 
-def _result_class(rules: Rules, operation: Operation) -> type[Any] | None:
+def _result_class(rules: Rules, operation: OperationName) -> type[Any] | None:
     try:
         return _kind(rules, operation.app, operation.name).result
     except Refused:

@@ -20,7 +20,9 @@ class Bench:
         self.log: list[str] = []
         self.faults: list[Exception] = []
         self.full = 0
-        self.finals = Finals(self, execute=self.execute, disk_full=self.count, in_thread=self.directly)
+        self.finals = Finals(
+            self, execute=self.execute, disk_full=self.count, write=self.directly, write_large=self.directly
+        )
 
     def append(self, height: int, block: bytes) -> None:
         if self.faults:

@@ -76,7 +76,8 @@ class Bench:
             live_records=lambda: list(self.alive),
             sync_segments=self.requests.append,
             disk_full=self.count_full,
-            in_thread=directly,
+            write=directly,
+            write_large=directly,
             generation_bytes=generation_bytes,
         )
         self.pump = Pump(Hands(), self.keeper.commit, lambda count: None, self.keeper.after_release)

@@ -4,6 +4,8 @@ Admission (L-7) is judged here too, with a reader of the state of its own: what 
 already, and the node's loop, through which everything has to go, is spared decoding it once more. The price is that a
 block may be executed between the verdict and its use. That is harmless: execution judges again, and an envelope that
 became final meanwhile would be skipped as a duplicate.
+
+The node has a `Judge` of its own besides, for what is too small to be worth the way to another process (hands.py).
 """
 
 from __future__ import annotations
@@ -20,17 +22,26 @@ from protocol.apps.registry import rules_at
 from protocol.errors import BrokenInvariant
 from protocol.ledger.admission import admit, check_operations
 from protocol.ledger.envelope import ParsedEnvelope
-from protocol.ledger.genesis import decode_genesis, network_id
+from protocol.ledger.genesis import Genesis, decode_genesis, network_id
 
 
 class Judge:
-    """Judges for one network, at the newest executed state."""
+    """Judges for one network, at the newest executed state. member: whose node this is if it seals batches."""
 
-    def __init__(self, needs: VerifyNeeds) -> None:
-        self._genesis = decode_genesis(needs.genesis)
-        self._network_id = network_id(self._genesis)
-        self._member = needs.member
-        self._state = StateStore.open(Path(needs.state), self._network_id, writer=False)
+    def __init__(self, genesis: Genesis, member: str | None, state: StateStore) -> None:
+        self._genesis = genesis
+        self._network_id = network_id(genesis)
+        self._member = member
+        self._state = state
+
+    def now(self, kind: int, content: Any) -> Any:
+        """The answer to one small request, in one go."""
+        job = self.begin(kind, content)
+        while True:
+            try:
+                next(job)
+            except StopIteration as end:
+                return end.value
 
     def begin(self, kind: int, content: Any) -> Job:
         """The job for one request."""
@@ -53,8 +64,11 @@ class Judge:
 
 def main() -> None:
     """Serve the node that started this process."""
-    pipe, needs = start()
-    serve(pipe, Judge(VerifyNeeds(*needs)).begin)
+    pipe, raw = start()
+    needs = VerifyNeeds(*raw)
+    genesis = decode_genesis(needs.genesis)
+    state = StateStore.open(Path(needs.state), network_id(genesis), writer=False)
+    serve(pipe, Judge(genesis, needs.member, state).begin)
 
 
 if __name__ == "__main__":
