@@ -40,7 +40,9 @@ DISK_FREE_ENOUGH_BYTES: Final = 768 * MIB
 """Below the first the node stops accepting and voting (L-28), above the second it goes on: far enough apart
 that it does not change its mind with each rotated file."""
 DISK_LOOK_SECONDS: Final = 5
-WRITE_HERE_SECONDS: Final = 0.003
+PATIENT_BYTES_MAX: Final = 1 * MIB
+"""Records that nothing needs yet wait for the next commit up to so many bytes."""
+WRITE_HERE_SECONDS: Final = 0.008
 """Small writes that take less with their sync, on average, run on the loop: handing one to a thread costs as much on a
 busy machine."""
 WRITE_SMALL_BYTES: Final = 256 * KIB

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
@@ -68,7 +69,6 @@ class Driver:
         self._inbox = inbox
         self._pump = pump
         self._after_step = after_step
-        self._ticked = False
         self.steps = 0
         self.step_ms_max = 0
 
@@ -80,41 +80,41 @@ class Driver:
     async def run(self) -> None:
         """Step until cancelled. Raises NodeStopped."""
         while True:
-            await self._wait()
+            ticks = await self._wait()
             if self._pump.stopped:
                 await trio.sleep_forever()
             began = now = self._clock.now()
-            while now.monotonic_ms - began.monotonic_ms < limits.LOOP_RUN_MS:
-                item = self._due(now)
-                if item is None:
-                    break
-                self._step(item, now)
+            item = Tick() if ticks else self._inbox.pop()
+            while item is not None:
+                self.steps += 1
+                self._guarded(item, partial(self._node.step, item, now))
                 later = self._clock.now()
                 self.step_ms_max = max(self.step_ms_max, later.monotonic_ms - now.monotonic_ms)
                 now = later
+                if now.monotonic_ms - began.monotonic_ms >= limits.LOOP_RUN_MS:
+                    break
+                item = self._inbox.pop()
             self._after_step()
 
-    async def _wait(self) -> None:
-        """Until an input or `wake_at_ms`; a checkpoint in any case."""
+    async def _wait(self) -> bool:
+        """Until an input or `wake_at_ms`; a checkpoint in any case. Whether the latter has come.
+
+        Asked once for all inputs that wait: a timer that comes up meanwhile is late by `LOOP_RUN_MS` at most.
+        """
         wake_at_ms = self._node.wake_at_ms
         if wake_at_ms is None:
             await self._inbox.wait()
-            return
-        pause_ms = max(0, wake_at_ms - self._clock.now().monotonic_ms)
-        with trio.move_on_after(pause_ms / 1000):
+            return False
+        pause_ms = wake_at_ms - self._clock.now().monotonic_ms
+        if pause_ms <= 0:
+            await trio.lowlevel.checkpoint()
+            return True
+        if len(self._inbox):
+            await trio.lowlevel.checkpoint()
+            return False
+        with trio.move_on_after(pause_ms / 1000) as patience:
             await self._inbox.wait()
-
-    def _due(self, now: Now) -> Input | None:
-        """A timer that has come goes before inputs, but never twice in a row while one waits."""
-        wake_at_ms = self._node.wake_at_ms
-        ticks = wake_at_ms is not None and wake_at_ms <= now.monotonic_ms
-        item = None if ticks and not self._ticked else self._inbox.pop()
-        self._ticked = item is None and ticks
-        return Tick() if self._ticked else item
-
-    def _step(self, item: Input, now: Now) -> None:
-        self.steps += 1
-        self._guarded(item, lambda: self._node.step(item, now))
+        return patience.cancelled_caught
 
     def _guarded(self, item: Input | None, step: Callable[[], Sequence[Effect]]) -> None:
         try:

@@ -3,19 +3,20 @@
 A list of effects holds four kinds:
 
 * checks, reads and notes start at once: they promise nothing to anyone;
-* `Persist` gathers for the next commit;
-* everything else (sends, appends, executions, answers) *waits* until every `Persist` of its list, and of every
-  list before it, is durable;
+* `Persist` gathers for the next commit; a *patient* one asks for none, and is part of the next that something needs;
+* everything else (sends, appends, executions, answers) *waits* until every impatient `Persist` of its list, and of
+  every list before it, is durable; with an `Append` in it the list waits for the patient ones, too;
 * `Halt` ends it all: nothing of its list or of any waiting one is carried out, ever.
 
 **Group commit.** One commit runs at a time, off the loop. Lists that come meanwhile gather, and the next commit
 makes all of them durable with one sync. When it is through, the waiting lists leave in their order, up to the first
-that it did not cover; then `Persisted` is reported. A list without `Persist` behind which nothing waits leaves
-within the call that brought it.
+that it did not cover; then `Persisted` is reported. A list that needs no record which is not durable, and behind which
+nothing waits, leaves within the call that brought it.
 
-**Why nothing leaves early.** `_emitted` counts `Persist` effects taken, `_durable` those committed. A list is
-stamped with `_emitted` after its own. It leaves only when `_durable` has reached its stamp, from the front of one
-queue. Stamps never decrease, so a list can neither overtake another nor a commit. If a commit fails, `_stopped` is
+**Why nothing leaves early.** `_emitted` counts `Persist` effects taken, `_needed` those up to the last impatient one,
+`_durable` those committed. A list is stamped with `_needed` after its own, with `_emitted` if it holds an `Append`. It
+leaves only when `_durable` has reached its stamp, from the front of one queue, so a list can neither overtake another
+nor a commit. If a commit fails, `_stopped` is
 set before anyone else runs, and the only function that lets anything leave looks at it first.
 
 Deliberately absent: files and threads. `commit` is given, so that tests decide when and how it ends.
@@ -29,8 +30,10 @@ from typing import Protocol
 
 import trio
 
+from daemon import limits
 from protocol.errors import BrokenInvariant
 from protocol.node.interface import (
+    Append,
     CheckBatch,
     CheckEnvelopes,
     CheckSignatures,
@@ -93,6 +96,8 @@ class Pump:
         self._records: list[JournalRecord] = []
         self._waiting: deque[tuple[int, list[Effect]]] = deque()
         self._emitted = 0
+        self._needed = 0
+        self._patient_bytes = 0
         self._durable = 0
         self._stopped = False
         self._bell = trio.Event()
@@ -109,19 +114,28 @@ class Pump:
                 self.stop()
                 raise Halted(effect)
         held = [effect for effect in effects if not self._gather(effect)]
-        if self._durable == self._emitted:
-            assert not self._waiting, "all is durable, so nothing waits"
+        stamp = self._emitted if any(type(effect) is Append for effect in held) else self._needed
+        if self._durable >= stamp and not self._waiting:
             self._leave(held)
         else:
-            self._waiting.append((self._emitted, held))
-            self._idle = trio.Event() if self._idle.is_set() else self._idle
-            self._bell.set()
+            self._waiting.append((stamp, held))
+            self._commit_soon()
+
+    def _commit_soon(self) -> None:
+        self._idle = trio.Event() if self._idle.is_set() else self._idle
+        self._bell.set()
 
     def _gather(self, effect: Effect) -> bool:
         """Deal with what need not wait; False if it has to."""
         if type(effect) is Persist:
             self._records.append(effect.record)
             self._emitted += 1
+            if not effect.patient:
+                self._needed = self._emitted
+                return True
+            self._patient_bytes += len(effect.record.data)
+            if self._patient_bytes >= limits.PATIENT_BYTES_MAX:
+                self._commit_soon()
             return True
         if isinstance(effect, AT_ONCE):
             self._hands.begin(effect)
@@ -148,13 +162,13 @@ class Pump:
 
     async def _commit_group(self) -> None:
         records, self._records = self._records, []
-        mark = self._emitted
+        mark, self._patient_bytes = self._emitted, 0
         await self._guarded(self._commit(records))
         self.commits += 1
         self._durable = mark
         while self._waiting and self._waiting[0][0] <= mark:
             self._leave(self._waiting.popleft()[1])
-        if self._records:
+        if self._waiting:
             self._bell.set()
         if not self._stopped:
             self._persisted(mark)
@@ -191,5 +205,7 @@ class Pump:
         return not self._waiting
 
     async def drained(self) -> None:
-        """Return when nothing waits: the orderly end."""
+        """Return when nothing waits and all is durable: the orderly end."""
+        if self._records:
+            self._commit_soon()
         await self._idle.wait()

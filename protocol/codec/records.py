@@ -1,9 +1,9 @@
 """Records and structures: from annotations to strict packing and unpacking.
 
-Each class is compiled once into a pair of functions (to and from plain lists), so that the price of
-strictness is a few checks a field. Canonical form is then checked by packing the plain lists again in
-C and comparing bytes, which is cheaper than any rule-by-rule check, and covers minimal integers, minimal
-headers, bin against str, and trailing bytes all at once.
+Each class is compiled once into functions from and to plain lists: here those that check field by field and say in
+words what is wrong, in `generated.py` their quick twins, which are asked first. Canonical form is then checked by
+packing the plain lists again in C and comparing bytes, which is cheaper than any rule-by-rule check, and covers minimal
+integers, minimal headers, bin against str, and trailing bytes all at once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import msgpack
 
 from protocol import limits
 from protocol.codec.fields import Items, Octets, Range, Text
+from protocol.codec.generated import Quick, Slow, quick
 from protocol.errors import BrokenInvariant, Malformed
 
 T = TypeVar("T")
-Pack = Callable[[Any], Any]
 Unpack = Callable[[Any, str], Any]
 
 KINDS: dict[int, type[Any]] = {}
@@ -71,22 +71,18 @@ class Compiled:
     """Arrays longer than this are refused unread: the longest that the class can hold and some more, so that one
     slightly too long is still refused by name. With msgpack's bound on nesting (some 1,000 levels, whatever is
     decoded) it bounds what hostile headers allocate: half a MiB for most classes, some 32 MiB for a batch's body."""
-    pack: Pack
     unpack: Unpack
+    quick: Quick
 
 
 _COMPILED: dict[type[Any], Compiled] = {}
+_QUICK: dict[type[Any], Quick] = {}
 
 
 def _attach(cls: type[Any], kind: int | None, version: int, bytes_max: int) -> None:
     hints = get_type_hints(cls, include_extras=True)
     names = tuple(f.name for f in fields(cls))
-    packs: list[Pack | None] = []
-    unpacks: list[Unpack] = []
-    for name in names:
-        pack, unpack = _field(hints[name], f"{cls.__name__}.{name}")
-        packs.append(pack)
-        unpacks.append(unpack)
+    unpacks = [_field(hints[name], f"{cls.__name__}.{name}") for name in names]
     head = [] if kind is None else [kind, version]
     if len(head) + len(names) > _FIELDS_MAX:
         raise BrokenInvariant(f"{cls.__name__} has more than {_FIELDS_MAX} fields")
@@ -96,22 +92,9 @@ def _attach(cls: type[Any], kind: int | None, version: int, bytes_max: int) -> N
         version,
         bytes_max,
         longest + _ARRAY_ITEMS_SLACK,
-        _packer_of(names, packs, head),
         _unpacker_of(cls, names, unpacks, head),
+        _QUICK.setdefault(cls, quick(cls, {name: hints[name] for name in names}, head, _QUICK)),
     )
-
-
-def _packer_of(names: tuple[str, ...], packs: list[Pack | None], head: list[int]) -> Pack:
-    plan = tuple(zip(names, packs, strict=True))
-
-    def pack(value: Any) -> list[Any]:
-        out: list[Any] = head.copy()
-        for name, inner in plan:
-            item = getattr(value, name)
-            out.append(item if inner is None else inner(item))
-        return out
-
-    return pack
 
 
 def _unpacker_of(cls: type[Any], names: tuple[str, ...], unpacks: list[Unpack], head: list[int]) -> Unpack:
@@ -140,7 +123,7 @@ def _unpacker_of(cls: type[Any], names: tuple[str, ...], unpacks: list[Unpack], 
     return located
 
 
-def _field(hint: Any, where: str) -> tuple[Pack | None, Unpack]:
+def _field(hint: Any, where: str) -> Unpack:
     origin = get_origin(hint)
     if origin is Annotated:
         base, *extras = get_args(hint)
@@ -149,42 +132,39 @@ def _field(hint: Any, where: str) -> tuple[Pack | None, Unpack]:
     if origin in (typing.Union, types.UnionType):
         return _optional(hint, where)
     if hint is bool:
-        return None, _boolean
+        return _boolean
     compiled = _COMPILED.get(hint)
     if compiled is None:
         raise BrokenInvariant(f"{where}: a field needs a bounded type, not {hint!r}")
-    return compiled.pack, compiled.unpack
+    return compiled.unpack
 
 
-def _bounded(base: Any, bounds: list[Any], where: str) -> tuple[Pack | None, Unpack]:
+def _bounded(base: Any, bounds: list[Any], where: str) -> Unpack:
     bound = bounds[-1] if bounds else None
     if base is bytes and isinstance(bound, Octets):
-        return None, _octets(bound.low, bound.low if bound.high is None else bound.high)
+        return _octets(bound.low, bound.low if bound.high is None else bound.high)
     if base is str and isinstance(bound, Text):
-        return None, _text(bound.low, bound.high)
+        return _text(bound.low, bound.high)
     if base is int and isinstance(bound, Range):
-        return None, _integer(bound.low, bound.high)
+        return _integer(bound.low, bound.high)
     if get_origin(base) is tuple and isinstance(bound, Items):
         inner, ellipsis = get_args(base)
         if ellipsis is not Ellipsis:
             raise BrokenInvariant(f"{where}: tuples are written tuple[X, ...]")
-        return _items(bound, *_field(inner, where))
+        return _items(bound, _field(inner, where))
     raise BrokenInvariant(f"{where}: {base!r} cannot be bounded by {bounds!r}")
 
 
-def _optional(hint: Any, where: str) -> tuple[Pack | None, Unpack]:
+def _optional(hint: Any, where: str) -> Unpack:
     inner = [part for part in get_args(hint) if part is not type(None)]
     if len(inner) != 1 or len(get_args(hint)) != 2:
         raise BrokenInvariant(f"{where}: only X | None is a field, not {hint!r}")
-    pack, unpack = _field(inner[0], where)
-
-    def pack_optional(value: Any) -> Any:
-        return None if value is None or pack is None else pack(value)
+    unpack = _field(inner[0], where)
 
     def unpack_optional(raw: Any, path: str) -> Any:
         return None if raw is None else unpack(raw, path)
 
-    return (None if pack is None else pack_optional), unpack_optional
+    return unpack_optional
 
 
 def _longest_array(hint: Any) -> int:
@@ -245,11 +225,8 @@ def _integer(low: int, high: int) -> Unpack:
     return unpack
 
 
-def _items(bound: Items, pack: Pack | None, unpack: Unpack) -> tuple[Pack, Unpack]:
+def _items(bound: Items, unpack: Unpack) -> Unpack:
     low, high = bound.low, bound.high
-
-    def pack_items(value: Any) -> list[Any]:
-        return list(value) if pack is None else [pack(item) for item in value]
 
     def unpack_items(raw: Any, path: str) -> tuple[Any, ...]:
         if type(raw) is not list:
@@ -261,7 +238,7 @@ def _items(bound: Items, pack: Pack | None, unpack: Unpack) -> tuple[Pack, Unpac
         except Malformed:
             return tuple(unpack(item, f"{path}[{index}]") for index, item in enumerate(raw))
 
-    return pack_items, unpack_items
+    return unpack_items
 
 
 def encode(value: Any) -> bytes:
@@ -270,11 +247,14 @@ def encode(value: Any) -> bytes:
     Raises BrokenInvariant if the value breaks its own bounds: nothing of ours leaves malformed.
     """
     compiled = _COMPILED[type(value)]
-    raw = compiled.pack(value)
+    raw = compiled.quick.pack(value)
     try:
-        compiled.unpack(raw, "")
-    except Malformed as fault:
-        raise BrokenInvariant(f"{type(value).__name__} breaks its own bounds: {fault.words}") from fault
+        compiled.quick.check(raw)
+    except Slow:
+        try:
+            compiled.unpack(raw, "")
+        except Malformed as fault:
+            raise BrokenInvariant(f"{type(value).__name__} breaks its own bounds: {fault.words}") from fault
     data = bytes(_packer.pack(raw))
     if len(data) > compiled.bytes_max:
         raise BrokenInvariant(f"{type(value).__name__} has {len(data)} bytes, more than {compiled.bytes_max}")
@@ -290,7 +270,11 @@ def decode(cls: type[T], data: bytes) -> T:
     if len(data) > compiled.bytes_max:
         raise Malformed("", f"{cls.__name__} of {len(data)} bytes, more than {compiled.bytes_max}")
     raw = _plain(data, cls.__name__, compiled.array_items_max)
-    value: T = compiled.unpack(raw, "")
+    value: T
+    try:
+        value = compiled.quick.make(raw)
+    except Slow:
+        value = compiled.unpack(raw, "")  # it says what is wrong
     if _packer.pack(raw) != data:
         raise Malformed("", f"{cls.__name__} is not in canonical form")
     return value
@@ -298,6 +282,8 @@ def decode(cls: type[T], data: bytes) -> T:
 
 def kind_of(data: bytes) -> int | None:
     """The kind that `data` claims at its head, or None; reads only the first bytes."""
+    if len(data) >= 2 and 0x92 <= data[0] <= 0x9F and data[1] < 0x80:  # a short array and a small number
+        return data[1]
     unpacker = msgpack.Unpacker(raw=True, max_buffer_size=16)
     unpacker.feed(data[:16])
     try:

@@ -1,7 +1,7 @@
 """Batches that are not final yet: where each stands, and the bounds for each author.
 
-A batch is *checking* (its signatures are being verified elsewhere), *storing* (it waits for the disk), then
-*ready* (L-13): a proposal may reference it and this validator may vote for that. Unordered batches are
+A batch is *checking* (its signatures are being verified elsewhere), then *ready* (L-13): its record is on its way to
+the journal, a proposal may reference it and this validator may vote for that. Unordered batches are
 bounded for each author in count and bytes; a batch that a proposal or a final block needs is taken outside
 the bound. When a block is final its batches leave; a few of the last stay at hand for neighbours that are
 a moment behind. What can't be referenced any more is dropped.
@@ -27,7 +27,6 @@ class State(Enum):
     """Where a batch stands here."""
 
     CHECKING = "checking"
-    STORING = "storing"
     READY = "ready"
 
 
@@ -98,7 +97,7 @@ class Batches:
         """The encoded `Batch`, if it is checked or was final a moment ago."""
         held = self.held.get(digest)
         if held is not None:
-            return held.data if held.state is not State.CHECKING else None
+            return held.data if held.state is State.READY else None
         return self.recent.get(digest)
 
     def drop(self, digest: bytes) -> Held | None:

@@ -105,8 +105,8 @@ class Body:
     jobs: dict[int, Any] = field(default_factory=dict)
     job_count: int = 0
     persist_count: int = 0
-    undurable: deque[tuple[int, Any]] = field(default_factory=deque)
-    """(number of the Persist, what becomes true when it is durable), in order."""
+    undurable: deque[tuple[int, agree.Input]] = field(default_factory=deque)
+    """(number of the Persist, what consensus hears when it is durable), in order."""
     verified: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     proposed: dict[int, bytes] = field(default_factory=dict)
     """View -> hash of the first header proposed in it: one each, whatever a leader signs."""
@@ -141,12 +141,14 @@ class Body:
         """Add an effect to this step's list."""
         self.out.append(effect)
 
-    def persist(self, kind: JournalKind, data: bytes, then: Any = None) -> None:
-        """Make a journal record durable; `then` is handled when it is."""
+    def persist(
+        self, kind: JournalKind, data: bytes, then: agree.Input | None = None, *, patient: bool = False
+    ) -> None:
+        """Make a journal record durable; consensus hears `then` when it is."""
         self.persist_count += 1
         if then is not None:
             self.undurable.append((self.persist_count, then))
-        self.emit(Persist(JournalRecord(kind, data)))
+        self.emit(Persist(JournalRecord(kind, data), patient))
 
     def send(self, to: tuple[bytes, ...], priority: Priority, data: bytes) -> None:
         """Send to peers, if any."""

@@ -223,7 +223,7 @@ def seal_due_ms(body: Body) -> int | None:
 
 
 def seal(body: Body) -> None:
-    """L-11: seal a batch, make it durable, send it to every validator."""
+    """L-11: seal a batch, store it, send it to every validator."""
     key = body.setup.voting_key
     now = body.now.monotonic_ms
     due = seal_due_ms(body)
@@ -241,10 +241,11 @@ def seal(body: Body) -> None:
     data = encode(Batch(content, key.sign(Context.BATCH, body.network_id, content)))
     reference = Reference(key.public, batch_digest(content), len(data), len(entries))
     transactions = tuple(entry.transaction for entry in entries)
-    body.batches.add(Held(reference, data, expiry, State.STORING, now, transactions))
-    body.persist(JournalKind.BATCH, data, ("batch", reference.digest))
+    body.batches.add(Held(reference, data, expiry, State.READY, now, transactions))
+    body.persist(JournalKind.BATCH, data, patient=True)
     body.send(body.neighbours.validators(), Priority.BATCHES, data)
     body.count("batches_sealed")
+    _ready(body, reference.digest)
 
 
 def _held_back(body: Body, transaction: bytes) -> bool:
@@ -290,7 +291,7 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
 
 
 def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted | Refusal) -> None:
-    """Good: make it durable, pass it on. Bad: drop it whole, charge its author (L-13)."""
+    """Good: store it, pass it on; it is ready. Bad: drop it whole, charge its author (L-13)."""
     held = body.batches.held.get(digest)
     if held is None:
         return
@@ -303,11 +304,16 @@ def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted
         # Whoever passes a batch on has verified it first: the one who sent it answers for it.
         body.charge(peer, f"a batch of {author.hex()[:16]} with {verdict.words}")
         return
-    held.state = State.STORING
+    held.state = State.READY
     body.batches.charge_author(held)
     held.transactions = tuple(envelope.transaction for envelope in verdict.envelopes)
-    body.persist(JournalKind.BATCH, held.data, ("batch", digest))
+    body.persist(JournalKind.BATCH, held.data, patient=True)
     _pass_on_batch(body, digest, held.data, peer)
+    key = body.setup.voting_key
+    if key is None or held.reference.author != key.public:
+        for transaction in held.transactions:
+            body.batches.sealed_elsewhere.setdefault(transaction, body.now.monotonic_ms)
+    _ready(body, digest)
 
 
 def _pass_on_batch(body: Body, digest: bytes, data: bytes, sender: bytes) -> None:
@@ -320,17 +326,12 @@ def _pass_on_batch(body: Body, digest: bytes, data: bytes, sender: bytes) -> Non
     body.send(tuple(peer for peer in to if peer in validators), Priority.BATCHES, data)
 
 
-def batch_durable(body: Body, digest: bytes) -> None:
-    """L-13: it is ready. What waited for it is looked at again."""
-    held = body.batches.held.get(digest)
-    if held is None:
-        return
-    held.state = State.READY
+def _ready(body: Body, digest: bytes) -> None:
+    """L-13: it is ready: what waited for it is looked at again.
+
+    Its record is durable with whatever comes to rest on it: a vote, a proposal, or the block in the segments.
+    """
     body.batch_wants.settle(digest)
-    key = body.setup.voting_key
-    if key is None or held.reference.author != key.public:
-        for transaction in held.transactions:
-            body.batches.sealed_elsewhere.setdefault(transaction, body.now.monotonic_ms)
     body.work_stale = True
     judge(body)
     advance(body)

@@ -5,13 +5,13 @@ as `Now`; everything slow is an effect that comes back as an input with the same
 node (the daemon, the simulator) has these duties:
 
 1. Every `Persist` of a list is durable before any `Send`, `Append`, `Execute` or `Answer` of that list, or
-   of a later list, is carried out. Many lists may share one sync. If a sync fails, nothing of them is
-   carried out, ever: the node is abandoned.
+   of a later list, is carried out; a *patient* one before the next that is not, and before any later `Append`.
+   Many lists may share one sync. If a sync fails, nothing of them is carried out, ever: the node is abandoned.
 2. `Persisted(count)` is stepped once the first `count` `Persist` effects since the start are durable.
 3. `Append` and `Execute` are carried out in order. A block is handed to `Append` before `Execute`.
 4. `CheckSignatures`, `CheckEnvelopes`, `CheckBatch`, `ReadBlocks` may be carried out at any time and in any
    order, also never (then nothing breaks, the node only waits and asks again where it can).
-5. `Tick` is stepped when `Node.wake_at_ms` (monotonic) has come. Being late is safe.
+5. `Tick` is stepped when `Node.wake_at_ms` (monotonic) has come; nothing else looks at timers. Being late is safe.
 6. After `Halt` nothing more is stepped, sent or written.
 """
 
@@ -239,9 +239,13 @@ Input = (
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Make this journal record durable before anything of this list or a later one leaves."""
+    """Make this journal record durable before anything of this list or a later one leaves.
+
+    patient: it asks for no sync of its own. What depends on it is a vote or a final block, and these bring a sync.
+    """
 
     record: JournalRecord
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

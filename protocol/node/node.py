@@ -86,7 +86,7 @@ class Node:
         if body.halted:
             return []
         body.now = now
-        self._take(given)
+        HANDLERS[type(given)](self, given)
         return self._settle()
 
     def _settle(self) -> list[Effect]:
@@ -102,13 +102,6 @@ class Node:
                 break
         effects, body.out = body.out, []
         return effects
-
-    def _take(self, given: Input) -> None:
-        body = self.body
-        HANDLERS[type(given)](self, given)
-        if not body.halted:
-            self._timers()
-            data.seal(body)
 
     def on_received(self, given: Received) -> None:
         """One whole message from a peer."""
@@ -141,8 +134,12 @@ class Node:
         if purpose is not None:
             talk.blocks_read(self.body, given, purpose[1])
 
-    def on_tick(self, given: Tick) -> None:
-        """Timers are looked at behind every input; a tick only makes sure that there is one."""
+    def on_tick(self, _: Tick) -> None:
+        """What is due: timers, what was missing for long enough, a batch."""
+        self._timers()
+        if not self.body.halted:
+            talk.ask_for_missing(self.body)
+            data.seal(self.body)
 
     def on_peer_down(self, given: PeerDown) -> None:
         """A channel is gone."""
@@ -169,11 +166,7 @@ class Node:
         """Duty 2: what waited for the disk becomes true."""
         body = self.body
         while body.undurable and body.undurable[0][0] <= given.count:
-            _, then = body.undurable.popleft()
-            if isinstance(then, agree.VoteDurable):
-                body.inbox.append(then)
-            else:
-                data.batch_durable(body, then[1])
+            body.inbox.append(body.undurable.popleft()[1])
 
     def on_signatures_checked(self, given: SignaturesChecked) -> None:
         """Good or bad signatures, for whoever asked."""
@@ -203,7 +196,6 @@ class Node:
             ordering.judge(body)
         if body.housekeeping_ms <= now_ms:
             self._housekeeping()
-        talk.ask_for_missing(body)
 
     def _housekeeping(self) -> None:
         """Every half retry interval: say how far we are, and look at all that waits."""

@@ -81,6 +81,7 @@ class Host:
         self.boot_us = 0
         self.clock_start_ms = 0
         self.written = 0
+        self.needed = 0
         self.durable = 0
         self.held: deque[tuple[int, list[Effect]]] = deque()
         self.syncing = False
@@ -227,6 +228,8 @@ class Host:
             if kind is Persist:
                 self.disk.write(effect.record)  # type: ignore[union-attr]
                 self.written += 1
+                if not effect.patient:  # type: ignore[union-attr]
+                    self.needed = self.written
             elif kind in _LEAVING:
                 waiting.append(effect)
             elif kind is Note:
@@ -237,11 +240,12 @@ class Host:
             else:
                 self.workers.check(effect)
         if waiting:
-            if self.durable == self.written:
-                assert not self.held, "what waits, waits for a sync"
+            if any(type(effect) is Append for effect in waiting):
+                self.needed = self.written
+            if self.durable >= self.needed and not self.held:
                 self._release(waiting)
             else:
-                self.held.append((self.written, waiting))
+                self.held.append((self.needed, waiting))
         if self.node is not None:
             self._sync()
             self._arm()
@@ -305,7 +309,7 @@ class Host:
     # -- Journal ------------------------------------------------------------------------------------
 
     def _sync(self) -> None:
-        if not self.syncing and self.durable < self.written:
+        if not self.syncing and self.durable < self.needed:
             self.syncing = True
             self.around.schedule.after(self.disk.sync_time_us(self.generator), self._synced, self.life, self.written)
 
@@ -357,7 +361,7 @@ class Host:
         self._maybe_rotate()
 
     def _maybe_rotate(self) -> None:
-        busy = self.syncing or self.held or self.durable != self.written
+        busy = self.syncing or self.held or self.durable < self.needed
         if not self.rotation_due or busy or self.node is None:
             return
         self.rotation_due = False

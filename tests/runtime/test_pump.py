@@ -11,6 +11,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon import limits
 from daemon.runtime.pump import Halted, Pump, SyncFailed
 from protocol.errors import BrokenInvariant
 from protocol.node.interface import (
@@ -29,6 +30,10 @@ from protocol.node.interface import (
 
 def persist(name: str) -> Persist:
     return Persist(JournalRecord(1, name.encode()))
+
+
+def patient(name: str) -> Persist:
+    return Persist(JournalRecord(1, name.encode()), patient=True)
 
 
 def send(name: str) -> Send:
@@ -100,6 +105,43 @@ async def test_a_later_list_waits_behind_an_earlier_one(nursery: trio.Nursery) -
     world.gate.release()
     await pump.drained()
     assert world.log == ["sync a", "out a", "out b", "persisted 1"]
+
+
+async def test_a_patient_record_holds_nothing_back_and_goes_with_the_next(nursery: trio.Nursery) -> None:
+    """Duty 1: durable before the next impatient one's list leaves, in one sync with it."""
+    world = World()
+    pump = pump_of(world)
+    nursery.start_soon(pump.run)
+    pump.take([patient("batch"), send("batch")])
+    await trio.testing.wait_all_tasks_blocked()
+    assert world.log == ["out batch"]
+    pump.take([persist("vote"), send("vote")])
+    await pump.drained()
+    assert world.log[1:] == ["sync batch vote", "out vote", "persisted 2"]
+
+
+async def test_an_appended_block_waits_for_patient_records_too(nursery: trio.Nursery) -> None:
+    world = World()
+    pump = pump_of(world)
+    nursery.start_soon(pump.run)
+    pump.take([patient("batch")])
+    pump.take([Append(1, b""), Execute(1, b"", ())])
+    pump.take([send("later")])
+    assert world.log == []
+    await pump.drained()
+    assert world.log == ["sync batch", "out Append", "out Execute", "out later", "persisted 1"]
+
+
+async def test_patient_records_are_bounded_and_made_durable_at_the_end(nursery: trio.Nursery) -> None:
+    world = World()
+    pump = pump_of(world)
+    nursery.start_soon(pump.run)
+    pump.take([patient("x" * limits.PATIENT_BYTES_MAX)])
+    await trio.testing.wait_all_tasks_blocked()
+    assert [line[:6] for line in world.log] == ["sync x", "persis"]
+    pump.take([patient("last")])
+    await pump.drained()
+    assert world.log[-2:] == ["sync last", "persisted 2"]
 
 
 async def test_checks_and_notes_start_at_once() -> None:
