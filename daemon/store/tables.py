@@ -347,11 +347,15 @@ class StateStore:
         assert height >= max(before, 0), f"the state is at {before} and does not go back to {height}"
         for table, writes in merged.items():
             database = self._databases[table]
+            pairs: list[tuple[bytes, bytes]] = []
             for (_, key), value in sorted(writes.items(), key=_by_key):
                 if value is None:
                     transaction.delete(_MARK + key, db=database)
                 else:
-                    transaction.put(_MARK + key, value, db=database)
+                    pairs.append((_MARK + key, value))
+            if pairs:
+                with transaction.cursor(database) as cursor:
+                    cursor.putmulti(pairs)
         self._put_facts(transaction, height)
 
     def _put_facts(self, transaction: lmdb.Transaction[bytes], height: int) -> None:

@@ -11,4 +11,4 @@ HASH_BYTES = 32
 
 def digest(domain: Domain, data: bytes) -> bytes:
     """SHA-256 over the domain's tag and `data`; 32 bytes (FIPS 180-4)."""
-    return sha256(domain.value + data).digest()
+    return sha256(domain._value_ + data).digest()

@@ -46,7 +46,7 @@ def fields_of(cls: type[Any]) -> int:
     return len(cls.__dataclass_fields__)
 
 
-@pytest.mark.parametrize("cls", sorted(records._COMPILED, key=lambda cls: cls.__qualname__), ids=lambda c: c.__name__)
+@pytest.mark.parametrize("cls", sorted(records._COMPILED, key=str), ids=lambda c: c.__name__)
 def test_each_class_at_its_bounds(cls: type[Any]) -> None:
     """Each field in turn gets every edge, the others stay; from a value that is taken, where one is found."""
     compiled = records._COMPILED[cls]

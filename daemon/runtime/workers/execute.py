@@ -64,28 +64,26 @@ class Ledger:
         with self._state.reader() as reader:
             overlay = Overlay(reader)
             height = reader.height or 0
-            for wanted, header_data, batches in blocks:
+            for left, (wanted, header_data, batches) in zip(range(len(blocks) - 1, -1, -1), blocks, strict=True):
                 header = decode(Header, header_data)
                 if header.height != wanted or wanted > height + 1:
                     raise BrokenInvariant(f"block {header.height} was given as {wanted} to a state of height {height}")
                 if wanted <= height:
                     done = recall_block(self._network_id, self._genesis.parameters, overlay, header, batches)
                 else:
-                    done = self._execute(overlay, header, batches, writes)
-                    height = wanted
+                    execution = self._execute(overlay, header, batches)
+                    writes.append(execution.writes)
+                    if left:
+                        overlay.apply(execution.writes)
+                    done, height = _result(execution), wanted
                 results.append((done, header.time_ms))
         if writes:
             self._commit(writes, height)
         return results
 
-    def _execute(
-        self, overlay: Overlay, header: Header, batches: Sequence[bytes], writes: list[Writes]
-    ) -> BlockExecuted:
+    def _execute(self, overlay: Overlay, header: Header, batches: Sequence[bytes]) -> Execution:
         rules, parameters = rules_at(self._genesis, header.height), self._genesis.parameters
-        done = execute_block(self._network_id, parameters, rules, overlay, header, batches)
-        overlay.apply(done.writes)
-        writes.append(done.writes)
-        return _result(done)
+        return execute_block(self._network_id, parameters, rules, overlay, header, batches)
 
     def _commit(self, writes: Sequence[Writes], height: int) -> None:
         """Commit; a full disk is waited out (L-28): the node knows of it by itself, and results only come later."""

@@ -16,15 +16,17 @@ from protocol.ledger.tables import Reader, Table, Writes
 class Overlay:
     """A `Reader` over `base` with writes on top."""
 
-    __slots__ = ("_base", "_over", "_removed")
+    __slots__ = ("_applied", "_base", "_over", "_removed")
 
     def __init__(self, base: Reader) -> None:
         self._base = base
+        self._applied = False
         self._over = MemoryTables()
         self._removed: dict[Table, set[bytes]] = {table: set() for table in Table}
 
     def apply(self, writes: Writes) -> None:
         """Show these writes from now on."""
+        self._applied = True
         self._over.apply(writes)
         for (table, key), value in writes.items():
             if value is None:
@@ -34,6 +36,8 @@ class Overlay:
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """The value, or None."""
+        if not self._applied:
+            return self._base.get(table, key)
         value = self._over.get(table, key)
         if value is not None or key in self._removed[table]:
             return value
@@ -41,6 +45,8 @@ class Overlay:
 
     def scan(self, table: Table, prefix: bytes, start: bytes = b"", limit: int = 1000) -> list[tuple[bytes, bytes]]:
         """At most `limit` pairs whose key starts with `prefix` and is >= `start`, ascending by key."""
+        if not self._applied:
+            return list(self._base.scan(table, prefix, start, limit))
         above = self._over.scan(table, prefix, start, limit)
         below = self._visible_below(table, prefix, start, limit)
         return list(islice(merge(above, below), limit))
