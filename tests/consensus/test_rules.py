@@ -220,6 +220,66 @@ def test_certificates_have_one_form() -> None:
     assert not verify_certificate(b"n" * 32, validators, whole, 1), "stand-in signatures are not Ed25519"
 
 
+def leader_of_view_2() -> Machine:
+    """A validator that leads view 2, with work."""
+    probe = Machine(instance(4), TEMPO, None, 0)
+    machine = Machine(instance(4), TEMPO, keys(4)[probe.core.rotation.leader(2)], 0)  # type: ignore[arg-type]
+    machine.start(0)
+    machine.step(given.WorkChanged(True), 0)
+    return machine
+
+
+def propose_and_notarize(machine: Machine, proposed_ms: int, notarized_ms: int) -> list[given.Effect]:
+    """View 1's proposal is taken in hand, then its notarization; what the latter leads to."""
+    proposal, leader = proposal_of(1), machine.core.rotation.leader(1)
+    signature = vote(VoteKind.NOTARIZE, 1, proposal, leader).signature
+    machine.step(given.ProposalReceived(proposal, signature, b"p"), proposed_ms)
+    effects = machine.step(given.CertificateReceived(certificate_of(VoteKind.NOTARIZE, 1, proposal), b"p"), proposed_ms)
+    (check,) = [effect for effect in effects if isinstance(effect, given.Verify)]
+    return machine.step(given.SignaturesVerified(check.job, (True,) * 3), notarized_ms)
+
+
+@pytest.mark.parametrize(("round_ms", "pace_ms"), [(1, 12), (4, 12), (10, 30), (16, 48), (40, 50)])
+def test_a_leader_keeps_pace_with_what_a_round_takes(round_ms: int, pace_ms: int) -> None:
+    """C-15: an eighth of a delta (100 ms) after the last proposal, three rounds, or half a delta at most."""
+    machine = leader_of_view_2()
+    effects = propose_and_notarize(machine, 7, 7 + round_ms)
+    assert machine.core.view == 2
+    if round_ms >= pace_ms:
+        assert [e for e in effects if isinstance(e, given.Build)]
+        return
+    assert not [e for e in effects if isinstance(e, given.Build)]
+    assert machine.core.timers[given.Timer.IDLE] == 7 + pace_ms
+    machine.step(given.WorkChanged(True), 7 + pace_ms - 1)
+    assert machine.core.phase is Phase.WAIT, "work alone does not hasten it"
+    effects = machine.step(given.TimerFired(given.Timer.IDLE), 7 + pace_ms)
+    assert [e for e in effects if isinstance(e, given.Build)]
+
+
+def test_after_a_pause_a_leader_waits_for_nothing() -> None:
+    machine = leader_of_view_2()
+    machine.step(given.WorkChanged(False), 1)
+    propose_and_notarize(machine, 7, 20)
+    assert machine.core.phase is Phase.WAIT
+    assert [e for e in machine.step(given.WorkChanged(True), 500) if isinstance(e, given.Build)]
+
+
+def test_where_work_vanishes_the_leader_is_waited_for_again() -> None:
+    """C-15; but a view that its leader, or blocking power, gives up is not prolonged (C-11)."""
+    for nullified in (False, True):
+        machine = machine_in(Phase.WAIT)
+        machine.step(given.WorkChanged(True), 1)
+        normal = machine.core.timers[given.Timer.VIEW]
+        leader = machine.core.rotation.leader(1)
+        if nullified:
+            machine.step(given.VoteReceived(vote(VoteKind.NULLIFY, 1, None, leader), b"peer%d" % leader, True), 5)
+        machine.step(given.WorkChanged(False), 6)
+        if nullified:
+            assert machine.core.timers[given.Timer.VIEW] == 6
+        else:
+            assert machine.core.timers[given.Timer.VIEW] == TEMPO.view_ms + TEMPO.idle_interval_ms > normal
+
+
 def test_idle_networks_wait_and_go_when_work_comes() -> None:
     """C-15."""
     world = World(4, seed=3)

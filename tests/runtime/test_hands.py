@@ -34,6 +34,8 @@ from tests.runtime.nodes import lines
 class DeadWorkers:
     """Every check fails: the workers died of it twice."""
 
+    waiting_count = 0
+
     def ask(self, urgency: Urgency, kind: CheckKind, content: Any, done: Callable[[Any], None]) -> None:
         done(None)
 
@@ -70,6 +72,57 @@ async def test_a_check_that_fails_for_good_leaves_no_job_open(nursery: trio.Nurs
     assert isinstance(envelopes, EnvelopesChecked)
     assert [isinstance(one, Refusal) and one.code for one in envelopes.verdicts] == [INTERNAL_ERROR] * 2
     assert answers[SignaturesChecked] == SignaturesChecked(3, (False,) * 10)
+
+
+class Judging:
+    """A judge that counts, or that fails."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.asked = 0
+        self.fault = fault
+
+    def now(self, kind: int, content: Any) -> Any:
+        self.asked += 1
+        if self.fault is not None:
+            raise self.fault
+        return ["code", "words", None] if kind == CheckKind.BATCH else [["code", "words", None]] * len(content)
+
+
+class Asked(DeadWorkers):
+    """Workers that never answer."""
+
+    def __init__(self) -> None:
+        self.kinds: list[CheckKind] = []
+
+    def ask(self, urgency: Urgency, kind: CheckKind, content: Any, done: Callable[[Any], None]) -> None:
+        self.kinds.append(kind)
+
+
+async def test_what_is_small_is_judged_here_while_little_waits(nursery: trio.Nursery) -> None:
+    inbox, judge, workers = Inbox(), Judging(), Asked()
+    those = hands(nursery, inbox, judge=judge)
+    those._verifiers = cast("Any", workers)
+    those.begin(CheckBatch(1, b"small"))
+    those.begin(CheckEnvelopes(2, (b"a", b"b")))
+    assert (judge.asked, workers.kinds) == (2, [])
+    assert [type(item) for item in iter(inbox.pop, None)] == [BatchChecked, EnvelopesChecked]
+    those.begin(CheckBatch(3, b"x" * (limits.CHECK_HERE_BYTES + 1)))
+    workers.waiting_count = 1
+    those.begin(CheckBatch(4, b"small"))
+    workers.waiting_count = 0
+    for _ in range(limits.CHECK_HERE_INBOX_MAX + 1):
+        inbox.put_nowait(SignaturesChecked(0, ()))
+    those.begin(CheckEnvelopes(5, (b"a",)))
+    assert (judge.asked, workers.kinds) == (2, [CheckKind.BATCH, CheckKind.BATCH, CheckKind.ENVELOPES])
+
+
+async def test_what_fails_here_goes_to_a_worker(nursery: trio.Nursery) -> None:
+    inbox, workers = Inbox(), Asked()
+    those = hands(nursery, inbox, judge=Judging(RecursionError()))
+    those._verifiers = cast("Any", workers)
+    those.begin(CheckBatch(1, b"deadly"))
+    assert workers.kinds == [CheckKind.BATCH]
+    assert inbox.pop() is None
 
 
 def proven(view: int, first: bytes, second: bytes) -> Note:
