@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
     USAGE = 2, "not a command or option that papilio knows"
     UNKNOWN = 3, "the outcome is not known yet: the wait ended first; ask again"
     UNREACHABLE = 4, "no node could be reached"
-    UNVERIFIED = 5, "a proof or a signature does not verify"
+    UNVERIFIED = 5, "a proof, a signature or a history does not verify"
     DIFFERS = 6, "what was compared differs; the words name the first difference"
     BROKEN = 70, "a promise of the program does not hold; the node stopped itself; report it"
     DISK_FAILED = 74, "a write or sync of the disk failed; the node stopped itself"
