@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from daemon.store.directory import state_directory
 from protocol.errors import OperatorFault
+
+if TYPE_CHECKING:
+    from daemon.config.node import NodeFile
 
 _NETWORK: Final = "network.toml"
 
@@ -30,10 +33,10 @@ class Place:
 
 
 def find_place(given: Path) -> Place:
-    """The parts of the directory `given`. Raises OperatorFault if it holds no history."""
+    """The parts of the directory `given`. Raises OperatorFault if it holds no history, ConfigurationFault."""
     if not given.is_dir():
         raise OperatorFault(f"{given} is no directory: name a node's directory, its data, or a folder of .seg files")
-    for data in (given / "data", given):
+    for data in (data_directory(given), given):
         if (data / "segments").is_dir():
             state = state_directory(data)
             return Place(given, data / "segments", state if (state / "data.mdb").exists() else None)
@@ -42,18 +45,29 @@ def find_place(given: Path) -> Place:
     raise OperatorFault(f"{given} holds no history: neither data/segments, nor segments, nor .seg files")
 
 
-def network_file(place: Place) -> Path:
-    """The network's file that goes with a directory if nobody names another. Raises OperatorFault if none is found."""
-    above = (place.given, place.given.parent, place.given.parent.parent)
-    named = [folder / _node_names(folder / "node.toml") for folder in above[:2] if (folder / "node.toml").is_file()]
-    for file in (*named, *(folder / _NETWORK for folder in above)):
+def data_directory(given: Path) -> Path:
+    """Where the data of the node in `given` lies, as its node.toml says. Raises ConfigurationFault."""
+    settings = _settings(given)
+    return given / ("data" if settings is None else settings.data_directory)
+
+
+def network_file(given: Path) -> Path:
+    """The network's file that goes with a directory if nobody names another.
+
+    Raises OperatorFault if none is found, ConfigurationFault.
+    """
+    settings = [(folder, _settings(folder)) for folder in (given, given.parent)]
+    named = [folder / found.network for folder, found in settings if found is not None]
+    for file in (*named, *(folder / _NETWORK for folder in (given, given.parent, given.parent.parent))):
         if file.is_file():
             return file
-    raise OperatorFault(f"no network.toml stands beside {place.given}: name it with --network, from a source you trust")
+    raise OperatorFault(f"no network.toml stands beside {given}: name it with --network, from a source you trust")
 
 
-def _node_names(file: Path) -> str:
+def _settings(folder: Path) -> NodeFile | None:
+    """What node.toml in this folder says, None without one."""
     from daemon.config.files import read
     from daemon.config.node import NodeFile
 
-    return read(file, NodeFile).value.network
+    file = folder / "node.toml"
+    return read(file, NodeFile).value if file.is_file() else None

@@ -74,7 +74,7 @@ def audit(
     from daemon.config.network import load_network
 
     place = find_place(directory)
-    genesis = load_network(network or network_file(place)).genesis
+    genesis = load_network(network or network_file(directory)).genesis
     report = _run(Wishes(genesis, place, height, others, not no_state, scratch))
     emit(report.as_json(), lambda: _show(report))
     return exit_code(report)

@@ -134,19 +134,22 @@ def _genesis(network: Path) -> Genesis:
 
 def _folder(directory: Path) -> Path:
     """Where evidence lies. Raises OperatorFault if the directory is not there."""
+    from daemon.audit.places import data_directory
+
     if not directory.is_dir():
         raise OperatorFault(f"{directory} is no directory: name a node's directory or its data")
-    for folder in (directory / "data" / "evidence", directory / "evidence"):
+    data = data_directory(directory)
+    for folder in (data / "evidence", directory / "evidence"):
         if folder.is_dir():
             return folder
-    nothing = (directory / "data").is_dir() or (directory / "segments").is_dir()
+    nothing = data.is_dir() or (directory / "segments").is_dir()
     return directory / "evidence" if nothing else directory
 
 
 def _network_beside(directory: Path) -> Path:
-    from daemon.audit.places import Place, network_file
+    from daemon.audit.places import network_file
 
-    return network_file(Place(directory, directory, None))
+    return network_file(directory)
 
 
 def _found_at(file: Path) -> str:

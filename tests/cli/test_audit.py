@@ -127,3 +127,15 @@ def test_what_is_wrong_with_the_question(
     assert (other.code, "is of network" in other.err) == (ExitCode.CONFIGURATION, True)
     assert call("audit", tmp_path).code == ExitCode.CONFIGURATION
     assert call("audit", directory, "--height", "999999").code == ExitCode.CONFIGURATION
+
+
+def test_data_that_lies_elsewhere(call: Call, copy: Path, papilio_network: LocalNetwork, tmp_path: Path) -> None:
+    """node.toml says where."""
+    node = tmp_path / "node"
+    node.mkdir()
+    settings = (papilio_network.directory / "dev" / "node.toml").read_text()
+    assert 'network = "' in settings
+    lines = [line for line in settings.splitlines() if not line.startswith(("network =", "data_directory ="))]
+    told = f'network = "{papilio_network.network_file}"\ndata_directory = "{copy}"\n'
+    (node / "node.toml").write_text(told + "\n".join(lines) + "\n")
+    assert call("audit", node).code == ExitCode.DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.proofs.chain import certificate, set_of, voters
 GENESIS = make_genesis()
 NETWORK = network_id(GENESIS)
 ONE, OTHER = bytes(range(32)), bytes(32)
+PINNED = (264, "05ec7b942f5173927cf87e64cd298ba0088db1acfa297a06d75a9c7c1585517d")
 NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
 
 
@@ -142,3 +144,9 @@ def test_a_later_epoch_needs_the_chain_that_leads_there() -> None:
 def test_it_is_its_own_inverse() -> None:
     data = equivocation(NETWORK, *FORBIDDEN[2][:2])
     assert encode(decode(Equivocation, data)) == data
+
+
+def test_a_file_that_verifies_is_these_bytes() -> None:
+    """Golden: fixed keys, so the whole file is; another program must make and take the same."""
+    data = equivocation(NETWORK, *FORBIDDEN[0][:2])
+    assert (len(data), sha256(data).hexdigest()) == PINNED
