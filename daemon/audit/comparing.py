@@ -112,6 +112,8 @@ class StateComparison:
             expected = writes[place]
             if value != expected:
                 self._differ(height, place[0], place[1], expected, value)
+                if not self.open:
+                    return
 
     def meet(self, replay: Replay) -> bool:
         """Compare everything if the store stands exactly where the replay does; whether it did."""

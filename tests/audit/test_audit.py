@@ -342,6 +342,21 @@ def test_altered_results_of_a_height(world: World, tmp_path: Path) -> None:
     assert first(report).expected == world.executed[6].state_root.hex()
 
 
+def test_a_store_that_differs_everywhere_is_left_after_some(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.audit.comparing.ENOUGH", 3)
+    monkeypatch.setattr("daemon.audit.stored.GET_KEYS", 1)
+    path = node_directory(tmp_path / "data", world)
+    for index in range(10):
+        kit.alter_receipt(path / "state", index, words="altered")
+    report = judged(world, path)
+    assert report.counts[Of.STATE] == 3
+    assert [one.record.split()[1] for one in report.differences] == ["0", "1", "2"]
+    assert report.compared[0].notes == ["not compared any further after 3 differences"]
+    assert report.executed == world.executed[HEIGHT], "execution goes on"
+
+
 @pytest.mark.parametrize("damage", ["cut", "zeros", "noise"])
 def test_a_state_store_that_cannot_be_read(world: World, tmp_path: Path, damage: str) -> None:
     """LMDB may end the process that follows it (SIGBUS of a file cut short): the audit says so and goes on."""
