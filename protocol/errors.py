@@ -193,6 +193,8 @@ PROOF_WRONG_STATEMENT = define("proof_wrong_statement", Fault.OPERATOR, Retry.NE
 PROOF_BAD_CERTIFICATE = define("proof_bad_certificate", Fault.OPERATOR, Retry.NEVER, "the certificate's signers or signatures are not well formed")
 PROOF_NO_QUORUM = define("proof_no_quorum", Fault.OPERATOR, Retry.NEVER, "the certificate's signers have less power than a quorum")
 PROOF_BAD_SIGNATURE = define("proof_bad_signature", Fault.OPERATOR, Retry.NEVER, "a validator's signature in the certificate is bad")
+PROOF_BAD_VOTE = define("proof_bad_vote", Fault.OPERATOR, Retry.NEVER, "a vote in the evidence is by no validator of its epoch, or its signature is bad")
+PROOF_NO_CONFLICT = define("proof_no_conflict", Fault.OPERATOR, Retry.NEVER, "the two votes do not exclude each other: an honest validator may have signed both")
 PROOF_OTHER_DOCUMENT = define("proof_other_document", Fault.OPERATOR, Retry.CHANGED, "the proof holds, but records another document than the one given")
 
 # Peers.

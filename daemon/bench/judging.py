@@ -18,7 +18,7 @@ from typing import Any, Final
 import trio
 
 from daemon.bench.network import Stand
-from daemon.demo.commands import RECOMPUTE, environment
+from daemon.demo.commands import auditing, environment
 from daemon.store.directory import open_to_read
 from protocol.errors import OK
 from protocol.ledger.index import locate, read_roots, receipt_at
@@ -110,7 +110,7 @@ async def _recomputed(stand: Stand, height: int, wrong: list[str]) -> dict[str, 
     """State roots that each disk's history executes to."""
     found = {}
     for node in stand.nodes:
-        command = [*RECOMPUTE, str(stand.network.file), str(node.data_directory), "--height", str(height)]
+        command = auditing(stand.network.file, node.data_directory, height)
         done = await trio.run_process(command, capture_stdout=True, check=False, env=environment())
         told = json.loads(done.stdout or "{}")
         wrong += [f"{node.member}, computed again: {words}" for words in told.get("wrong", ["nothing came out"])]

@@ -46,6 +46,8 @@ COMMANDS: Final = {
     "account": Entry("daemon.cli.ledger:account", "Show the keys and transactions of an account."),
     "events": Entry("daemon.cli.events:events", "Follow what becomes final."),
     "proof": Entry("daemon.cli.proof:proof", "Get, show and verify proofs that hold without any node."),
+    "audit": Entry("daemon.cli.audit:audit", "Check a node's history from its files, and compare it with another."),
+    "evidence": Entry("daemon.cli.evidence:evidence", "Show and check what proves that a validator signed twice."),
     "bench": Entry("daemon.cli.bench:bench", "Measure a network of real nodes on this machine."),
     "version": Entry("daemon.cli.version:version", "Show versions of program, protocol and libraries."),
     "completion": Entry("daemon.cli.completion:completion", "Print completion for a shell."),

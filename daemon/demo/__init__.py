@@ -21,7 +21,7 @@ Reading order:
 * `story`      the order of events; `killing` its part with the killed node, `ending` proof, roots, summary
 * `demo`       from wishes to an exit, with nothing left behind
 
-The state is computed again by `daemon.runtime.recompute`, in processes of their own.
+The state is computed again by `papilio audit`, in processes of their own.
 
 May import: everything in `daemon` and `protocol`.
 """

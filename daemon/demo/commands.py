@@ -17,7 +17,12 @@ PAPILIO: Final = (sys.executable, "-P", "-m", "daemon.cli")
 """The command `papilio`."""
 LEASHED: Final = (sys.executable, "-P", "-m", "daemon.cli.leashed")
 """The same, but it ends when its standard input does."""
-RECOMPUTE: Final = (sys.executable, "-P", "-m", "daemon.runtime.recompute")
+
+
+def auditing(network: Path, data_directory: Path, height: int) -> list[str]:
+    """The command that audits a node's disk up to a height, and prints one JSON value; the node may be running."""
+    place = [str(data_directory), "--network", str(network), "--height", str(height)]
+    return [*PAPILIO, "audit", *place, "--json"]
 
 
 def environment() -> dict[str, str]:

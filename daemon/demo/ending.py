@@ -20,7 +20,7 @@ import trio
 
 from daemon.client import points
 from daemon.config.network import Network
-from daemon.demo.commands import PAPILIO, RECOMPUTE, environment
+from daemon.demo.commands import PAPILIO, auditing, environment
 from daemon.demo.nodes import NodeProcess
 from daemon.demo.people import ISSUER
 from daemon.demo.stage import DemoFailed, Stage
@@ -83,8 +83,7 @@ async def tell_end(stage: Stage, case: Case, network: Network, programme: bytes)
 
     async def recompute(node: NodeProcess) -> None:
         async with limiter:
-            command = [*RECOMPUTE, str(network.file), str(node.data_directory), "--height", str(height)]
-            _, out = await run(command, case.directory)
+            _, out = await run(auditing(network.file, node.data_directory, height), case.directory)
             found[node.member] = json.loads(out)
 
     async with trio.open_nursery() as nursery:
@@ -106,7 +105,7 @@ def _require_same(
     stage: Stage, asked: Mapping[str, str], computed: Mapping[str, str], found: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Raises DemoFailed unless all roots are one, nothing is wrong, and the disks hold what the client saw."""
-    wrong = [f"{member}: {words}" for member in found for words in found[member]["wrong"]]
+    wrong = [f"{member}: {words}" for member in found for words in found[member].get("wrong", [found[member]])]
     if wrong:
         raise DemoFailed("a disk is not what it should be:\n" + "\n".join(f"    {words}" for words in wrong))
     if len({*asked.values(), *computed.values()}) != 1:

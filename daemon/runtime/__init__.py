@@ -19,7 +19,6 @@ Reading order:
 * `edges`, `peers`  what faces the outside: the network of peers, and whatever serves clients
 * `parts`, `runtime`  all of it put together and taken down again
 * `reports`, `main`   the process: signals, exit codes, and the file that is left when the node stops itself
-* `recompute`  a history executed again from disk and genesis alone: what nodes are judged by, no part of one
 
 May import: `protocol`, `daemon.store`, `daemon.net`, `daemon.config`, `daemon.observe`. This file imports
 nothing: worker processes import it, and their memory counts.

@@ -1,10 +1,10 @@
 """Evidence on disk: what proves that a validator signed two statements of which an honest one signs one (C-17).
 
-The node notes it with both statements, encoded, signatures and all. The log says so in a line; here the statements
-themselves are kept, one JSON file each, `evidence/<note>-<hash>.json` in the data directory, with the network's id: all
-that a third party needs to check both signatures against the validator's key in genesis. The same evidence is one file,
-however often it is noted and over any number of restarts. Nobody can fill the disk: past `EVIDENCE_FILES_MAX` the first
-ones have to do.
+The node notes it with both votes, encoded, signatures and all. The log says so in a line; here it is kept as the
+canonical record that a third party checks offline with network.toml alone (protocol/proofs/equivocation.py): one file
+`evidence/<note>-<hash>.evidence` in the data directory, written at the time it was found. The same evidence is one
+file, however often it is noted and over any number of restarts. Nobody can fill the disk: past `EVIDENCE_FILES_MAX` the
+first ones have to do.
 
 It is kept beside the node's work, in a thread, and nothing waits for it: a file that cannot be written is a line in the
 log.
@@ -12,18 +12,19 @@ log.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from daemon import limits
+from protocol.codec import decode
+from protocol.consensus.statements import Vote
 from protocol.node.interface import Note
+from protocol.proofs.equivocation import equivocation
 
-_FOLDER = "evidence"
+FOLDER: Final = "evidence"
+SUFFIX: Final = ".evidence"
 
 
 def is_evidence(note: Note) -> bool:
@@ -33,24 +34,20 @@ def is_evidence(note: Note) -> bool:
 
 def keep_evidence(directory: Path, network_id: bytes, note: Note) -> Path | None:
     """Write a note's evidence below `directory`, if it is new and there are not too many; the file. Raises OSError."""
-    folder = directory / _FOLDER
+    folder = directory / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"{note.name}-{_name(note.facts)}.json"
+    record = equivocation(network_id, _vote(note, "first"), _vote(note, "second"))
+    path = folder / f"{note.name}-{sha256(record).hexdigest()[:16]}{SUFFIX}"
     if path.exists() or len(os.listdir(folder)) >= limits.EVIDENCE_FILES_MAX:
         return None
-    found: dict[str, Any] = {
-        "kind": note.name,
-        "found_at": datetime.now(UTC).isoformat(),
-        "network_id": network_id.hex(),
-    }
-    found |= {name: value.hex() if isinstance(value, bytes) else value for name, value in note.facts.items()}
     unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(found, indent=1) + "\n")
+    unfinished.write_bytes(record)
     unfinished.chmod(0o600)
     unfinished.replace(path)
     return path
 
 
-def _name(facts: Mapping[str, Any]) -> str:
-    """The same for both orders of the two statements."""
-    return sha256(b"".join(sorted((facts["first"], facts["second"])))).hexdigest()[:16]
+def _vote(note: Note, name: str) -> Vote:
+    data = note.facts[name]
+    assert isinstance(data, bytes), "is_evidence was asked before"
+    return decode(Vote, data)

@@ -133,7 +133,7 @@ def scan(file: File, seal: Seal, start: int, *, keep_bodies: bool) -> Scan:
                 bodies.append(body if keep_bodies else b"")
                 offset = frame.end
                 continue
-        following = _next_head(file, seal, offset + 1, size)
+        following = next_head(file, seal, offset + 1, size)
         holes.append(Hole(offset, following))
         offset = following
     # Cut at the first hole that was never promised; holes before it are damage.
@@ -154,7 +154,7 @@ def _parse_head(seal: Seal, offset: int, data: bytes) -> Frame | None:
     return Frame(offset, tag, synced, body_bytes)
 
 
-def _next_head(file: File, seal: Seal, offset: int, size: int) -> int:
+def next_head(file: File, seal: Seal, offset: int, size: int) -> int:
     """Offset of the first head at or after `offset` that checks; `size` if there is none."""
     while offset < size:
         chunk = file.read_at(offset, _SEARCH_BYTES + HEAD_BYTES - 1)

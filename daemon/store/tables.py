@@ -91,6 +91,11 @@ class StateReader:
                 more = cursor.next()
         return found
 
+    def count(self, table: Table) -> int:
+        """How many pairs the table holds."""
+        entries: int = self._transaction.stat(self._databases[table])["entries"]
+        return entries
+
 
 class StateStore:
     """The open store; see the essay. Thread-safe, except that one thread at a time commits."""

@@ -8,6 +8,7 @@ follows from the set that the chain leads to, and every signature is verified, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from protocol.codec import decode
@@ -73,17 +74,27 @@ def verify_finality(genesis: Genesis, finality: Finality, pinned: bytes | None =
 
     pinned: hash of a closing header that the verifier insists on, or None. Raises ProofRefused.
     """
-    network, epoch, validators = network_id(genesis), FIRST_EPOCH, validator_set(genesis)
-    closing: list[bytes] = []
-    height = 0
-    for closed in finality.closed:
-        header, hashed = _verify_closed(network, epoch, validators, closed, height)
-        closing.append(hashed)
-        epoch, validators, height = epoch + 1, closed.validators, header.height
+    epoch, validators, height, closing = walk_epochs(genesis, finality.closed)
     for pin in (finality.pinned, pinned):
         if pin is not None and pin not in closing:
             raise ProofRefused(PROOF_WRONG_PIN, f"no ended epoch in the proof was closed by header {pin.hex()}")
-    return _verify_header(network, epoch, validators, finality.header, finality.finalization, height)
+    return _verify_header(network_id(genesis), epoch, validators, finality.header, finality.finalization, height)
+
+
+def walk_epochs(genesis: Genesis, closed: Sequence[ClosedEpoch]) -> tuple[int, ValidatorSet, int, list[bytes]]:
+    """Where a chain of ended epochs leads from genesis (C-22). Raises ProofRefused.
+
+    Gives the epoch after the last of them, its set, and of the closing headers the last one's height (0 without any)
+    and all hashes.
+    """
+    network, epoch, validators = network_id(genesis), FIRST_EPOCH, validator_set(genesis)
+    closing: list[bytes] = []
+    height = 0
+    for ended in closed:
+        header, hashed = _verify_closed(network, epoch, validators, ended, height)
+        closing.append(hashed)
+        epoch, validators, height = epoch + 1, ended.validators, header.height
+    return epoch, validators, height, closing
 
 
 def check_certificate(network: bytes, validators: Validators, certificate: Certificate, header: Header) -> int:

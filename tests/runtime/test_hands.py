@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +14,8 @@ from daemon.runtime.evidence import keep_evidence
 from daemon.runtime.hands import NodeHands
 from daemon.runtime.inbox import Inbox
 from daemon.runtime.workers.kinds import CheckKind, Urgency
+from protocol.codec import encode
+from protocol.consensus.statements import VoteKind
 from protocol.errors import INTERNAL_ERROR
 from protocol.node.interface import (
     BatchChecked,
@@ -27,7 +28,9 @@ from protocol.node.interface import (
     SignatureItem,
     SignaturesChecked,
 )
+from protocol.proofs.equivocation import verify_equivocation
 from tests.ledger.world import key
+from tests.proofs.test_equivocation import GENESIS, NETWORK, vote
 from tests.runtime.nodes import lines
 
 
@@ -125,23 +128,23 @@ async def test_what_fails_here_goes_to_a_worker(nursery: trio.Nursery) -> None:
     assert inbox.pop() is None
 
 
-def proven(view: int, first: bytes, second: bytes) -> Note:
-    return Note("equivocation", {"validator": key(300).public, "view": view, "first": first, "second": second})
+def proven(view: int, payloads: tuple[bytes, bytes] = (b"1" * 32, b"2" * 32)) -> Note:
+    """Two finalizes of one view, as the node notes them."""
+    first, second = (vote(VoteKind.FINALIZE, payload, view=view) for payload in payloads)
+    public = key(300).public
+    return Note("equivocation", {"validator": public, "view": view, "first": encode(first), "second": encode(second)})
 
 
 def test_evidence_is_kept_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """C-17: in a form that a third party can check; nobody fills the disk with it."""
-    path = keep_evidence(tmp_path, b"n" * 32, proven(7, b"one" * 50, b"other" * 50))
+    path = keep_evidence(tmp_path, NETWORK, proven(7))
     assert path is not None
-    found = json.loads(path.read_text())
-    assert bytes.fromhex(found["first"]) == b"one" * 50
-    assert bytes.fromhex(found["second"]) == b"other" * 50
-    assert (found["kind"], found["view"], found["network_id"]) == ("equivocation", 7, (b"n" * 32).hex())
-    assert bytes.fromhex(found["validator"]) == key(300).public
-    assert keep_evidence(tmp_path, b"n" * 32, proven(7, b"other" * 50, b"one" * 50)) is None, "the same"
+    verified = verify_equivocation(GENESIS, path.read_bytes())
+    assert (verified.first.view, verified.voting_key) == (7, GENESIS.validators[1].voting_key)
+    assert keep_evidence(tmp_path, NETWORK, proven(7, (b"2" * 32, b"1" * 32))) is None, "the same"
     monkeypatch.setattr(limits, "EVIDENCE_FILES_MAX", 2)
-    assert keep_evidence(tmp_path, b"n" * 32, proven(8, b"a", b"b")) is not None
-    assert keep_evidence(tmp_path, b"n" * 32, proven(9, b"c", b"d")) is None
+    assert keep_evidence(tmp_path, NETWORK, proven(8)) is not None
+    assert keep_evidence(tmp_path, NETWORK, proven(9)) is None
     assert len(list((tmp_path / "evidence").iterdir())) == 2
 
 
@@ -152,7 +155,7 @@ async def test_a_note_with_two_statements_is_kept_beside_the_nodes_work(tmp_path
         kept.append(note)
         raise OSError("no room")
 
-    note = proven(7, b"one", b"other")
+    note = proven(7)
     for evidence in (kept.append, refuses):
         async with trio.open_nursery() as nursery:
             those = hands(nursery, Inbox(), evidence=evidence)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import random
 import socket
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from pathlib import Path
@@ -27,6 +26,7 @@ from daemon.config.network import NodeAddress, load_network
 from daemon.config.node import NodeFile, load_node
 from daemon.config.texts import Address
 from daemon.config.write import to_toml
+from daemon.demo.commands import auditing
 from daemon.store.directory import open_to_read
 from protocol.codec import decode
 from protocol.ledger.records import Block
@@ -165,8 +165,7 @@ class Network:
         return height
 
     async def _recomputed(self, node: NodeProcess, height: int) -> Json:
-        command = [sys.executable, "-P", "-m", "daemon.runtime.recompute", str(self.file), str(node.data)]
-        command += ["--height", str(height)]
+        command = auditing(self.file, node.data, height)
         done = await trio.run_process(command, capture_stdout=True, check=False, env=environment())
         found: Json = json.loads(done.stdout)
         assert done.returncode == 0, f"{node.member}: {found}"
