@@ -79,3 +79,17 @@ def test_wants_are_bounded_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     for time in range(40):
         missing.due(time, (b"p",))
     assert not missing.missing
+
+
+def test_more_than_a_share_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-13: by count and by bytes."""
+    monkeypatch.setattr(limits, "UNORDERED_BATCHES_PER_AUTHOR_MAX", 2)
+    all_ = Batches()
+    all_.add(held(1))
+    all_.add(held(2))
+    assert not all_.beyond(b"a")
+    all_.add(held(3))
+    assert all_.beyond(b"a")
+    assert not all_.beyond(b"b")
+    all_.add(held(4, author=b"b", size=limits.UNORDERED_BYTES_PER_AUTHOR_MAX + 1))
+    assert all_.beyond(b"b")
