@@ -44,6 +44,7 @@ class Facts:
     """Decodes what was said and stored, and establishes who signed what."""
 
     def __init__(self, genesis: Genesis, scheme: Scheme) -> None:
+        self.genesis = genesis
         self.network_id = network_id(genesis)
         self.scheme = scheme
         self.keys = tuple(v.voting_key for v in genesis.validators)

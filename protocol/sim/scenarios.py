@@ -191,6 +191,12 @@ _NAMED = (
         load=Load(pause_ms=(20, 100), short_per_mille=300, short_lifetime_ms=900),
     ),
     Scenario(
+        "hoarder",
+        "one member makes the others fetch and keep batches that no block can hold",
+        byzantine=("hoarder",),
+        faults=FaultPlan((("crash", 1), ("delay_spike", 1)), until_ms=6_000),
+    ),
+    Scenario(
         "forger",
         "one member makes certificates up",
         byzantine=("forger",),
@@ -229,8 +235,9 @@ _NAMED = (
     ),
     Scenario(
         "false-executor",
-        "one member states results that nobody computed",
+        "one member states results that nobody computed, and shows receipts that are not true",
         byzantine=("false_executor",),
+        real_signatures=True,
         faults=FaultPlan((("crash", 2), ("slow_work", 1), ("delay_spike", 1)), until_ms=5_000),
     ),
     Scenario(

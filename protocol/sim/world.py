@@ -41,6 +41,8 @@ from protocol.sim.surroundings import WALL_START_MS, Surroundings
 from protocol.sim.workload import Clients
 
 RULES_VERSION = 1
+SAMPLE_US = 250 * MS_US
+"""Between two looks at the tables of all nodes."""
 
 
 def make_genesis(scenario: Scenario, scheme: Scheme) -> tuple[Genesis, tuple[str, ...]]:
@@ -183,6 +185,7 @@ class World:
         self.faults.begin()
         self.clients.begin(self.calm_us)
         self.schedule.at(self.calm_us, self._calm)
+        self.schedule.after(SAMPLE_US, self._sample)
         self.schedule.run(self.calm_us + self.bound_us + 1)
         if self.bench.violation is None:
             self.bench.end()
@@ -195,6 +198,12 @@ class World:
     def _first_boot(self, host: Host) -> None:
         if not host.up and host.life == 0:
             host.boot()
+
+    def _sample(self) -> None:
+        """A quiet look at every node, as long as faults happen; from then on `_look` does."""
+        self.bench.sample()
+        if self.schedule.now_us < self.calm_us:
+            self.schedule.after(SAMPLE_US, self._sample)
 
     def _calm(self) -> None:
         # One event later than what ends at this very moment: faults that last until now.

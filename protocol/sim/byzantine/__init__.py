@@ -14,6 +14,7 @@ the actor itself is held to nothing, and what it tells its own clients is worth 
     nullifier            nullifies every view                 C-9, C-11
     withholder           names batches and does not serve     L-13, L-15
     bad_batcher          wrong batches, wrong references      L-7, L-13, L-18
+    hoarder              makes others keep what is of no use  L-13
     forger               certificates that nobody signed      C-19, L-4
     flooder              asks for everything, floods          C-18, C-20, L-31
     replayer             old messages again                   C-13, C-18, L-14
@@ -36,6 +37,7 @@ from protocol.sim.byzantine.false_executor import FALSE_EXECUTOR
 from protocol.sim.byzantine.flooder import FLOODER
 from protocol.sim.byzantine.forger import FORGER
 from protocol.sim.byzantine.garbage_syncer import GARBAGE_SYNCER
+from protocol.sim.byzantine.hoarder import HOARDER
 from protocol.sim.byzantine.nullifier import NULLIFIER
 from protocol.sim.byzantine.partial_leader import PARTIAL_LEADER
 from protocol.sim.byzantine.replayer import REPLAYER
@@ -56,6 +58,7 @@ ACTORS: dict[str, Actor] = {
     "nullifier": NULLIFIER,
     "withholder": WITHHOLDER,
     "bad_batcher": BAD_BATCHER,
+    "hoarder": HOARDER,
     "forger": FORGER,
     "flooder": FLOODER,
     "replayer": REPLAYER,

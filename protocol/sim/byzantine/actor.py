@@ -175,10 +175,10 @@ class Wrapper:
         return tuple(chosen[: self.generator.randrange(len(chosen))] if chosen else ())
 
     def pick(self, table: Mapping[str, Callable[..., T | None]], *arguments: Any) -> tuple[str, T] | None:
-        """A random deed of a table and what it gives; of those that find nothing to do now, none."""
+        """A random deed of a table and what it gives, those done least first; None if none finds anything to do now."""
         names = list(table)
         self.generator.shuffle(names)
-        for name in names:
+        for name in sorted(names, key=lambda name: self.stage.deeds.get(name, 0)):
             found = table[name](*arguments)
             if found is not None:
                 return name, found
@@ -225,29 +225,3 @@ def encoded_or_none(value: Any) -> bytes | None:
         return encode(value)
     except BrokenInvariant:
         return None
-
-
-# -- Bytes that no record class would write ---------------------------------------------------------
-
-
-def array_head(items: int) -> bytes:
-    """Head of a msgpack array."""
-    return bytes([0x90 | items]) if items < 16 else b"\xdc" + items.to_bytes(2, "big")
-
-
-def binary(data: bytes) -> bytes:
-    """A msgpack byte string."""
-    size = len(data)
-    if size < 256:
-        return b"\xc4" + bytes([size]) + data
-    return (b"\xc5" + size.to_bytes(2, "big") if size < 65_536 else b"\xc6" + size.to_bytes(4, "big")) + data
-
-
-def integer(number: int) -> bytes:
-    """A msgpack integer, not negative, in its shortest form."""
-    if number < 128:
-        return bytes([number])
-    for head, size in ((0xCC, 1), (0xCD, 2), (0xCE, 4), (0xCF, 8)):
-        if number < 256**size:
-            return bytes([head]) + number.to_bytes(size, "big")
-    raise AssertionError("more than eight bytes")

@@ -22,12 +22,10 @@ from protocol.sim.byzantine.actor import (
     Actor,
     Stage,
     Wrapper,
-    array_head,
-    binary,
-    integer,
     plays,
 )
 from protocol.sim.facts import BATCH_HEAD, BATCHES_WANTED_HEAD, PROPOSAL_HEAD
+from protocol.sim.raw import array_head, binary, integer
 from protocol.sim.services import AnyNode
 from protocol.wire.messages import ProposalMessage
 

@@ -33,18 +33,19 @@ class FalseExecutor(Wrapper):
         header = decode(Header, message.header)
         if header.proposer != self.key.public:
             return [send]
-        deed = self.generator.choice(list(_RESULTS))
-        false = _RESULTS[deed](self, header.executed, header.height)
-        self.did(deed)
+        found = self.pick(_RESULTS, self, header.executed, header.height)
+        assert found is not None, "there is always a lie"
+        self.did(found[0])
+        false = found[1]
         return [replace(send, data=self.proposal(message.proposal, replace(header, executed=false)))]
 
     def act(self) -> list[Effect]:
         """Show a client a receipt that is not true."""
         for proof in newest_proofs(self.genesis, self.stage.host.disk, self.generator, 1):
-            deed = self.generator.choice(list(_RECEIPTS))
-            receipt = decode(Receipt, proof.receipt)
-            self.did(deed)
-            self.stage.present(self.stage.host, encode(_RECEIPTS[deed](self, proof, receipt)))
+            found = self.pick(_RECEIPTS, self, proof, decode(Receipt, proof.receipt))
+            assert found is not None, "there is always a lie"
+            self.did(found[0])
+            self.stage.present(self.stage.host, encode(found[1]))
         return []
 
 

@@ -78,7 +78,7 @@ class Flooder(Wrapper):
     def act(self) -> list[Effect]:
         """A burst of some kinds, to everyone."""
         effects: list[Effect] = []
-        for deed in self.generator.sample(list(_FLOODS), KINDS_AT_ONCE):
+        for deed in self.generator.sample(tuple(_FLOODS), KINDS_AT_ONCE):
             for priority, data in _FLOODS[deed](self):
                 effects.append(Send(tuple(self.peers), priority, data))
             self.did(deed)

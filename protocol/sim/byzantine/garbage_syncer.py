@@ -25,6 +25,8 @@ from protocol.wire.messages import BlockPart, BlocksWanted, Keepalive
 
 BOAST = 100
 """Heights that it claims to be ahead."""
+DRIP_TURNS = 30
+"""Turns from one drop to the next: just often enough not to be given up (four retry intervals)."""
 SHOWN_MAX = 12
 """Blocks of one answer: the rest is left out anyway."""
 
@@ -36,22 +38,40 @@ class GarbageSyncer(Wrapper):
 
     def __init__(self, inner: AnyNode, setup: NodeSetup, stage: Stage) -> None:
         super().__init__(inner, setup, stage)
-        self.endless: dict[bytes, int] = {}
-        """Peers that get parts without end, and the height for the next."""
+        self.endless: dict[bytes, tuple[int, bool]] = {}
+        """Peers that get parts without end: the height that they want, and whether to go beyond all bounds."""
+        self.dripping: dict[bytes, int] = {}
+        """Peers that get a block now and then, and which is next."""
+        self.turn = 0
+        self.heights: dict[bytes, int] = {}
+        """Final height that each peer told."""
 
     def lie(self, send: Send) -> list[Effect]:
-        """Boast; keep true answers back."""
-        if send.data[:2] == KEEPALIVE_HEAD:
+        """Boast before who is behind, and now and then before others; keep true answers back."""
+        if send.data[:2] != KEEPALIVE_HEAD:
+            return [] if send.data[:2] == BLOCK_PART_HEAD else [send]
+        told = decode(Keepalive, send.data)
+        fooled = tuple(peer for peer in send.to if self._is_behind(peer, told) or not self.generator.randrange(30))
+        others = tuple(peer for peer in send.to if peer not in fooled)
+        boast = encode(replace(told, final_height=told.final_height + BOAST))
+        if fooled:
             self.did("boasts")
-            told = decode(Keepalive, send.data)
-            return [replace(send, data=encode(replace(told, final_height=told.final_height + BOAST)))]
-        return [] if send.data[:2] == BLOCK_PART_HEAD else [send]
+        return [replace(send, to=to, data=data) for to, data in ((fooled, boast), (others, send.data)) if to]
+
+    def _is_behind(self, peer: bytes, told: Keepalive) -> bool:
+        return self.heights.get(peer, told.final_height) < told.final_height - 2
 
     def heard(self, peer: bytes, data: bytes) -> list[Effect]:
         """Whoever asks gets garbage."""
+        if data[:2] == KEEPALIVE_HEAD:
+            self.heights[peer] = decode(Keepalive, data).final_height
         if data[:2] != BLOCKS_WANTED_HEAD:
             return []
         first = decode(BlocksWanted, data).first_height
+        self.endless.pop(peer, None)
+        if self.dripping.pop(peer, None) is not None and self.generator.randrange(2):
+            self.dripping[peer] = first
+            return []
         rich = self.generator.randrange(4) > 0 and self.true_blocks(first)
         found = self.pick(_ANSWERS if not rich else _OF_TRUE_BLOCKS, self, peer, first)
         if found is None:
@@ -60,17 +80,30 @@ class GarbageSyncer(Wrapper):
         return [Send((peer,), Priority.SYNC, part) for part in found[1]]
 
     def act(self) -> list[Effect]:
-        """More of what has no end."""
+        """More of what has no end: parts of blocks that never get whole, the same again and again, or too far on."""
+        self.turn += 1
         effects: list[Effect] = []
-        for peer, height in list(self.endless.items()):
+        for peer, (first, wide) in list(self.endless.items()):
             if peer not in self.peers:
                 del self.endless[peer]
                 continue
-            self.endless[peer] = height + 1
+            height = first + 1 + self.turn % (limits.SYNC_BLOCKS_MAX * 2 if wide else limits.SYNC_BLOCKS_MAX - 2)
             filler = self.generator.randbytes(2_000)
             part = encode(BlockPart(height, 0, 1, filler, b"", ()))
-            more = encode(BlockPart(height - 1, height % 60, limits.REFERENCES_MAX, b"", b"", (filler,)))
+            more = encode(BlockPart(first, 1 + self.turn % 60, limits.REFERENCES_MAX, b"", b"", (filler,)))
             effects += [Send((peer,), Priority.SYNC, part), Send((peer,), Priority.SYNC, more)]
+        return effects + self._drops()
+
+    def _drops(self) -> list[Effect]:
+        """One true block at a time, slower than the chain grows."""
+        effects: list[Effect] = []
+        for peer, height in list(self.dripping.items()):
+            block = self.true_blocks(height)[:1]
+            if peer not in self.peers:
+                del self.dripping[peer]
+            elif block and self.turn % DRIP_TURNS == 0:
+                self.dripping[peer] = height + 1
+                effects += [Send((peer,), Priority.SYNC, part) for part in parts_of(height, block[0])]
         return effects
 
     def true_blocks(self, first: int) -> list[bytes]:
@@ -184,7 +217,12 @@ def _alone(actor: GarbageSyncer, payload: bytes, view: int) -> bytes:
 
 
 def _without_end(actor: GarbageSyncer, peer: bytes, first: int) -> Parts | None:
-    actor.endless[peer] = first + 2
+    actor.endless[peer] = (first, actor.generator.randrange(2) == 1)
+    return []
+
+
+def _drip(actor: GarbageSyncer, peer: bytes, first: int) -> Parts | None:
+    actor.dripping[peer] = first
     return []
 
 
@@ -204,6 +242,7 @@ _ANSWERS: dict[str, Callable[[GarbageSyncer, bytes, int], Parts | None]] = {
     "counts that differ": _counts_that_differ,
 }
 _OF_TRUE_BLOCKS: dict[str, Callable[[GarbageSyncer, bytes, int], Parts | None]] = {
+    "a drop at a time": _drip,
     "no end": _no_end,
     "a hole": _hole,
     "header changed": _header_changed,
