@@ -32,5 +32,5 @@ def live_references(body: Body) -> set[bytes]:
     """Digests of batches that a block which can still become final may hold."""
     view = body.machine.core.view
     headers = body.pinned() | {payload for at, payload in body.proposed.items() if at >= view}
-    known = [body.chain.known[hashed].header for hashed in headers if hashed in body.chain.known]
+    known = [body.chain.known[hashed].header for hashed in sorted(headers) if hashed in body.chain.known]
     return {reference.digest for header in known for reference in header.references}
