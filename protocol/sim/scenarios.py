@@ -244,7 +244,7 @@ _NAMED = (
         "garbage-syncer",
         "one member answers whoever catches up with garbage",
         byzantine=("garbage_syncer",),
-        faults=FaultPlan((("crash", 2), ("isolate", 3)), interval_ms=(50, 400), duration_ms=(500, 2_500)),
+        faults=FaultPlan((("crash", 1), ("isolate", 3)), interval_ms=(500, 1_000), duration_ms=(400, 1_200)),
         load=Load(quiet_ms=(1, 300), pause_ms=(20, 80)),
         bound_deltas=100,
     ),

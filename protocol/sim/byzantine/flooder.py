@@ -139,7 +139,7 @@ def _announcements(actor: Flooder) -> Messages:
 def _votes(actor: Flooder) -> Messages:
     found: Messages = []
     for _ in range(8):
-        view = max(1, actor.view + actor.generator.randrange(-8, limits.VIEW_LOOKAHEAD + 8))
+        view = max(1, actor.view + actor.generator.randrange(-8, 3 * limits.VIEW_LOOKAHEAD))
         kind = VoteKind(actor.generator.randrange(3))
         proposal = None
         if kind is not VoteKind.NULLIFY:

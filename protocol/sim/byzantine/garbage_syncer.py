@@ -72,8 +72,7 @@ class GarbageSyncer(Wrapper):
         if self.dripping.pop(peer, None) is not None and self.generator.randrange(2):
             self.dripping[peer] = first
             return []
-        rich = self.generator.randrange(4) > 0 and self.true_blocks(first)
-        found = self.pick(_ANSWERS if not rich else _OF_TRUE_BLOCKS, self, peer, first)
+        found = self.pick(_OF_TRUE_BLOCKS if self.true_blocks(first) else _ANSWERS, self, peer, first)
         if found is None:
             return []
         self.did(found[0])
