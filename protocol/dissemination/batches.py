@@ -66,6 +66,13 @@ class Batches:
             and self.bytes_of.get(author, 0) + size <= limits.UNORDERED_BYTES_PER_AUTHOR_MAX
         )
 
+    def beyond(self, account: bytes) -> bool:
+        """Whether this account fills more than its share: with what a proposal or a final block needed."""
+        return (
+            self.count_of.get(account, 0) > limits.UNORDERED_BATCHES_PER_AUTHOR_MAX
+            or self.bytes_of.get(account, 0) > limits.UNORDERED_BYTES_PER_AUTHOR_MAX
+        )
+
     def add(self, held: Held) -> None:
         """Take a batch in."""
         held.account = held.account or held.reference.author

@@ -152,16 +152,30 @@ def _append(body: Body, block: FetchedBlock, finalization: Certificate | None) -
 
 
 def watch(body: Body) -> None:
-    """A peer that was asked and says nothing more is asked for the rest, or left for another."""
+    """A peer that was asked and says nothing more is asked for the rest, or left for another; so is a slow one."""
     sync = body.sync
     go_on(body)
+    if sync.peer is not None and not sync.checking and sync.measure(_highest_of_others(body), body.now.monotonic_ms):
+        _end(body, failed=True)
+        return
     if sync.peer is None or sync.checking or sync.finalized() or body.now.monotonic_ms < sync.deadline_ms:
         return
     if sync.progress:
-        sync.parts.clear()
+        sync.forget_parts()
         body.send((sync.peer,), Priority.CONSENSUS, encode(sync.ask(body.now.monotonic_ms)))
     else:
         _end(body, failed=True)
+
+
+def _highest_of_others(body: Body) -> int:
+    """The highest final height that a peer tells which is not the one asked, and might be asked."""
+    sync, now = body.sync, body.now.monotonic_ms
+    others = [
+        neighbour.final_height
+        for peer, neighbour in body.neighbours.peers.items()
+        if peer != sync.peer and sync.usable(peer, now)
+    ]
+    return max(others, default=0)
 
 
 def left(body: Body, peer: bytes) -> None:

@@ -31,6 +31,7 @@ from protocol.ledger.records import Block, Executed, Header, Reference, header_h
 from protocol.node.body import FIRST_EPOCH, Body
 from protocol.node.chain import Known
 from protocol.node.interface import Append, Execute, JournalKind, Priority
+from protocol.node.shedding import shed
 from protocol.wire.messages import CertificatesWanted, ProposalMessage
 
 EXECUTING_BLOCKS_MAX: Final = 1_024
@@ -78,6 +79,7 @@ def _happened(body: Body, effect: agree.Effect) -> None:
             body.judging, body.building, body.rejudge_ms = None, None, None
             body.work_stale = True
             body.count("views")
+            shed(body)
         case agree.Notarized(certificate):
             _notarized(body, certificate)
         case agree.NullifiedView(certificate):

@@ -8,10 +8,11 @@ members that lie. Checkers look at what was persisted and said, with eyes of the
 Reading order: `events` (time), `disk`, `signatures`, `services` (what workers do; `ledger_services` is the product's
 ledger), `surroundings`, `workers`, `host` (one node and the duties of its driver), `network`, `faults`, `byzantine`,
 `workload` (clients), `facts` (who signed what), `checkers`, `bench`, `scenarios`, `world` (all put together), `run`
-(from a scenario and a seed to a report). `lines` puts the last lines of a node into words.
+(from a scenario and a seed to a report). `lines` puts the last lines of a node into words, `receipts` makes proofs,
+`tables` finds all that can grow in a node, `raw` packs bytes by hand.
 
-Where new things go: a fault is a function in `faults` and a weight in a scenario; a byzantine actor a class in
-`byzantine`; a checker a class in `checkers`; a scenario an entry in `scenarios`.
+Where new things go: a fault is a function in `faults` and a weight in a scenario; a byzantine actor a file in
+`byzantine`; a checker a file in `checkers`; a scenario an entry in `scenarios`.
 
 May import: every room of `protocol` (it stands above `node`), and `random.Random`, always from a seed. Nothing
 else of `protocol` may import this room. No clock, no I/O, no floats: the command line lives elsewhere. Public

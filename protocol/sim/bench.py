@@ -106,6 +106,11 @@ class Bench:
         for checker in self._checkers:
             checker.answered(host, ticket, results)
 
+    def presented(self, host: Host, proof: bytes) -> None:
+        """A client was shown this encoded receipt proof by a node that is held to nothing."""
+        for checker in self._checkers:
+            checker.presented(host, proof)
+
     def broken(self, host: Host, words: str) -> None:
         """Watcher."""
         for checker in self._checkers:

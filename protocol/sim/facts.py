@@ -44,6 +44,7 @@ class Facts:
     """Decodes what was said and stored, and establishes who signed what."""
 
     def __init__(self, genesis: Genesis, scheme: Scheme) -> None:
+        self.genesis = genesis
         self.network_id = network_id(genesis)
         self.scheme = scheme
         self.keys = tuple(v.voting_key for v in genesis.validators)
@@ -122,6 +123,12 @@ class Facts:
 VOTE_HEAD = bytes([0x98, 22])
 CERTIFICATE_HEAD = bytes([0x98, 23])
 PROPOSAL_HEAD = bytes([0x95, 40])
+BATCH_HEAD = bytes([0x94, 5])
+ANNOUNCEMENT_HEAD = bytes([0x93, 45])
+KEEPALIVE_HEAD = bytes([0x98, 46])
+BLOCKS_WANTED_HEAD = bytes([0x94, 47])
+BLOCK_PART_HEAD = bytes([0x98, 48])
+BATCHES_WANTED_HEAD = bytes([0x93, 42])
 
 
 @dataclass(slots=True)

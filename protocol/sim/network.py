@@ -12,6 +12,9 @@ Two kinds of link (`LinkModel.ordered`):
   overtaken. Only block sync stays in order and whole, because an answer of it is a stream over one channel;
   that it breaks is what ordered links try.
 
+Hosts may have one node key (twins). A peer keeps one channel for each key: a link to one of them stands only while
+none stands to the other, and what is sent to the key goes to the one that is connected.
+
 A cut is one-way; a partition is many of them. Cuts are counted, so faults that overlap do not heal each other.
 Delays are drawn from `base` to `base + jitter`, now and then with a long tail; spikes add to everything.
 
@@ -74,6 +77,12 @@ def sites(count: int) -> Pairs:
     return frozenset(inside | {(half - 1, half)})
 
 
+def with_twin(pairs: Pairs, original: int, twin: int) -> Pairs:
+    """These links, and those of `twin`, which has the neighbours of `original` but not the original itself."""
+    others = [low if high == original else high for low, high in pairs if original in (low, high)]
+    return pairs | {(min(other, twin), max(other, twin)) for other in others}
+
+
 TOPOLOGIES = {"mesh": mesh, "ring": ring, "star": star, "sites": sites}
 
 
@@ -129,14 +138,17 @@ class Network:
         for (low, high), link in self.links.items():
             self._by_host.setdefault(low, []).append(link)
             self._by_host.setdefault(high, []).append(link)
-        self._index: dict[bytes, int] = {}
+        self._index: dict[bytes, list[int]] = {}
+        """Node key -> the hosts that have it."""
         self._names: list[bytes] = []
 
     def attach(self, hosts: list[Host]) -> None:
         """The machines at the ends, in order of their index."""
         self.hosts = hosts
         self._names = [host.setup.node_key for host in hosts]
-        self._index = {name: index for index, name in enumerate(self._names)}
+        self._index = {}
+        for index, name in enumerate(self._names):
+            self._index.setdefault(name, []).append(index)
 
     def link(self, one: int, other: int) -> Link | None:
         """The link between two hosts, or None."""
@@ -151,13 +163,13 @@ class Network:
     def send(self, source: int, to: tuple[bytes, ...], priority: Priority, data: bytes) -> None:
         """Carry one message from `source` to each of `to`; those without a connection are passed over."""
         for name in to:
-            target = self._index.get(name)
-            link = None if target is None else self.link(source, target)
-            if target is None or link is None or not link.connected:
-                continue
-            self.messages += 1
-            self.bytes += len(data)
-            self._carry(link, source, target, priority, data)
+            for target in self._index.get(name, ()):
+                link = self.link(source, target)
+                if link is None or not link.connected:
+                    continue
+                self.messages += 1
+                self.bytes += len(data)
+                self._carry(link, source, target, priority, data)
 
     def _carry(self, link: Link, source: int, target: int, priority: Priority, data: bytes) -> None:
         way = link.way_from(source)
@@ -215,10 +227,10 @@ class Network:
 
     def disconnect(self, index: int, peer: bytes) -> None:
         """Close one connection; it is made again after the usual while."""
-        target = self._index.get(peer)
-        link = None if target is None else self.link(index, target)
-        if link is not None:
-            self._break(link)
+        for target in self._index.get(peer, ()):
+            link = self.link(index, target)
+            if link is not None:
+                self._break(link)
 
     def _connect_later(self, link: Link) -> None:
         if not link.connecting and not link.connected:
@@ -231,6 +243,8 @@ class Network:
         both = (self.hosts[link.low], self.hosts[link.high])
         if link.connected or link.cut or not both[0].up or not both[1].up:
             return  # whoever comes up or heals asks again
+        if any(rival.connected for rival in self._rivals(link)):
+            return  # whose end asks again
         link.connected = True
         generation = link.generation
         for way in link.ways:
@@ -254,6 +268,17 @@ class Network:
                 self.generator.randrange(1, 50 * MS_US), self._tell_down, link, link.generation, end, other
             )
         self._connect_later(link)
+        for rival in self._rivals(link):
+            self._connect_later(rival)
+
+    def _rivals(self, link: Link) -> list[Link]:
+        """Links from either end to a twin of the other end."""
+        found: list[Link] = []
+        for end, other in ((link.low, link.high), (link.high, link.low)):
+            twins = self._index[self._names[other]]
+            links = [self.link(end, twin) for twin in twins if twin != other] if len(twins) > 1 else []
+            found += [rival for rival in links if rival is not None]
+        return found
 
     def _tell_down(self, link: Link, generation: int, end: int, other: int) -> None:
         if generation == link.generation and not link.connected:

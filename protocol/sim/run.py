@@ -43,6 +43,8 @@ class Report:
     clients: dict[str, int] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
     hosts: dict[str, int] = field(default_factory=dict)
+    deeds: dict[str, int] = field(default_factory=dict)
+    """What actors did."""
     tip: str = ""
     state_root: str = ""
     lines: tuple[str, ...] = ()
@@ -70,6 +72,7 @@ class Report:
             f"  clients: {_counts(self.clients)}",
             f"  refusals: {_counts(self.refusals)}",
             f"  hosts: {_counts(self.hosts)}",
+            *([f"  actors: {_counts(self.deeds)}"] if self.deeds else []),
             f"  tip {self.tip or '-'} state {self.state_root or '-'}",
         ]
         if not self.ok:
@@ -130,6 +133,7 @@ def report_of(world: World, seed: int) -> Report:
         clients=dict(world.clients.counts),
         refusals=dict(world.clients.codes),
         hosts=hosts,
+        deeds=world.deeds(),
         tip=chain.headers[-1].hex() if chain.headers else "",
         state_root=chain.executed[-1].state_root.hex() if chain.executed else "",
         lines=() if bench.violation is None else _last_lines(world),

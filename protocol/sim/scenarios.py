@@ -164,6 +164,104 @@ _NAMED = (
     Scenario(
         "real-signatures", "everything, with real Ed25519", real_signatures=True, faults=FaultPlan(_ALL, until_ms=3_000)
     ),
+    # -- Liars --
+    Scenario(
+        "partial-leader",
+        "one member tells some and not the others",
+        byzantine=("partial_leader",),
+        faults=FaultPlan((("crash", 2), ("one_way", 1), ("delay_spike", 2)), until_ms=4_000),
+    ),
+    Scenario(
+        "nullifier",
+        "one member votes against every block",
+        byzantine=("nullifier",),
+        faults=FaultPlan((("crash", 2), ("delay_spike", 2)), until_ms=4_000),
+    ),
+    Scenario(
+        "withholder",
+        "one member names batches that nobody can get from it",
+        byzantine=("withholder",),
+        faults=FaultPlan((("crash", 2), ("delay_spike", 1)), until_ms=4_000),
+    ),
+    Scenario(
+        "bad-batcher",
+        "one member seals wrong batches and references wrongly",
+        byzantine=("bad_batcher",),
+        faults=FaultPlan((("crash", 2), ("delay_spike", 1)), until_ms=5_000),
+        load=Load(pause_ms=(20, 100), short_per_mille=300, short_lifetime_ms=900),
+    ),
+    Scenario(
+        "hoarder",
+        "one member makes the others fetch and keep batches that no block can hold",
+        byzantine=("hoarder",),
+        faults=FaultPlan((("crash", 1), ("delay_spike", 1)), until_ms=6_000),
+    ),
+    Scenario(
+        "forger",
+        "one member makes certificates up",
+        byzantine=("forger",),
+        faults=FaultPlan((("crash", 2), ("halves", 1), ("delay_spike", 2)), until_ms=4_000),
+    ),
+    Scenario(
+        "flooder",
+        "a hostile member asks for everything and sends whatever costs others",
+        byzantine=("flooder",),
+        faults=FaultPlan((("crash", 2), ("slow_disk", 1), ("delay_spike", 1)), until_ms=3_000),
+    ),
+    Scenario(
+        "replayer",
+        "one member says again whatever was ever said",
+        byzantine=("replayer",),
+        faults=FaultPlan((("crash", 3), ("halves", 1), ("delay_spike", 1)), until_ms=5_000),
+    ),
+    Scenario(
+        "restarter",
+        "one member's machine crashes and returns every few seconds, for ever",
+        byzantine=("restarter",),
+        faults=FaultPlan((("isolate", 1), ("delay_spike", 2)), until_ms=5_000),
+    ),
+    Scenario(
+        "twins",
+        "one member runs a copy of its node beside it",
+        byzantine=("twins",),
+        faults=FaultPlan((("crash", 2), ("one_way", 1), ("delay_spike", 2)), until_ms=5_000),
+    ),
+    Scenario(
+        "twins-in-a-ring",
+        "one member runs a copy of its node, and others pass on what both say",
+        topology="ring",
+        byzantine=("twins",),
+        faults=FaultPlan((("crash", 1), ("delay_spike", 1)), until_ms=4_000),
+    ),
+    Scenario(
+        "false-executor",
+        "one member states results that nobody computed, and shows receipts that are not true",
+        byzantine=("false_executor",),
+        real_signatures=True,
+        faults=FaultPlan((("crash", 2), ("slow_work", 1), ("delay_spike", 1)), until_ms=5_000),
+    ),
+    Scenario(
+        "garbage-syncer",
+        "one member answers whoever catches up with garbage",
+        byzantine=("garbage_syncer",),
+        faults=FaultPlan((("crash", 1), ("isolate", 3)), interval_ms=(500, 1_000), duration_ms=(400, 1_200)),
+        load=Load(quiet_ms=(1, 300), pause_ms=(20, 80)),
+        bound_deltas=100,
+    ),
+    Scenario(
+        "seven-liars",
+        "seven members, one forging and one that lies about execution",
+        members=7,
+        byzantine=("forger", "false_executor"),
+        faults=FaultPlan((("crash", 2), ("halves", 1), ("delay_spike", 1)), until_ms=3_000),
+    ),
+    Scenario(
+        "seven-hostile",
+        "seven members, one that floods and one that withholds",
+        members=7,
+        byzantine=("flooder", "withholder"),
+        faults=FaultPlan((("crash", 1), ("delay_spike", 1)), until_ms=1_500),
+    ),
 )
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _NAMED}

@@ -11,6 +11,8 @@ alone.
 
 from __future__ import annotations
 
+from collections import Counter
+
 from protocol import limits
 from protocol.ledger.genesis import (
     Genesis,
@@ -26,12 +28,12 @@ from protocol.ledger.records import Block
 from protocol.node.interface import Admitted, Outcome, Refusal
 from protocol.node.setup import NodeSetup
 from protocol.sim.bench import Bench
-from protocol.sim.byzantine import acting
+from protocol.sim.byzantine import ACTORS, Stage
 from protocol.sim.disk import Disk
 from protocol.sim.events import MS_US, Schedule, stream
 from protocol.sim.faults import FaultDriver
 from protocol.sim.host import Host
-from protocol.sim.network import TOPOLOGIES, Network
+from protocol.sim.network import TOPOLOGIES, Network, Pairs, with_twin
 from protocol.sim.scenarios import Scenario
 from protocol.sim.services import MakeServices, NodeFactory
 from protocol.sim.signatures import Scheme
@@ -39,6 +41,8 @@ from protocol.sim.surroundings import WALL_START_MS, Surroundings
 from protocol.sim.workload import Clients
 
 RULES_VERSION = 1
+SAMPLE_US = 250 * MS_US
+"""Between two looks at the tables of all nodes."""
 
 
 def make_genesis(scenario: Scenario, scheme: Scheme) -> tuple[Genesis, tuple[str, ...]]:
@@ -96,12 +100,8 @@ class World:
         self.schedule = Schedule()
         self.genesis, names = make_genesis(scenario, scheme)
         self.network_id = network_id(self.genesis)
-        self.network = Network(
-            self.schedule,
-            scenario.link,
-            TOPOLOGIES[scenario.topology](len(names) + scenario.observers),
-            stream(seed, "network"),
-        )
+        twins = self._twins()
+        self.network = Network(self.schedule, scenario.link, self._pairs(twins), stream(seed, "network"))
         self.bench = Bench(self.genesis, scheme, tuple(range(len(names))), own_disk_suffices=scenario.own_disk_suffices)
         around = Surroundings(
             schedule=self.schedule,
@@ -115,9 +115,10 @@ class World:
         self.hosts = [
             self._host(index, seed, scheme, names, around) for index in range(len(names) + scenario.observers)
         ]
-        self._corrupt(seed)
+        self.hosts += [self._twin(twin, original, seed, around) for twin, original in twins.items()]
         self.network.attach(self.hosts)
         self.bench.attach(self.hosts)
+        self.stages = self._corrupt(seed, twins)
         self.clients = Clients(self, scenario.load, scheme, stream(seed, "clients"))
         self.faults = FaultDriver(self, scenario.faults, stream(seed, "faults"))
         self.calm_us = self.faults.until_us
@@ -134,13 +135,45 @@ class World:
         disk = Disk(self.scenario.disk, *around.services.new_tables(self.genesis))
         return Host(index, setup, disk, around, stream(seed, f"host {index}"))
 
-    def _corrupt(self, seed: int) -> None:
+    # -- Actors -------------------------------------------------------------------------------------
+
+    def _actors(self) -> dict[int, str]:
+        """Index of the host -> its actor: the last validators."""
         actors = self.scenario.byzantine
-        first = self.scenario.members - len(actors)
-        for index, actor in enumerate(actors, first):
-            host = self.hosts[index]
-            host.honest = False
-            host.factory = acting(actor, host.factory, stream(seed, f"actor {index}"))
+        return dict(enumerate(actors, self.scenario.members - len(actors)))
+
+    def _twins(self) -> dict[int, int]:
+        """Further machines of actors that have more than one, behind all others: index -> whose keys it has."""
+        originals = [host for host, actor in self._actors().items() for _ in range(ACTORS[actor].machines - 1)]
+        return dict(enumerate(originals, self.scenario.members + self.scenario.observers))
+
+    def _pairs(self, twins: dict[int, int]) -> Pairs:
+        pairs = TOPOLOGIES[self.scenario.topology](self.scenario.members + self.scenario.observers)
+        for twin, original in twins.items():
+            pairs = with_twin(pairs, original, twin)
+        return pairs
+
+    def _twin(self, index: int, original: int, seed: int, around: Surroundings) -> Host:
+        disk = Disk(self.scenario.disk, *around.services.new_tables(self.genesis))
+        return Host(index, self.hosts[original].setup, disk, around, stream(seed, f"host {index}"))
+
+    def _corrupt(self, seed: int, twins: dict[int, int]) -> dict[int, Stage]:
+        stages: dict[int, Stage] = {}
+        for index, actor in self._actors().items():
+            machines = [self.hosts[index], *[self.hosts[twin] for twin, whose in twins.items() if whose == index]]
+            for host in machines:
+                host.honest = False
+            stage = Stage(machines, self.network, self.schedule, stream(seed, f"actor {index}"), self.bench.presented)
+            stages[index] = stage
+            ACTORS[actor].play(stage)
+        return stages
+
+    def deeds(self) -> dict[str, int]:
+        """What actors did, by "actor: deed"."""
+        actors, counts = self._actors(), Counter[str]()
+        for index, stage in self.stages.items():
+            counts.update({f"{actors[index]}: {deed}": count for deed, count in stage.deeds.items()})
+        return dict(counts)
 
     # -- The run ------------------------------------------------------------------------------------
 
@@ -152,6 +185,7 @@ class World:
         self.faults.begin()
         self.clients.begin(self.calm_us)
         self.schedule.at(self.calm_us, self._calm)
+        self.schedule.after(SAMPLE_US, self._sample)
         self.schedule.run(self.calm_us + self.bound_us + 1)
         if self.bench.violation is None:
             self.bench.end()
@@ -164,6 +198,12 @@ class World:
     def _first_boot(self, host: Host) -> None:
         if not host.up and host.life == 0:
             host.boot()
+
+    def _sample(self) -> None:
+        """A quiet look at every node, as long as faults happen; from then on `_look` does."""
+        self.bench.sample()
+        if self.schedule.now_us < self.calm_us:
+            self.schedule.after(SAMPLE_US, self._sample)
 
     def _calm(self) -> None:
         # One event later than what ends at this very moment: faults that last until now.

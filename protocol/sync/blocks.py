@@ -5,7 +5,9 @@ matches the digest in its header, and blocks are appended only up to one whose o
 here. Until then they wait here, apart from all that consensus knows, bounded in bytes and number.
 Signatures of clients need not be checked again: a quorum of finalize votes stands for them; those of the
 batches' authors are, because a digest does not cover them. A peer that sends what does not fit, or blocks
-that no finalization covers, is left for another.
+that no finalization covers, is left for another. So is one that only keeps this node busy: time is won by new
+parts of the very next block and by nothing else, and over each `PATIENCE_INTERVALS` the distance to what others
+have must have become less.
 """
 
 from __future__ import annotations
@@ -25,7 +27,11 @@ WAITING_BYTES_MAX: Final = 32 * limits.MIB
 """Fetched blocks that wait for a finalization above them, in bytes..."""
 WAITING_BLOCKS_MAX: Final = 2 * limits.SYNC_BLOCKS_MAX
 """...and in number, so that made-up blocks without batches end too."""
+PATIENCE_INTERVALS: Final = 16
+"""Retry intervals after which a peer with which this node has come no closer to the others is left for another."""
 PART_BYTES: Final = limits.MESSAGE_BYTES_MAX - limits.HEADER_BYTES_MAX - 66 * limits.KIB
+PARTS_MAX: Final = 2 * limits.BLOCK_BYTES_MAX // PART_BYTES + 2
+"""Parts of the largest block: any two that follow each other hold more than one could."""
 
 
 @dataclass(slots=True)
@@ -62,6 +68,10 @@ class BlockSync:
     """Whether a finalization of theirs is being checked."""
     session: int = 0
     deadline_ms: int = 0
+    measured_ms: int = 0
+    """When the distance to other peers was last measured..."""
+    distance: int = 0
+    """...and how much it was, in blocks."""
     progress: int = 0
     """Blocks that came since the last question."""
     previous: bytes = b""
@@ -74,7 +84,16 @@ class BlockSync:
         self.peer, self.target_height, self.next_height = peer, target_height, first_height
         self.previous = previous
         self.session += 1
+        self.measured_ms, self.distance = now_ms - PATIENCE_INTERVALS * self.retry_interval_ms, 0
         return self.ask(now_ms)
+
+    def measure(self, highest: int, now_ms: int) -> bool:
+        """Once in a while, and first at once: whether others are ahead, up to `highest`, and come no closer."""
+        if now_ms - self.measured_ms < PATIENCE_INTERVALS * self.retry_interval_ms:
+            return False
+        before, self.distance = self.distance, max(0, highest - self.next_height + 1)
+        self.measured_ms = now_ms
+        return 0 < before <= self.distance
 
     def ask(self, now_ms: int) -> BlocksWanted:
         """Ask for the next range."""
@@ -120,11 +139,14 @@ class BlockSync:
             return
         if part.height >= self.next_height + limits.SYNC_BLOCKS_MAX or part.index >= part.count:
             raise Malformed("height", f"a part of block {part.height}, which was not asked for")
+        if part.count > PARTS_MAX:
+            raise Malformed("count", f"block {part.height} in {part.count} parts")
         parts = self.parts.setdefault(part.height, {})
         if part.index not in parts:
             parts[part.index] = part
-            self.waiting_bytes += len(part.header) + len(part.finalization) + sum(map(len, part.batches))
-        self.deadline_ms = now_ms + 4 * self.retry_interval_ms
+            self.waiting_bytes += _size(part)
+            if part.height == self.next_height:
+                self.deadline_ms = now_ms + 4 * self.retry_interval_ms
         while self._is_whole():
             self.pending.append(self._assemble())
         if self.waiting_bytes > WAITING_BYTES_MAX + limits.BLOCK_BYTES_MAX or len(self.pending) > WAITING_BLOCKS_MAX:
@@ -149,10 +171,22 @@ class BlockSync:
             if batch_digest(decode(Batch, data).body) != reference.digest or len(data) != reference.bytes:
                 raise Malformed("batches", f"block {self.next_height}: a batch with another digest than referenced")
         del self.parts[self.next_height]
-        self.previous = digest(Domain.HEADER, first.header)
+        whole = FetchedBlock(digest(Domain.HEADER, first.header), header, first.header, batches, first.finalization)
+        # Not what came, but what is kept: later parts may hold headers that nobody asked for.
+        self.waiting_bytes += whole.size - sum(map(_size, parts.values()))
+        self.previous = whole.hash
         self.next_height += 1
         self.progress += 1
-        return FetchedBlock(self.previous, header, first.header, batches, first.finalization)
+        return whole
+
+    def forget_parts(self) -> None:
+        """The rest of the answer is asked for again: what came of blocks that are not whole is let go."""
+        self.waiting_bytes -= sum(_size(part) for parts in self.parts.values() for part in parts.values())
+        self.parts.clear()
+
+
+def _size(part: BlockPart) -> int:
+    return len(part.header) + len(part.finalization) + sum(map(len, part.batches))
 
 
 def end_of_answer(next_height: int) -> bytes:

@@ -13,13 +13,13 @@ def held(number: int, author: bytes = b"a", size: int = 1000, state: State = Sta
     return Held(Reference(author, bytes([number]), size, 1), b"data", expiry, state, number, (b"t%d" % number,))
 
 
-def test_only_a_stored_batch_is_ready_and_only_a_checked_one_is_given_away() -> None:
+def test_only_a_checked_batch_is_ready_and_given_away() -> None:
     """L-13."""
     all_ = Batches()
     for number, state in enumerate(State):
         all_.add(held(number, state=state))
-    assert [all_.ready(bytes([number])) for number in range(3)] == [False, False, True]
-    assert [all_.data(bytes([number])) is not None for number in range(3)] == [False, True, True]
+    assert [all_.ready(bytes([number])) for number in range(2)] == [False, True]
+    assert [all_.data(bytes([number])) is not None for number in range(2)] == [False, True]
     assert [h.state for h in all_.unordered()] == [State.READY]
 
 
@@ -79,3 +79,17 @@ def test_wants_are_bounded_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     for time in range(40):
         missing.due(time, (b"p",))
     assert not missing.missing
+
+
+def test_more_than_a_share_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-13: by count and by bytes."""
+    monkeypatch.setattr(limits, "UNORDERED_BATCHES_PER_AUTHOR_MAX", 2)
+    all_ = Batches()
+    all_.add(held(1))
+    all_.add(held(2))
+    assert not all_.beyond(b"a")
+    all_.add(held(3))
+    assert all_.beyond(b"a")
+    assert not all_.beyond(b"b")
+    all_.add(held(4, author=b"b", size=limits.UNORDERED_BYTES_PER_AUTHOR_MAX + 1))
+    assert all_.beyond(b"b")

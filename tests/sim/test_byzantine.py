@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from protocol.codec import decode
 from protocol.consensus.statements import VoteKind
+from protocol.sim.byzantine import ACTORS
 from protocol.sim.host import Host
 from protocol.sim.run import make_world
 from protocol.sim.scenarios import SCENARIOS
+from protocol.sim.tables import sizes
 from protocol.sim.world import World
 from protocol.wire.messages import ProposalMessage
+from tests.sim.runs import report_for
+
+SEEDS_OF_ACTORS = 12
 
 
 def ran(name: str, seed: int) -> World:
@@ -81,3 +88,62 @@ def test_a_stale_leader_proposes_beside_and_nobody_votes_for_it() -> None:
     assert world.bench.violation is None
     stale = [payload for payload in beside if payload not in world.bench.chain.heights]
     assert len(stale) > 2
+
+
+def scenario_of(actor: str) -> str:
+    """The scenario that is about this actor alone."""
+    return next(name for name, scenario in SCENARIOS.items() if scenario.byzantine == (actor,))
+
+
+@pytest.mark.parametrize("actor", list(ACTORS))
+def test_every_actor_does_all_its_deeds_within_a_few_seeds(actor: str) -> None:
+    """A liar that never lied has tested nothing; and beside it every rule holds."""
+    missing = {f"{actor}: {deed}" for deed in ACTORS[actor].deeds}
+    for seed in range(1, SEEDS_OF_ACTORS + 1):
+        report = report_for(scenario_of(actor), seed)
+        assert report.ok, report.text()
+        missing -= set(report.deeds)
+        if not missing:
+            return
+    pytest.fail(f"in {SEEDS_OF_ACTORS} seeds never: {sorted(missing)}")
+
+
+def test_a_peer_has_a_channel_to_one_twin_only() -> None:
+    """Both twins speak, under one node key, on disks of their own, and sign what excludes each other (C-10)."""
+    world = make_world(SCENARIOS["twins"], 1)
+    both: Counter[int] = Counter()
+
+    def look() -> None:
+        for honest in (0, 1, 2):
+            links = [world.network.link(honest, twin) for twin in (3, 4)]
+            assert sum(link is not None and link.connected for link in links) < 2
+            both.update(twin for twin, link in zip((3, 4), links, strict=True) if link is not None and link.connected)
+        world.schedule.after(10_000, look)
+
+    look()
+    world.run()
+    assert world.bench.violation is None, world.bench.violation
+    assert world.network.link(3, 4) is None
+    assert min(both[3], both[4]) > 50
+    assert world.hosts[3].setup == world.hosts[4].setup
+    assert world.hosts[3].disk is not world.hosts[4].disk
+    assert sum(conflicts(world, 3).values()) > 0
+
+
+def test_a_flood_does_not_make_an_honest_node_grow() -> None:
+    """L-31: half-way through and at the end its tables are about as full, and every limit held in between."""
+    world = make_world(SCENARIOS["flooder"], 4)
+    totals: list[int] = []
+
+    def look() -> None:
+        honest = [host for host in world.bench.honest() if host.up]
+        totals.append(max((sum(sizes(getattr(host.node, "body", None)).values()) for host in honest), default=0))
+        world.schedule.after(100_000, look)
+
+    world.schedule.after(100_000, look)
+    world.run()
+    assert world.bench.violation is None, world.bench.violation
+    assert sum(world.deeds().values()) > 300
+    assert len(world.bench.chain.headers) > 5, "and blocks become final"
+    half = len(totals) // 2
+    assert max(totals[half:]) < 2 * max(totals[:half]) + 500

@@ -8,17 +8,26 @@ be found within 150.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from protocol import limits
-from protocol.consensus import voting
+from protocol.codec import encode
+from protocol.consensus import counting, voting
 from protocol.consensus.core import Core
 from protocol.consensus.statements import Proposal
+from protocol.crypto import log
+from protocol.dissemination import wants
+from protocol.ledger import blocks
+from protocol.ledger.envelope import ParsedEnvelope
+from protocol.ledger.execution import BlockWork
+from protocol.ledger.records import Receipt
+from protocol.ledger.tables import Table
+from protocol.node import ordering
 from protocol.node.interface import BlockExecuted, Effect, Input, Now
 from protocol.node.node import Node
-from protocol.node.setup import NodeStatus
+from protocol.proofs import finality
 from protocol.sim.disk import Disk, Lost
 from protocol.sim.ledger_services import LedgerServices
 from protocol.sim.run import make_world, report_of
@@ -148,6 +157,116 @@ def test_soundness_a_node_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "IndexError in" in seen.bench.violation.words
 
 
-def test_bounds_a_pool_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Node, "status", lambda node: NodeStatus(pool_envelopes=limits.POOL_ENVELOPES_MAX + 1))
-    first("quiet", frozenset({"bounds"}))
+# -- Validity ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["expired", "duplicate"])
+def test_validity_envelopes_run_that_are_to_be_skipped(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """L-7: all nodes agree on the wrong result, so agreement has nothing to say."""
+    whole = BlockWork._reason_to_skip
+
+    def careless(work: BlockWork, envelope: ParsedEnvelope) -> str | None:
+        found = whole(work, envelope)
+        return None if found == code else found
+
+    monkeypatch.setattr(BlockWork, "_reason_to_skip", careless)
+    first("bad-batcher", frozenset({"validity"}), deaf=frozenset({"durability"}))
+
+
+def test_validity_state_that_nobody_is_charged_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-12: it shows in the state root and nowhere else."""
+    monkeypatch.setattr(BlockWork, "_charge", lambda work: None)
+    seen = first("quiet", frozenset({"validity"}))
+    assert seen.bench.violation is not None
+    assert "another state root than independently" in seen.bench.violation.words
+
+
+def test_validity_receipts_stored_with_other_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-21: the leaf of the log is right, the receipt that a client would get is not."""
+    whole = BlockWork._record
+
+    def record(work: BlockWork, envelope: ParsedEnvelope, receipt: Receipt, position: int) -> None:
+        whole(work, envelope, receipt, position)
+        key = next(key for table, key in reversed(work._writes) if table is Table.RECEIPT)
+        work._writes[Table.RECEIPT, key] = encode(replace(receipt, words="planted"))
+
+    monkeypatch.setattr(BlockWork, "_record", record)
+    seen = first("quiet", frozenset({"validity"}), deaf=frozenset({"proofs"}))
+    assert seen.bench.violation is not None
+    assert "stored with other bytes" in seen.bench.violation.words
+
+
+def test_validity_references_that_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-18: a batch referenced twice in one block."""
+    monkeypatch.setattr(blocks, "_wrong_references", lambda header, around: "")
+    seen = first("bad-batcher", frozenset({"validity"}))
+    assert seen.bench.violation is not None
+    assert "final block at height" in seen.bench.violation.words
+
+
+def test_validity_signatures_that_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-13: an envelope with a bad signature in a final block."""
+
+    def plant(world: World) -> None:
+        services = world.hosts[0].around.services
+        assert isinstance(services, LedgerServices)
+        monkeypatch.setattr(services, "verify", lambda public, message, signature: True)
+
+    seen = first("quiet", frozenset({"validity"}), deaf=frozenset({"soundness"}), plant=plant)
+    assert seen.bench.violation is not None
+    assert "bad signature" in seen.bench.violation.words
+
+
+# -- Bounds -----------------------------------------------------------------------------------------
+
+
+def test_bounds_batches_that_stay_until_they_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-13: what a proposal made others fetch is kept; a leader fills their memory turn by turn."""
+    monkeypatch.setattr(ordering, "shed", lambda body: None)
+    seen = first("hoarder", frozenset({"bounds"}))
+    assert seen.bench.violation is not None
+    assert seen.bench.violation.words.startswith("batches.count_of[]")
+
+
+def test_bounds_votes_of_any_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C-18."""
+    monkeypatch.setattr(counting, "in_reach", lambda core, view: True)
+    seen = first("flooder", frozenset({"bounds"}))
+    assert seen.bench.violation is not None
+    assert "machine.core.keeper.views is" in seen.bench.violation.words
+
+
+def test_bounds_wants_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-15, L-31: whatever is announced is wanted."""
+    monkeypatch.setattr(wants, "WANTS_MAX", 10**6)
+    seen = first("flooder", frozenset({"bounds"}))
+    assert seen.bench.violation is not None
+    assert "batch_wants.missing is" in seen.bench.violation.words
+
+
+# -- Proofs -----------------------------------------------------------------------------------------
+
+
+def test_proofs_a_verifier_that_checks_no_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-21: some altered byte is in a signature."""
+    monkeypatch.setattr(finality, "verify_message", lambda public, message, signature: True)
+    seen = first("real-signatures", frozenset({"proofs"}))
+    assert seen.bench.violation is not None
+    assert "the product's verifier believes the proof of receipt" in seen.bench.violation.words
+
+
+def test_proofs_a_verifier_that_does_not_look_into_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-21: a liar's receipt passes."""
+    monkeypatch.setattr(log, "verify_inclusion", lambda *arguments: True)
+    seen = first("false-executor", frozenset({"proofs"}))
+    assert seen.bench.violation is not None
+    assert "the product's verifier believes" in seen.bench.violation.words
+
+
+def test_proofs_paths_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-21: true receipts that can't be proven."""
+    whole = log.inclusion_proof
+    monkeypatch.setattr(log, "inclusion_proof", lambda get, index, size: whole(get, index, size)[::-1])
+    seen = first("quiet", frozenset({"proofs"}))
+    assert seen.bench.violation is not None
+    assert "an independent verifier refuses the true proof" in seen.bench.violation.words

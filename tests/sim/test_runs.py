@@ -16,12 +16,16 @@ from protocol.sim.faults import FAULTS
 from protocol.sim.network import TOPOLOGIES
 from protocol.sim.run import Report, make_world, report_of, run
 from protocol.sim.scenarios import SCENARIOS, Scenario
+from tests.sim.runs import report_for
 
 LONG_SEEDS = 150
 
 
 def check(scenario: Scenario, seed: int) -> Report:
-    report = run(scenario, seed)
+    return checked(run(scenario, seed))
+
+
+def checked(report: Report) -> Report:
     assert report.ok, report.text()
     assert report.blocks > 0
     assert report.clients["final"] > 0
@@ -31,7 +35,7 @@ def check(scenario: Scenario, seed: int) -> Report:
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", list(SCENARIOS))
 def test_a_few_seeds_of_every_scenario(name: str, seed: int) -> None:
-    check(SCENARIOS[name], seed)
+    checked(report_for(name, seed))
 
 
 @pytest.mark.long

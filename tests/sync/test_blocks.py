@@ -12,6 +12,7 @@ from protocol.codec import decode, encode
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Block, Executed, Header, Reference, batch_digest, header_hash
 from protocol.sync import BlockSync, end_of_answer, parts_of
+from protocol.sync import blocks as blocks_module
 from protocol.wire.messages import BlockPart
 
 START = b"n" * 32
@@ -112,3 +113,61 @@ def test_a_peer_that_failed_is_left_alone_for_a_while() -> None:
     assert not sync.usable(b"p", 1049)
     assert sync.usable(b"p", 1050)
     assert sync.usable(b"q", 50)
+
+
+def test_only_new_parts_of_the_next_block_win_time() -> None:
+    """L-31: a peer that sends the same again, or parts of blocks far on, does not keep us with it."""
+    pieces = parts(chain(3))
+    sync = BlockSync(100)
+    sync.begin(b"p", 1, START, 3, 0)
+    began_ms = sync.deadline_ms
+    sync.take(pieces[2], 50)
+    assert sync.deadline_ms == began_ms, "a later block"
+    first = replace(pieces[0], count=2)
+    sync.take(first, 60)
+    assert sync.deadline_ms == 60 + 400
+    sync.take(first, 90)
+    assert sync.deadline_ms == 60 + 400, "the same again"
+
+
+def test_a_block_has_no_more_parts_than_the_largest_needs() -> None:
+    sync = BlockSync(100)
+    sync.begin(b"p", 1, START, 3, 0)
+    with pytest.raises(Malformed, match="parts"):
+        sync.take(replace(parts(chain(1))[0], count=blocks_module.PARTS_MAX + 1), 0)
+    most = [encode(Batch(bytes(limits.BLOCK_BYTES_MAX // 64 - 200), bytes(64)))] * 64
+    header = decode(Block, chain(1)[0]).header
+    assert len(parts_of(1, encode(Block(header, tuple(most), None)))) <= blocks_module.PARTS_MAX
+
+
+def test_what_waits_is_counted_as_it_comes_and_goes() -> None:
+    """L-31: parts that are let go, and headers in parts that need none, count for nothing any more."""
+    pieces = parts(chain(2))
+    sync = BlockSync(100)
+    sync.begin(b"p", 1, START, 2, 0)
+    sync.take(replace(pieces[1], count=2), 0)
+    assert sync.waiting_bytes > 0
+    sync.forget_parts()
+    assert sync.waiting_bytes == 0
+    take_all(sync, pieces)
+    assert sync.waiting_bytes == sum(block.size for block in sync.pending)
+    sync.release(2)
+    assert sync.waiting_bytes == 0
+
+
+@pytest.mark.parametrize(("blocks", "left"), [(3, True), (4, False)])
+def test_a_peer_that_brings_us_no_closer_to_the_others_is_left(blocks: int, left: bool) -> None:
+    """Others gain three blocks while this one sends three, or four."""
+    pieces = parts(chain(blocks))
+    sync = BlockSync(100)
+    sync.begin(b"p", 1, START, 50, 0)
+    assert not sync.measure(40, 0), "the first time there is nothing to compare with"
+    take_all(sync, pieces)
+    assert not sync.measure(43, 1_599), "it has some patience"
+    assert sync.measure(43, 1_600) is left
+
+
+def test_without_others_ahead_a_peer_is_never_left_for_them() -> None:
+    sync = BlockSync(100)
+    sync.begin(b"p", 1, START, 50, 0)
+    assert not any(sync.measure(0, now_ms) for now_ms in range(0, 10_000, 1_000))

@@ -1,0 +1,17 @@
+"""Soundness: honest nodes neither stop by themselves nor break the rules of their own interface."""
+
+from __future__ import annotations
+
+from protocol.sim.checkers.checker import Checker
+from protocol.sim.host import Host
+
+
+class Soundness(Checker):
+    """Honest nodes neither stop nor break the rules of their own interface."""
+
+    rule = "soundness"
+
+    def broken(self, host: Host, words: str) -> None:
+        """Any stop by itself."""
+        if host.honest:
+            self.violated(words, host)

@@ -1,0 +1,54 @@
+"""Receipt proofs out of what a simulated disk holds: for the checker of proofs, and for actors that falsify them.
+
+The daemon's way (`protocol.proofs.build`) verifies each proof under Ed25519 before it leaves; here signatures may be
+stand-ins, so a proof is put together from its parts, and whoever wants to know verifies it.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from protocol.codec import decode
+from protocol.consensus.statements import Certificate
+from protocol.crypto import log
+from protocol.ledger.genesis import Genesis, network_id
+from protocol.ledger.index import log_getter, read_receipt
+from protocol.ledger.records import Batch, BatchBody, Block, Header, Receipt
+from protocol.proofs.records import Finality, ReceiptProof
+from protocol.sim.disk import Disk
+
+
+def newest_proofs(genesis: Genesis, disk: Disk, generator: Random, count: int) -> list[ReceiptProof]:
+    """Proofs of up to `count` random receipts under the newest header with a finalization of its own."""
+    finality = newest_finality(disk)
+    if finality is None:
+        return []
+    size = decode(Header, finality.header).executed.log_size
+    chosen = sorted(generator.sample(range(size), min(size, count)))
+    return [proof_of(genesis, disk, index, finality) for index in chosen]
+
+
+def newest_finality(disk: Disk) -> Finality | None:
+    """The newest final header here that has a finalization of its own and names a result that is here, with it."""
+    for stored in reversed(disk.blocks):
+        block = decode(Block, stored.short) if stored.finalized else None
+        if block is not None and decode(Header, block.header).executed.height <= len(disk.executed):
+            assert block.finalization is not None, "it says so"
+            return Finality(block.header, decode(Certificate, block.finalization), (), None)
+    return None
+
+
+def proof_of(genesis: Genesis, disk: Disk, log_index: int, finality: Finality) -> ReceiptProof:
+    """The proof of one receipt, from tables and segments."""
+    data = read_receipt(disk.tables, log_index)
+    assert data is not None, "the log holds what the header covers"
+    receipt = decode(Receipt, data)
+    path = log.inclusion_proof(log_getter(disk.tables), log_index, decode(Header, finality.header).executed.log_size)
+    envelope = _envelope_at(disk, receipt.height, receipt.position)
+    return ReceiptProof(network_id(genesis), envelope, data, log_index, tuple(path), finality)
+
+
+def _envelope_at(disk: Disk, height: int, position: int) -> bytes:
+    block = decode(Block, disk.blocks[height - 1].data)
+    inside = [envelope for data in block.batches for envelope in decode(BatchBody, decode(Batch, data).body).envelopes]
+    return inside[position]
