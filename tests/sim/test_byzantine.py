@@ -8,9 +8,9 @@ from protocol.codec import decode
 from protocol.consensus.statements import VoteKind
 from protocol.sim.host import Host
 from protocol.sim.run import make_world
-from protocol.sim.scenarios import SCENARIOS
 from protocol.sim.world import World
 from protocol.wire.messages import ProposalMessage
+from tests.sim.named import SCENARIOS
 
 
 def ran(name: str, seed: int) -> World:

@@ -15,7 +15,8 @@ from protocol.sim.byzantine import ACTORS
 from protocol.sim.faults import FAULTS
 from protocol.sim.network import TOPOLOGIES
 from protocol.sim.run import Report, make_world, report_of, run
-from protocol.sim.scenarios import SCENARIOS, Scenario
+from protocol.sim.scenarios import Scenario
+from tests.sim.named import SCENARIOS
 
 LONG_SEEDS = 150
 
