@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "events": Entry("daemon.cli.events:events", "Follow what becomes final."),
     "proof": Entry("daemon.cli.proof:proof", "Get, show and verify proofs that hold without any node."),
     "bench": Entry("daemon.cli.bench:bench", "Measure a network of real nodes on this machine."),
+    "sim": Entry("daemon.cli.sim:sim", "Run networks in the simulator: scenarios, faults, seeds."),
     "version": Entry("daemon.cli.version:version", "Show versions of program, protocol and libraries."),
     "completion": Entry("daemon.cli.completion:completion", "Print completion for a shell."),
 }

@@ -107,6 +107,18 @@ def to_scenario(value: ScenarioFile, name: str, command_name: str = "") -> Scena
     )
 
 
+def is_sensible(value: ScenarioFile) -> bool:
+    """Whether a file with this content would be taken."""
+    source = Source(File("scenario.toml"), {}, ScenarioFile)
+    if any(True for _ in _problems(source, value)):
+        return False
+    try:
+        make_genesis(to_scenario(value, "scenario"), StandIn())
+    except PapilioError:
+        return False
+    return True
+
+
 def _ms(pair: tuple[int, int]) -> tuple[int, int]:
     return pair[0] // 1_000, pair[1] // 1_000
 

@@ -115,10 +115,9 @@ class WorkTable(Table):
 class FaultsTable(Table):
     """Faults drawn at random from the seed."""
 
-    weights: Annotated[
-        dict[str, Annotated[int, Field(ge=1, le=WEIGHT_MAX)]],
-        Field(description="Fault to weight: how often it is drawn, compared with the others.", default_factory=dict),
-    ]
+    weights: dict[str, Annotated[int, Field(ge=1, le=WEIGHT_MAX)]] = Field(
+        default_factory=dict, description="Fault to weight: how often it is drawn, compared with the others."
+    )
     interval: Annotated[DurationRange, Field(description="From one beginning to the next.")] = (50_000, 900_000)
     lasts: Annotated[DurationRange, Field(description="How long one lasts.")] = (20_000, 1_500_000)
     until: Annotated[

@@ -7,6 +7,8 @@ from protocol.node.interface import Note
 
 LINES_KEPT = 40
 COLUMN = 36
+ROWS_MAX = 60
+"""The last moments of a part."""
 COLUMNS_MAX = 4
 """Side by side; more nodes stand below."""
 
@@ -23,7 +25,9 @@ def words_of_fault(fault: Exception) -> str:
 
 
 def words_of_note(note: Note) -> str:
-    """A note's name and facts."""
+    """A note's name and facts; of a final block, which is most of all lines, in few words."""
+    if note.name == "block_final":
+        return f"final {note.facts['height']} {short(note.facts['hash'])}, {note.facts['envelopes']} envelopes"
     facts = " ".join(f"{key}={short(value)}" for key, value in note.facts.items())
     return f"{note.name} {facts}" if facts else note.name
 
@@ -44,7 +48,7 @@ def columns(heads: list[str], lines: list[list[tuple[int, str]]]) -> list[str]:
             for at_ms, words in lines[index]:
                 cells = moments.setdefault(at_ms, [[] for _ in part])
                 cells[place] += _folded(words)
-        for at_ms in sorted(moments):
+        for at_ms in sorted(moments)[-ROWS_MAX:]:
             cells = moments[at_ms]
             for depth in range(max(len(cell) for cell in cells)):
                 told = [cell[depth] if depth < len(cell) else "" for cell in cells]
