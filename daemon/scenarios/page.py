@@ -113,7 +113,7 @@ def page(report: Report, trace: Trace, words: str) -> str:
 def _tiles(report: Report) -> str:
     settled = "never" if report.settled_ms is None else f"{report.settled_ms / 1000:g} s"
     told = [
-        (words_of(report.simulated_ms), "simulated"),
+        (_length(report.simulated_ms), "simulated"),
         (f"{report.blocks:,}", "blocks final"),
         (f"{report.nullified_views:,}", "views nullified"),
         (f"{sum(report.faults.values()):,}", "faults"),
@@ -121,6 +121,14 @@ def _tiles(report: Report) -> str:
         (settled, "to settle after the last fault"),
     ]
     return '<div class="tiles">' + "".join(f"<div><b>{a}</b><span>{b}</span></div>" for a, b in told) + "</div>"
+
+
+def _length(ms: int) -> str:
+    """A length of time to three digits or so."""
+    for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min")):
+        if ms >= 2 * size:
+            return f"{ms / size:.1f} {unit}"
+    return f"{ms / 1000:.1f} s"
 
 
 def _svg(title: str, parts: list[str], height: float) -> str:
@@ -206,7 +214,9 @@ def _lanes(trace: Trace) -> str:
     parts += _grid(across, bottom)
     for lane in trace.lanes:
         parts += _lane(lane, trace, across)
-    parts += [part for happened in trace.happened for part in _span(happened, trace, across)]
+    free = [0.0] * len(trace.lanes)
+    for happened in trace.happened:
+        parts += _span(happened, trace, across, free)
     parts += _moments(trace, across, bottom)
     return _svg("Nodes: life, views by leader, final blocks, faults", parts, bottom + 20)
 
@@ -258,8 +268,8 @@ def _views(lane: Lane, end_ms: int, across: Across) -> Iterator[tuple[float, flo
             last = end
 
 
-def _span(happened: Happened, trace: Trace, across: Across) -> Iterator[str]:
-    """A fault, over the lanes of the nodes that it hits."""
+def _span(happened: Happened, trace: Trace, across: Across, free: list[float]) -> Iterator[str]:
+    """A fault, over the lanes of the nodes that it hits; named where a lane has room (from `free` on)."""
     begin_ms, lasts_ms = happened.time_us // 1000, happened.aim.lasts_us // 1000
     x, end = across.x(begin_ms), across.x(begin_ms + lasts_ms)
     width = max(end - x, 1.5)
@@ -273,8 +283,9 @@ def _span(happened: Happened, trace: Trace, across: Across) -> Iterator[str]:
             f"<title>{title}</title></rect>"
         )
         yield f'<rect x="{x:.1f}" y="{top}" width="{width:.1f}" height="2" fill="var(--fault)" opacity=".7"/>'
-        if width > len(happened.fault) * LABEL_PIXELS:
+        if width > len(happened.fault) * LABEL_PIXELS and x >= free[node]:
             label = happened.fault.replace("_", " ")
+            free[node] = x + 10 + len(label) * LABEL_PIXELS
             yield f'<text x="{x + 4:.1f}" y="{top + LANE - 4}" style="fill:var(--fault)">{label}</text>'
 
 

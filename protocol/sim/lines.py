@@ -27,7 +27,8 @@ def words_of_fault(fault: Exception) -> str:
 def words_of_note(note: Note) -> str:
     """A note's name and facts; of a final block, which is most of all lines, in few words."""
     if note.name == "block_final":
-        return f"final {note.facts['height']} {short(note.facts['hash'])}, {note.facts['envelopes']} envelopes"
+        height, name, count = (short(note.facts[key]) for key in ("height", "hash", "envelopes"))
+        return f"final {height} {name}, {count} envelopes"
     facts = " ".join(f"{key}={short(value)}" for key, value in note.facts.items())
     return f"{note.name} {facts}" if facts else note.name
 

@@ -55,6 +55,7 @@ class Tracer:
         self.world = world
         validators = len(world.powers)
         self.lanes = [Lane(host.index, host.honest, host.index < validators) for host in world.hosts]
+        self._lives = [0] * len(world.hosts)
         for host in world.hosts:
             host.looker = self.look
 
@@ -67,10 +68,11 @@ class Tracer:
         if len(lane.views) >= POINTS_MAX or len(lane.heights) >= POINTS_MAX:
             lane.cut_short = True
             return
-        if not lane.views or lane.views[-1][1] != status.view:
+        if not lane.views or lane.views[-1][1] != status.view or self._lives[host.index] != host.life:
             lane.views.append((now_ms, status.view, status.leader))
         if not lane.heights or lane.heights[-1][1] != status.final_height:
             lane.heights.append((now_ms, status.final_height))
+        self._lives[host.index] = host.life
 
     def trace(self) -> Trace:
         """What was seen."""

@@ -128,7 +128,7 @@ class World:
             self, scenario.faults, scenario.timetable, stream(seed, "faults"), holds=self._holds, calm=self._calm
         )
         self._slow_links()
-        self._starts = stream(seed if scenario.faults.weights else 0, "starts")
+        self._starts = stream(seed if self.faults.wanted else 0, "starts")
         self.calm_us: int | None = None
         """When the last fault was over; None before."""
         self.done_us: int | None = None

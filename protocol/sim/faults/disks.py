@@ -83,11 +83,12 @@ def _draw_slow(world: World, generator: Random, lasts_us: int) -> Aim:
 
 
 def _draw_damage(world: World, generator: Random, lasts_us: int) -> Aim | None:
+    del lasts_us  # nobody repairs it
     host = generator.choice(world.hosts)
     if len(world.hosts) < 4 or host.disk.executed_synced < 1:
         return None
     height = generator.randint(1, host.disk.executed_synced)
-    return Aim(nodes=(host.index,), amount=height, lasts_us=lasts_us)
+    return Aim(nodes=(host.index,), amount=height)
 
 
 KINDS = {
