@@ -59,7 +59,7 @@ def make_genesis(scenario: Scenario, scheme: Scheme) -> tuple[Genesis, tuple[str
     ]
     watching = sorted(scheme.key(f"observer {index} node").public for index in range(scenario.observers))
     genesis = Genesis(
-        name=f"sim {scenario.name}",
+        name="sim",  # not the scenario's: under another name a scenario is the same run
         created_ms=WALL_START_MS - 1_000,
         parameters=_parameters(scenario),
         rules=(RulesFrom(1, RULES_VERSION),),

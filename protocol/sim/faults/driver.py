@@ -140,7 +140,7 @@ class FaultDriver:
             return False
         self.counts[name] = self.counts.get(name, 0) + 1
         self.happened.append(Happened(self.world.schedule.now_us, name, aim))
-        for index in touched(aim):
+        for index in touched(aim) or range(len(self.world.hosts)):
             self.world.hosts[index].line(f"fault: {name} for {aim.lasts_us // MS_US} ms")
         self._open += 1
         self.world.schedule.after(aim.lasts_us, self._ended, end)
