@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "audit": Entry("daemon.cli.audit:audit", "Check a node's history from its files, and compare it with another."),
     "evidence": Entry("daemon.cli.evidence:evidence", "Show and check what proves that a validator signed twice."),
     "bench": Entry("daemon.cli.bench:bench", "Measure a network of real nodes on this machine."),
+    "sim": Entry("daemon.cli.sim:sim", "Run networks in the simulator: scenarios, faults, seeds."),
     "version": Entry("daemon.cli.version:version", "Show versions of program, protocol and libraries."),
     "completion": Entry("daemon.cli.completion:completion", "Print completion for a shell."),
 }

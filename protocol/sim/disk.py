@@ -82,6 +82,12 @@ class Disk:
     failing: bool = False
     """Syncs fail: whoever asks for one learns that nothing is certain any more."""
     slow_factor: int = 1
+    full: int = 0
+    """So many faults keep it full."""
+    unreadable: int = 0
+    """So many faults keep blocks from being read."""
+    damaged: dict[int, None] = field(default_factory=dict)
+    """Heights whose block has a flipped bit: its checksum does not hold, so it is not served."""
     forget_certificates: bool = False
     """A planted bug for the checkers' tests: certificates do not reach the journal. Never set otherwise."""
     rotating: list[JournalRecord] | None = None
@@ -121,6 +127,12 @@ class Disk:
         if gained > 0:
             del self._undo[:gained]
             self.executed_synced = states
+
+    def sync_all(self) -> None:
+        """All that was written is durable: a node that is stopped in order ends so."""
+        self.journal_synced = len(self.journal)
+        self.rotating = None
+        self.segments_synced(len(self.blocks), len(self.executed))
 
     def rotated(self, written_since: int) -> None:
         """The new journal is durable; it goes on with the last `written_since` records of the old one, not synced."""
@@ -185,12 +197,16 @@ class Disk:
         return (self.genesis, *self.executed)[lowest:]
 
     def read(self, first_height: int, count: int, bytes_max: int) -> tuple[bytes, ...]:
-        """Up to `count` blocks from `first_height` on, as many as fit `bytes_max`, at least one if there is one."""
+        """Up to `count` blocks from `first_height` on, as many as fit `bytes_max`, at least one if there is one.
+
+        None from one on that cannot be read.
+        """
         found: list[bytes] = []
         size = 0
-        for block in self.blocks[first_height - 1 : first_height - 1 + count]:
+        for height in range(first_height, min(first_height + count, len(self.blocks) + 1)):
+            block = self.blocks[height - 1]
             size += len(block.data)
-            if found and size > bytes_max:
+            if self.unreadable or height in self.damaged or (found and size > bytes_max):
                 break
             found.append(block.data)
         return tuple(found)

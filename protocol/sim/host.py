@@ -14,13 +14,18 @@ A machine that falls (crash, power cut, failed sync, `Halt`, an exception of the
 was not durable. Events that were planned for a former life carry its number and are passed over. The monotonic
 clock of a life starts anywhere; the wall clock is the world's plus the machine's skew.
 
+A frozen machine keeps its memory and does nothing: what comes to it and what its own timers, syncs and workers bring is
+kept in order, and happens when it goes on.
+
 Deliberately absent: opinions. The host tells a `Watcher` what is said, stored and acknowledged; checkers judge.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from protocol.codec import decode
 from protocol.ledger.records import Block
@@ -75,6 +80,12 @@ class Host:
         self.tickets = 0
         self.counters: dict[str, int] = {}
         self.lines: deque[tuple[int, str]] = deque(maxlen=LINES_KEPT)
+        self.held_down = 0
+        """So many faults keep the machine from starting."""
+        self.looker: Callable[[Host], None] | None = None
+        """Who wants to see the node after each of its steps: a trace."""
+        self.lives: list[tuple[int, int | None]] = []
+        """(from, to) of each life, in microseconds; None while it lasts."""
         self._clear()
 
     def _clear(self) -> None:
@@ -90,6 +101,8 @@ class Host:
         self.maintaining = False
         self.rotation_due = False
         self.waits_for_start = False
+        self.paused = 0
+        self.frozen: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
     # -- Clocks -------------------------------------------------------------------------------------
 
@@ -137,6 +150,7 @@ class Host:
             f"boots: {len(recovered.journal)} journal records, height {len(self.disk.blocks)}, {missing} replayed"
         )
         self.waits_for_start = True
+        self.lives.append((schedule.now_us, None))
         try:
             self.node = self.factory(self.setup, recovered)
             effects = self.node.start(self.now())
@@ -144,9 +158,16 @@ class Host:
             self.broken(words_of_fault(fault))
             return
         self._carry(effects)
+        if self.up and self.disk.full:
+            self.step(Pressure(True))
         if self.up:
             self._maybe_started()
             self.around.postman.host_up(self.index)
+
+    def start_again(self) -> None:
+        """Start the node if nothing keeps it down and it does not run."""
+        if not self.up and not self.held_down:
+            self.boot()
 
     def _replay(self) -> None:
         disk = self.disk
@@ -164,6 +185,7 @@ class Host:
             return
         self.node = None
         self.life += 1
+        self.lives[-1] = (self.lives[-1][0], self.around.schedule.now_us)
         lost = self.disk.crash(self.generator)
         if lost.torn:
             self.count("torn")
@@ -182,6 +204,31 @@ class Host:
             return
         self.fall("stopped")
 
+    def freeze(self) -> int:
+        """Stand still, memory kept; gives the life that `thaw` takes."""
+        self.paused += 1
+        return self.life
+
+    def thaw(self, life: int) -> None:
+        """Go on, if the frozen process still is the one that runs."""
+        if life != self.life or not self.paused:
+            return
+        self.paused -= 1
+        if not self.paused:
+            frozen, self.frozen = self.frozen, []
+            for action, arguments in frozen:
+                self._run(action, *arguments)
+
+    def later(self, delay_us: int, action: Callable[..., None], *arguments: Any) -> None:
+        """Plan what this machine does by itself."""
+        self.around.schedule.after(delay_us, self._run, action, *arguments)
+
+    def _run(self, action: Callable[..., None], *arguments: Any) -> None:
+        if self.paused:
+            self.frozen.append((action, arguments))
+        else:
+            action(*arguments)
+
     # -- In -----------------------------------------------------------------------------------------
 
     def step(self, given: Input) -> None:
@@ -189,12 +236,17 @@ class Host:
         node = self.node
         if node is None:
             return
+        if self.paused:
+            self.frozen.append((self.step, (given,)))
+            return
         try:
             effects = node.step(given, self.now())
         except Exception as fault:  # noqa: BLE001 - whatever a node raises is what we look for
             self.broken(words_of_fault(fault))
             return
         self._carry(effects)
+        if self.looker is not None:
+            self.looker(self)
 
     def peer_up(self, peer: bytes) -> None:
         """A connection stands."""
@@ -215,9 +267,11 @@ class Host:
         self.step(Submit(ticket, envelopes))
         return ticket
 
-    def pressure(self, *, full: bool) -> None:
-        """The disk is nearly full, or has room again."""
-        self.step(Pressure(full))
+    def fill(self, change: int) -> None:
+        """One fault more (1) or less (-1) keeps the disk nearly full."""
+        was, self.disk.full = self.disk.full > 0, self.disk.full + change
+        if was != (self.disk.full > 0):
+            self.step(Pressure(self.disk.full > 0))
 
     # -- Effects ------------------------------------------------------------------------------------
 
@@ -281,7 +335,7 @@ class Host:
         if not self.maintaining:
             self.maintaining = True
             low, high = self.disk.model.maintenance_us
-            self.around.schedule.after(self.generator.randint(low, high), self._maintain, self.life)
+            self.later(self.generator.randint(low, high), self._maintain, self.life)
 
     # -- Timers -------------------------------------------------------------------------------------
 
@@ -294,7 +348,7 @@ class Host:
         target_us = max(self.boot_us + (wake_ms - self.clock_start_ms) * MS_US, schedule.now_us + MS_US // 4)
         if self.armed_us is None or target_us < self.armed_us:
             self.armed_us = target_us
-            schedule.at(target_us, self._fired, self.life, target_us)
+            schedule.at(target_us, self._run, self._fired, self.life, target_us)
 
     def _fired(self, life: int, target_us: int) -> None:
         if life != self.life or target_us != self.armed_us or self.node is None:
@@ -311,7 +365,7 @@ class Host:
     def _sync(self) -> None:
         if not self.syncing and self.durable < self.needed:
             self.syncing = True
-            self.around.schedule.after(self.disk.sync_time_us(self.generator), self._synced, self.life, self.written)
+            self.later(self.disk.sync_time_us(self.generator), self._synced, self.life, self.written)
 
     def _synced(self, life: int, written: int) -> None:
         if life != self.life:
@@ -348,7 +402,7 @@ class Host:
             return
         self.maintaining = False
         blocks, states = len(self.disk.blocks), len(self.disk.executed)
-        self.around.schedule.after(self.disk.sync_time_us(self.generator), self._maintained, life, blocks, states)
+        self.later(self.disk.sync_time_us(self.generator), self._maintained, life, blocks, states)
 
     def _maintained(self, life: int, blocks: int, states: int) -> None:
         if life != self.life:
@@ -368,9 +422,7 @@ class Host:
         self.syncing = True
         life, live = self.life, self.node.live_records()
         blocks, states = len(self.disk.blocks), len(self.disk.executed)
-        self.around.schedule.after(
-            self.disk.sync_time_us(self.generator), self._rename, life, live, blocks, states, self.written
-        )
+        self.later(self.disk.sync_time_us(self.generator), self._rename, life, live, blocks, states, self.written)
 
     def _rename(self, life: int, live: list[JournalRecord], blocks: int, states: int, written: int) -> None:
         if life != self.life:
@@ -380,7 +432,7 @@ class Host:
             return
         self.disk.segments_synced(blocks, states)
         self.disk.rotating = list(live)
-        self.around.schedule.after(self.disk.sync_time_us(self.generator), self._rotated, life, written)
+        self.later(self.disk.sync_time_us(self.generator), self._rotated, life, written)
 
     def _rotated(self, life: int, written: int) -> None:
         if life != self.life:

@@ -16,10 +16,11 @@ Hosts may have one node key (twins). A peer keeps one channel for each key: a li
 none stands to the other, and what is sent to the key goes to the one that is connected.
 
 A cut is one-way; a partition is many of them. Cuts are counted, so faults that overlap do not heal each other.
-Delays are drawn from `base` to `base + jitter`, now and then with a long tail; spikes add to everything.
+Delays are drawn from `base` to `base + jitter`, now and then with a long tail; spikes add to everything, a slow link
+to its own. A corrupt frame is refused by the channel's cipher, which ends the connection (on loose links: the message
+is lost).
 
-Deliberately absent: bandwidth, and corrupt frames (the channel's cipher refuses those and breaks the
-connection, which is loss).
+Deliberately absent: bandwidth.
 """
 
 from __future__ import annotations
@@ -50,9 +51,8 @@ class LinkModel:
     """Loose only."""
     reconnect_us: tuple[int, int] = (20_000, 200_000)
     give_up_us: int = 1_500_000
-    slow_pair: tuple[int, int] | None = None
-    """A link on which everything takes `slow_us` longer."""
-    slow_us: int = 0
+    corrupt_per_mille: int = 0
+    """Of frames; each ends its connection."""
 
 
 def mesh(count: int) -> Pairs:
@@ -106,6 +106,8 @@ class Link:
     generation: int = 0
     """Grows when the connection breaks: what was on its way in a former one never arrives."""
     connecting: bool = False
+    extra_us: int = 0
+    """Added to every delay of this link."""
     ways: tuple[Direction, Direction] = field(default_factory=lambda: (Direction(), Direction()))
 
     def way_from(self, source: int) -> Direction:
@@ -128,7 +130,10 @@ class Network:
         self.hosts: list[Host] = []
         self.extra_us = 0
         """Added to every delay while a spike lasts."""
+        self.tail_extra_us = 0
+        """One message in ten takes up to so much longer while a fault lasts: this over a number from 1 to 30."""
         self.lose_per_mille = model.lose_per_mille
+        self.corrupt_per_mille = model.corrupt_per_mille
         self.double_per_mille = model.double_per_mille
         self.messages = 0
         self.bytes = 0
@@ -185,10 +190,20 @@ class Network:
             if not loose:
                 self._break(link)
             return
+        if self.corrupt_per_mille and self._corrupt(link, loose=loose):
+            return
         self._deliver_later(link, way, target, priority, data)
         if loose and chance(self.generator, self.double_per_mille):
             self._count("doubled")
             self._deliver_later(link, way, target, priority, data)
+
+    def _corrupt(self, link: Link, *, loose: bool) -> bool:
+        if not chance(self.generator, self.corrupt_per_mille):
+            return False
+        self._count("corrupted")
+        if not loose:
+            self._break(link)
+        return True
 
     def _deliver_later(self, link: Link, way: Direction, target: int, priority: Priority, data: bytes) -> None:
         arrival_us = self.schedule.now_us + self._delay_us(link)
@@ -201,11 +216,11 @@ class Network:
 
     def _delay_us(self, link: Link) -> int:
         model, generator = self.model, self.generator
-        delay_us = model.base_us + generator.randrange(model.jitter_us + 1) + self.extra_us
+        delay_us = model.base_us + generator.randrange(model.jitter_us + 1) + self.extra_us + link.extra_us
         if chance(generator, model.tail_per_mille):
             delay_us += generator.randrange(model.tail_us)
-        if model.slow_pair == (link.low, link.high):
-            delay_us += model.slow_us
+        if self.tail_extra_us and chance(generator, 100):
+            delay_us += self.tail_extra_us // generator.randint(1, 30)
         return delay_us
 
     def _arrive(self, link: Link, generation: int, target: int, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """From a scenario and a seed to a report, the same bytes each time.
 
-A report that failed ends with the rule that did not hold, the last lines of each node, and the one command that
-repeats it. How fast a run was is not in it, because that differs each time: who has a clock computes it from
+A report that failed ends with the rule that did not hold, the last lines of each node side by side, and the one command
+that repeats it. How fast a run was is not in it, because that differs each time: who has a clock computes it from
 `simulated_ms`.
 """
 
@@ -12,14 +12,17 @@ from dataclasses import dataclass, field
 from protocol.node.node import Node
 from protocol.sim.events import MS_US
 from protocol.sim.facts import Violation
+from protocol.sim.faults.driver import Happened
 from protocol.sim.ledger_services import LedgerServices
+from protocol.sim.lines import columns
 from protocol.sim.scenarios import Scenario
 from protocol.sim.services import MakeServices, NodeFactory
 from protocol.sim.signatures import Real, Scheme, StandIn
 from protocol.sim.world import World
 
-LINES_SHOWN = 12
-COMMAND = "python -m tests.sim --scenario {name} --seed {seed}"
+LINES_SHOWN = 14
+"""Of each node."""
+COMMAND = "papilio sim run {name} --seed {seed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Report:
     messages: int
     message_bytes: int
     faults: dict[str, int] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    """Faults that the scenario names and that never happened."""
     links: dict[str, int] = field(default_factory=dict)
     clients: dict[str, int] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
@@ -49,6 +54,10 @@ class Report:
     state_root: str = ""
     lines: tuple[str, ...] = ()
     """Last lines of each node, of a failed run."""
+    command: str = ""
+    """What repeats it."""
+    happened: tuple[Happened, ...] = ()
+    """Each fault that happened, in order."""
 
     @property
     def ok(self) -> bool:
@@ -68,6 +77,7 @@ class Report:
             f"  {self.blocks} blocks final, {self.nullified_views} views nullified, {self.restarts} restarts",
             f"  settled {settled}",
             f"  faults: {_counts(self.faults)}",
+            *([f"  never happened: {', '.join(self.missing)}"] if self.missing else []),
             f"  links: {_counts(self.links)}",
             f"  clients: {_counts(self.clients)}",
             f"  refusals: {_counts(self.refusals)}",
@@ -76,7 +86,7 @@ class Report:
             f"  tip {self.tip or '-'} state {self.state_root or '-'}",
         ]
         if not self.ok:
-            out += [*self.lines, "repeat with: " + COMMAND.format(name=self.scenario, seed=self.seed)]
+            out += ["", *self.lines, "", f"repeat with: {self.command}"]
         return "\n".join(out) + "\n"
 
 
@@ -121,7 +131,7 @@ def report_of(world: World, seed: int) -> Report:
         seed=seed,
         violation=bench.violation,
         simulated_ms=world.schedule.now_us // MS_US,
-        settled_ms=None if world.done_us is None else (world.done_us - world.calm_us) // MS_US,
+        settled_ms=_settled_ms(world),
         events=world.schedule.carried_out,
         blocks=len(chain.headers),
         nullified_views=len(bench.facts.nullified),
@@ -129,6 +139,7 @@ def report_of(world: World, seed: int) -> Report:
         messages=world.network.messages,
         message_bytes=world.network.bytes,
         faults=dict(world.faults.counts),
+        missing=tuple([name for name in world.faults.wanted if name not in world.faults.counts]),
         links=dict(world.network.counts),
         clients=dict(world.clients.counts),
         refusals=dict(world.clients.codes),
@@ -136,14 +147,22 @@ def report_of(world: World, seed: int) -> Report:
         deeds=world.deeds(),
         tip=chain.headers[-1].hex() if chain.headers else "",
         state_root=chain.executed[-1].state_root.hex() if chain.executed else "",
-        lines=() if bench.violation is None else _last_lines(world),
+        lines=() if bench.violation is None else tuple(_last_lines(world)),
+        command=COMMAND.format(name=world.scenario.source or world.scenario.name, seed=seed),
+        happened=tuple(world.faults.happened),
     )
 
 
-def _last_lines(world: World) -> tuple[str, ...]:
-    out: list[str] = []
-    for host in world.hosts:
-        out.append(f"  node {host.index}{'' if host.honest else ' (byzantine)'}{'' if host.up else ' (down)'}:")
-        for at_us, words in list(host.lines)[-LINES_SHOWN:]:
-            out.append(f"    {at_us // MS_US:>7} ms  {words}")
-    return tuple(out)
+def _settled_ms(world: World) -> int | None:
+    if world.done_us is None or world.calm_us is None:
+        return None
+    return (world.done_us - world.calm_us) // MS_US
+
+
+def _last_lines(world: World) -> list[str]:
+    heads = [
+        f"node {host.index}{'' if host.honest else ' (byzantine)'}{'' if host.up else ' (down)'}"
+        for host in world.hosts
+    ]
+    lines = [list(host.lines)[-LINES_SHOWN:] for host in world.hosts]
+    return columns(heads, [[(at_us // MS_US, words) for at_us, words in told] for told in lines])

@@ -1,19 +1,29 @@
-"""Scenarios: what a run is made of, and the named ones.
+"""A scenario: all that a run depends on, besides the seed.
 
-A scenario is data: how many members, which links, which faults with which weights, which liars, how busy
-clients are, and within how many Δ after the last fault everything that was accepted has to be final. Add one
-here with a sentence that means something to an operator.
+How many members, which links, which faults with which weights, which faults at which time, which liars, how busy
+clients are, and within how many Δ after the last fault everything that was accepted has to be final. The named ones
+are files that operators read and write (configs/scenarios, daemon/scenarios); here is only what they mean.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from protocol.sim.disk import DiskModel
-from protocol.sim.faults import FaultPlan
-from protocol.sim.network import LinkModel
+from protocol.sim.faults.driver import FaultPlan
+from protocol.sim.network import LinkModel, Pairs
 from protocol.sim.surroundings import WorkModel
+from protocol.sim.timetable import At
 from protocol.sim.workload import Load
+
+
+@dataclass(frozen=True, slots=True)
+class SlowLinks:
+    """Links on which everything always takes longer: from each of `nodes` to each of `to` (empty: to everyone else)."""
+
+    nodes: tuple[int, ...]
+    to: tuple[int, ...]
+    extra_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +34,16 @@ class Scenario:
     words: str
     members: int = 4
     powers: tuple[int, ...] = ()
-    """Of each member; empty: one each."""
+    """Of each validator, in the order of the nodes; empty: one each."""
     observers: int = 0
     topology: str = "mesh"
+    links: Pairs = frozenset()
+    """Links in place of a topology's; empty: the topology's."""
+    slow_links: tuple[SlowLinks, ...] = ()
     byzantine: tuple[str, ...] = ()
     """Actors of the last validators, one each."""
     faults: FaultPlan = field(default_factory=FaultPlan)
+    timetable: tuple[At, ...] = ()
     link: LinkModel = field(default_factory=lambda: LinkModel(base_us=5_000, jitter_us=15_000))
     disk: DiskModel = field(default_factory=DiskModel)
     work: WorkModel = field(default_factory=WorkModel)
@@ -45,224 +59,5 @@ class Scenario:
     backoff_max: int = 16
     bound_deltas: int = 64
     """After the last fault, in Δ: the model's worst was 44, from a cap of 16; the rest is for pools and sync."""
-
-
-_ALL = (
-    ("crash", 6),
-    ("power_cut", 2),
-    ("isolate", 2),
-    ("halves", 2),
-    ("one_way", 2),
-    ("delay_spike", 3),
-    ("loss", 2),
-    ("clock_skew", 1),
-    ("slow_disk", 1),
-    ("failing_sync", 1),
-    ("slow_work", 1),
-    ("disk_full", 1),
-)
-_QUIET = Scenario("quiet", "nothing goes wrong", faults=FaultPlan(until_ms=3_000), bound_deltas=16)
-_LOOSE = LinkModel(
-    ordered=False,
-    base_us=5_000,
-    jitter_us=30_000,
-    tail_per_mille=20,
-    tail_us=150_000,
-    lose_per_mille=20,
-    double_per_mille=20,
-)
-
-_NAMED = (
-    _QUIET,
-    replace(_QUIET, name="one", words="a network of one member", members=1),
-    replace(_QUIET, name="two", words="a network of two members: nothing tolerated", members=2),
-    replace(_QUIET, name="three", words="a network of three members: nothing tolerated", members=3),
-    Scenario("crashes", "members crash and come back", faults=FaultPlan((("crash", 8), ("delay_spike", 1)))),
-    Scenario(
-        "power-cuts",
-        "everyone loses power at once, again and again",
-        faults=FaultPlan((("power_cut", 4), ("delay_spike", 1)), interval_ms=(30, 500)),
-    ),
-    Scenario(
-        "partitions",
-        "the network falls apart in changing ways",
-        faults=FaultPlan((("halves", 3), ("isolate", 2), ("one_way", 2), ("delay_spike", 1))),
-    ),
-    Scenario(
-        "lossy",
-        "links lose, double, delay and reorder single messages",
-        link=_LOOSE,
-        faults=FaultPlan((("loss", 2), ("delay_spike", 2))),
-    ),
-    Scenario("everything", "all faults at once", faults=FaultPlan(_ALL)),
-    Scenario("everything-lossy", "all faults at once over loose links", link=_LOOSE, faults=FaultPlan(_ALL)),
-    Scenario("silent-leader", "one member never proposes", byzantine=("silent_leader",)),
-    Scenario(
-        "byzantine-leader",
-        "one leader proposes two things at once, under faults",
-        byzantine=("equivocating_leader",),
-        faults=FaultPlan((("crash", 3), ("one_way", 2), ("delay_spike", 3), ("halves", 1))),
-    ),
-    Scenario(
-        "stale-leader",
-        "one leader proposes beside what was just notarized, under faults",
-        byzantine=("stale_leader",),
-        faults=FaultPlan((("crash", 2), ("one_way", 2), ("delay_spike", 3))),
-    ),
-    Scenario(
-        "storm",
-        "short cuts everywhere over links that lose a tenth of everything",
-        link=LinkModel(
-            ordered=False, base_us=15_000, jitter_us=120_000, tail_per_mille=100, tail_us=300_000, lose_per_mille=100
-        ),
-        faults=FaultPlan(
-            (("isolate", 4), ("one_way", 4), ("halves", 3), ("delay_spike", 1)),
-            interval_ms=(20, 200),
-            duration_ms=(50, 500),
-        ),
-        load=Load(pause_ms=(20, 200), quiet_ms=(1, 200), busy_ms=(1_000, 2_000)),
-        bound_deltas=200,
-    ),
-    Scenario(
-        "double-voter",
-        "one member signs both of what excludes each other, under faults",
-        byzantine=("double_voter",),
-        faults=FaultPlan((("crash", 3), ("one_way", 2), ("delay_spike", 3), ("halves", 1))),
-    ),
-    Scenario(
-        "slow-links",
-        "delays near the timeouts, so that views end both ways",
-        link=LinkModel(base_us=60_000, jitter_us=90_000),
-        faults=FaultPlan((("delay_spike", 3), ("crash", 2), ("power_cut", 1), ("one_way", 1))),
-        load=Load(pause_ms=(20, 120), quiet_ms=(50, 300)),
-    ),
-    Scenario("ring", "links form a ring", topology="ring", faults=FaultPlan((("crash", 2), ("delay_spike", 1)))),
-    Scenario(
-        "star", "all links meet at one member", topology="star", faults=FaultPlan((("crash", 2), ("delay_spike", 1)))
-    ),
-    Scenario(
-        "sites", "two sites joined by one link", topology="sites", faults=FaultPlan((("halves", 1), ("crash", 2)))
-    ),
-    Scenario(
-        "seven",
-        "seven members, two of them liars",
-        members=7,
-        byzantine=("equivocating_leader", "double_voter"),
-        faults=FaultPlan((("crash", 3), ("halves", 1), ("delay_spike", 2)), until_ms=4_000),
-    ),
-    Scenario("unequal", "members of unequal power", powers=(5, 3, 3, 2), faults=FaultPlan(_ALL)),
-    Scenario(
-        "one-power-cuts",
-        "a network of one member loses power",
-        members=1,
-        faults=FaultPlan((("crash", 1),), interval_ms=(50, 400)),
-    ),
-    Scenario("two-crashes", "two members, each needed", members=2, faults=FaultPlan((("crash", 3), ("power_cut", 1)))),
-    Scenario(
-        "three-crashes", "three members, each needed", members=3, faults=FaultPlan((("crash", 3), ("power_cut", 1)))
-    ),
-    Scenario(
-        "real-signatures", "everything, with real Ed25519", real_signatures=True, faults=FaultPlan(_ALL, until_ms=3_000)
-    ),
-    # -- Liars --
-    Scenario(
-        "partial-leader",
-        "one member tells some and not the others",
-        byzantine=("partial_leader",),
-        faults=FaultPlan((("crash", 2), ("one_way", 1), ("delay_spike", 2)), until_ms=4_000),
-    ),
-    Scenario(
-        "nullifier",
-        "one member votes against every block",
-        byzantine=("nullifier",),
-        faults=FaultPlan((("crash", 2), ("delay_spike", 2)), until_ms=4_000),
-    ),
-    Scenario(
-        "withholder",
-        "one member names batches that nobody can get from it",
-        byzantine=("withholder",),
-        faults=FaultPlan((("crash", 2), ("delay_spike", 1)), until_ms=4_000),
-    ),
-    Scenario(
-        "bad-batcher",
-        "one member seals wrong batches and references wrongly",
-        byzantine=("bad_batcher",),
-        faults=FaultPlan((("crash", 2), ("delay_spike", 1)), until_ms=5_000),
-        load=Load(pause_ms=(20, 100), short_per_mille=300, short_lifetime_ms=900),
-    ),
-    Scenario(
-        "hoarder",
-        "one member makes the others fetch and keep batches that no block can hold",
-        byzantine=("hoarder",),
-        faults=FaultPlan((("crash", 1), ("delay_spike", 1)), until_ms=6_000),
-    ),
-    Scenario(
-        "forger",
-        "one member makes certificates up",
-        byzantine=("forger",),
-        faults=FaultPlan((("crash", 2), ("halves", 1), ("delay_spike", 2)), until_ms=4_000),
-    ),
-    Scenario(
-        "flooder",
-        "a hostile member asks for everything and sends whatever costs others",
-        byzantine=("flooder",),
-        faults=FaultPlan((("crash", 2), ("slow_disk", 1), ("delay_spike", 1)), until_ms=3_000),
-    ),
-    Scenario(
-        "replayer",
-        "one member says again whatever was ever said",
-        byzantine=("replayer",),
-        faults=FaultPlan((("crash", 3), ("halves", 1), ("delay_spike", 1)), until_ms=5_000),
-    ),
-    Scenario(
-        "restarter",
-        "one member's machine crashes and returns every few seconds, for ever",
-        byzantine=("restarter",),
-        faults=FaultPlan((("isolate", 1), ("delay_spike", 2)), until_ms=5_000),
-    ),
-    Scenario(
-        "twins",
-        "one member runs a copy of its node beside it",
-        byzantine=("twins",),
-        faults=FaultPlan((("crash", 2), ("one_way", 1), ("delay_spike", 2)), until_ms=5_000),
-    ),
-    Scenario(
-        "twins-in-a-ring",
-        "one member runs a copy of its node, and others pass on what both say",
-        topology="ring",
-        byzantine=("twins",),
-        faults=FaultPlan((("crash", 1), ("delay_spike", 1)), until_ms=4_000),
-    ),
-    Scenario(
-        "false-executor",
-        "one member states results that nobody computed, and shows receipts that are not true",
-        byzantine=("false_executor",),
-        real_signatures=True,
-        faults=FaultPlan((("crash", 2), ("slow_work", 1), ("delay_spike", 1)), until_ms=5_000),
-    ),
-    Scenario(
-        "garbage-syncer",
-        "one member answers whoever catches up with garbage",
-        byzantine=("garbage_syncer",),
-        faults=FaultPlan((("crash", 1), ("isolate", 3)), interval_ms=(500, 1_000), duration_ms=(400, 1_200)),
-        load=Load(quiet_ms=(1, 300), pause_ms=(20, 80)),
-        bound_deltas=100,
-    ),
-    Scenario(
-        "seven-liars",
-        "seven members, one forging and one that lies about execution",
-        members=7,
-        byzantine=("forger", "false_executor"),
-        faults=FaultPlan((("crash", 2), ("halves", 1), ("delay_spike", 1)), until_ms=3_000),
-    ),
-    Scenario(
-        "seven-hostile",
-        "seven members, one that floods and one that withholds",
-        members=7,
-        byzantine=("flooder", "withholder"),
-        faults=FaultPlan((("crash", 1), ("delay_spike", 1)), until_ms=1_500),
-    ),
-)
-
-SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _NAMED}
-"""All of them by name."""
+    source: str = ""
+    """How the command line names it: the name of a shipped one, or a file."""

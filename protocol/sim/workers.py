@@ -52,7 +52,7 @@ class Workers:
                 cost_us = model.read_us
             case _:
                 cost_us = model.check_us + model.envelope_us * 4
-        self.host.around.schedule.after(self._after(cost_us), self._checked, self.host.life, effect)
+        self.host.later(self._after(cost_us), self._checked, self.host.life, effect)
 
     def _checked(self, life: int, effect: Effect) -> None:
         if life == self.host.life:
@@ -85,7 +85,7 @@ class Workers:
         self.executing = True
         model, effect = self.host.around.work, self.executions.popleft()
         cost_us = model.execute_us + model.envelope_us * 4 * len(effect.batches)
-        self.host.around.schedule.after(self._after(cost_us), self._executed, self.host.life, effect)
+        self.host.later(self._after(cost_us), self._executed, self.host.life, effect)
 
     def _executed(self, life: int, effect: Execute) -> None:
         host = self.host

@@ -88,25 +88,30 @@ class Clients:
         self.final: dict[bytes, None] = {}
         self.counts = {"posted": 0, "accepted": 0, "refused": 0, "final": 0, "expired": 0, "posted again": 0}
         self.codes: dict[str, int] = {}
-        self.until_us = 0
+        self.ended = False
         self._serial = 0
 
-    def begin(self, until_us: int) -> None:
-        """Come and go until `until_us`."""
-        self.until_us = until_us
+    def begin(self) -> None:
+        """Come and go until `end`."""
         self._burst()
+
+    def end(self) -> None:
+        """Post nothing more, but for what `insist` asks."""
+        self.ended = True
 
     # -- Coming and going ---------------------------------------------------------------------------
 
     def _burst(self) -> None:
         schedule = self.world.schedule
-        if schedule.now_us >= self.until_us:
+        if self.ended:
             return
         end_us = schedule.now_us + self.generator.randint(*self.load.busy_ms) * MS_US
-        self._work(min(end_us, self.until_us))
+        self._work(end_us)
         schedule.at(end_us + self.generator.randint(*self.load.quiet_ms) * MS_US, self._burst)
 
     def _work(self, end_us: int) -> None:
+        if self.ended:
+            return
         self._look_after()
         up = [host for host in self.world.hosts if host.up]
         if up:
@@ -135,7 +140,8 @@ class Clients:
         key = generator.choice(self.keys)
         now_us = self.world.schedule.now_us
         life_ms = load.short_lifetime_ms if chance(generator, load.short_per_mille) else load.lifetime_ms
-        valid_until_ms = WALL_START_MS + now_us // MS_US + life_ms
+        # From the later of our clock and the chain's (L-7), which may be a year ahead of all clocks.
+        valid_until_ms = max(WALL_START_MS + now_us // MS_US, self.world.chain_time_ms()) + life_ms
         name, id_ = account_name(key.public), self._serial.to_bytes(16, "big")
         # Now and then under an id that is taken: final, and refused by the application (L-8).
         document = id_ if generator.randrange(10) else (self._serial // 2).to_bytes(16, "big")

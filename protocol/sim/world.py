@@ -1,6 +1,7 @@
 """A world: hosts, links, clients, faults and checkers, put together from a scenario and a seed.
 
-A run has two times. First faults happen and clients come and go. When the last fault is over (`calm`),
+A run has two times. First faults happen and clients come and go. When the last fault is over (`calm`: by the clock
+for faults that are drawn, by the timetable for those of a timetable),
 everything is whole again, clients post once more what is owed to them, and from then on the network has
 `bound_deltas` Δ in which all honest nodes have to be final on the same chain with nothing owed. As soon as that
 is so the run ends.
@@ -31,34 +32,38 @@ from protocol.sim.bench import Bench
 from protocol.sim.byzantine import ACTORS, Stage
 from protocol.sim.disk import Disk
 from protocol.sim.events import MS_US, Schedule, stream
-from protocol.sim.faults import FaultDriver
+from protocol.sim.faults.driver import FaultDriver
 from protocol.sim.host import Host
 from protocol.sim.network import TOPOLOGIES, Network, Pairs, with_twin
 from protocol.sim.scenarios import Scenario
 from protocol.sim.services import MakeServices, NodeFactory
 from protocol.sim.signatures import Scheme
 from protocol.sim.surroundings import WALL_START_MS, Surroundings
+from protocol.sim.timetable import At
 from protocol.sim.workload import Clients
 
 RULES_VERSION = 1
 SAMPLE_US = 250 * MS_US
 """Between two looks at the tables of all nodes."""
+NEVER_US = 1 << 62
+"""Later than any run."""
 
 
 def make_genesis(scenario: Scenario, scheme: Scheme) -> tuple[Genesis, tuple[str, ...]]:
-    """The network's genesis, and the name of each validator's keys in the order of the set."""
+    """The network's genesis, and the name of each validator's keys in the order of the set.
+
+    Keys are given out so that validator, node and member have the same number.
+    """
     names = [f"member {index:03}" for index in range(scenario.members)]
+    keys = sorted(names, key=lambda name: scheme.key(f"{name} vote").public)
     powers = scenario.powers or (1,) * scenario.members
-    validators = sorted(
-        (
-            GenesisValidator(name, scheme.key(f"{name} node").public, scheme.key(f"{name} vote").public, power)
-            for name, power in zip(names, powers, strict=True)
-        ),
-        key=lambda validator: validator.voting_key,
-    )
+    validators = [
+        GenesisValidator(name, scheme.key(f"{key} node").public, scheme.key(f"{key} vote").public, power)
+        for name, key, power in zip(names, keys, powers, strict=True)
+    ]
     watching = sorted(scheme.key(f"observer {index} node").public for index in range(scenario.observers))
     genesis = Genesis(
-        name=f"sim {scenario.name}",
+        name="sim",  # not the scenario's: under another name a scenario is the same run
         created_ms=WALL_START_MS - 1_000,
         parameters=_parameters(scenario),
         rules=(RulesFrom(1, RULES_VERSION),),
@@ -67,7 +72,7 @@ def make_genesis(scenario: Scenario, scheme: Scheme) -> tuple[Genesis, tuple[str
         observers=tuple(GenesisObserver(None, key) for key in watching),
     )
     check_genesis(genesis)
-    return genesis, tuple(validator.member for validator in validators)
+    return genesis, tuple(keys)
 
 
 def _parameters(scenario: Scenario) -> Parameters:
@@ -120,8 +125,13 @@ class World:
         self.bench.attach(self.hosts)
         self.stages = self._corrupt(seed, twins)
         self.clients = Clients(self, scenario.load, scheme, stream(seed, "clients"))
-        self.faults = FaultDriver(self, scenario.faults, stream(seed, "faults"))
-        self.calm_us = self.faults.until_us
+        self.faults = FaultDriver(
+            self, scenario.faults, scenario.timetable, stream(seed, "faults"), holds=self._holds, calm=self._calm
+        )
+        self._slow_links()
+        self._starts = stream(seed if self.faults.wanted else 0, "starts")
+        self.calm_us: int | None = None
+        """When the last fault was over; None before."""
         self.done_us: int | None = None
         self.boots = 0
 
@@ -148,7 +158,8 @@ class World:
         return dict(enumerate(originals, self.scenario.members + self.scenario.observers))
 
     def _pairs(self, twins: dict[int, int]) -> Pairs:
-        pairs = TOPOLOGIES[self.scenario.topology](self.scenario.members + self.scenario.observers)
+        nodes = self.scenario.members + self.scenario.observers
+        pairs = self.scenario.links or TOPOLOGIES[self.scenario.topology](nodes)
         for twin, original in twins.items():
             pairs = with_twin(pairs, original, twin)
         return pairs
@@ -175,18 +186,23 @@ class World:
             counts.update({f"{actors[index]}: {deed}": count for deed, count in stage.deeds.items()})
         return dict(counts)
 
+    def _slow_links(self) -> None:
+        for slow in self.scenario.slow_links:
+            others = slow.to or tuple(range(len(self.hosts)))
+            pairs = {(min(one, other), max(one, other)): None for one in slow.nodes for other in others}
+            for link in [self.network.links[pair] for pair in pairs if pair in self.network.links]:
+                link.extra_us += slow.extra_us
+
     # -- The run ------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """From the first boot to the end of the run, or to the first violation."""
-        starts = stream(0, "starts") if not self.scenario.faults.weights else self.faults.generator
         for host in self.hosts:
-            self.schedule.at(starts.randrange(50 * MS_US), self._first_boot, host)
+            self.schedule.at(self._starts.randrange(50 * MS_US), self._first_boot, host)
+        self.clients.begin()
         self.faults.begin()
-        self.clients.begin(self.calm_us)
-        self.schedule.at(self.calm_us, self._calm)
         self.schedule.after(SAMPLE_US, self._sample)
-        self.schedule.run(self.calm_us + self.bound_us + 1)
+        self.schedule.run(NEVER_US)
         if self.bench.violation is None:
             self.bench.end()
 
@@ -196,13 +212,23 @@ class World:
         return self.scenario.bound_deltas * self.scenario.delta_ms * MS_US
 
     def _first_boot(self, host: Host) -> None:
-        if not host.up and host.life == 0:
-            host.boot()
+        if host.life == 0:
+            host.start_again()
+
+    def _holds(self, entry: At) -> bool:
+        """Whether the condition of an entry of the timetable has come."""
+        if entry.height is not None:
+            return len(self.bench.chain.headers) >= entry.height
+        if entry.nullified is not None:
+            return len(self.bench.facts.nullified) >= entry.nullified
+        states = [host.node.status() for host in self.bench.honest() if host.node is not None]
+        newest = max(states, key=lambda status: status.view, default=None)
+        return newest is not None and newest.leader == entry.leader
 
     def _sample(self) -> None:
         """A quiet look at every node, as long as faults happen; from then on `_look` does."""
         self.bench.sample()
-        if self.schedule.now_us < self.calm_us:
+        if self.calm_us is None:
             self.schedule.after(SAMPLE_US, self._sample)
 
     def _calm(self) -> None:
@@ -210,9 +236,10 @@ class World:
         self.schedule.after(1, self._calm_begins)
 
     def _calm_begins(self) -> None:
+        self.calm_us = self.schedule.now_us
+        self.clients.end()
         for host in self.hosts:
-            if not host.up:
-                host.boot()
+            host.start_again()
         self.bench.sample()
         self.clients.insist()
         self._look()
@@ -222,10 +249,12 @@ class World:
         if self._settled():
             self.done_us = self.schedule.now_us
             self.schedule.stop()
-        elif self.schedule.now_us >= self.calm_us + self.bound_us:
+            return
+        assert self.calm_us is not None, "looked at after the last fault"
+        left_us = self.calm_us + self.bound_us - self.schedule.now_us
+        if left_us <= 0:
             self._late()
         else:
-            left_us = self.calm_us + self.bound_us - self.schedule.now_us
             self.schedule.after(min(left_us, self.scenario.delta_ms * MS_US // 2), self._look)
 
     def _settled(self) -> bool:
@@ -244,6 +273,7 @@ class World:
             f"{len(self.bench.chain.unplaced())} finalized views have no block"
         )
         self.bench.violated("liveness", f"{words} (heights {heights}; executed {executed})", None)
+        self.schedule.stop()
 
     # -- Watcher ------------------------------------------------------------------------------------
 
@@ -277,11 +307,16 @@ class World:
         """A node stopped by itself."""
         self.bench.broken(host, words)
 
-    # -- What clients ask ---------------------------------------------------------------------------
+    # -- What clients and faults ask ---------------------------------------------------------------------------
 
     def chain_time_ms(self) -> int:
         """Time of the newest final block."""
         return self.bench.chain.time_ms
+
+    @property
+    def powers(self) -> tuple[int, ...]:
+        """Of each validator."""
+        return tuple(validator.power for validator in self.genesis.validators)
 
     def unsound(self, words: str, host: Host) -> None:
         """A node accepted what it must not."""

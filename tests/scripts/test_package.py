@@ -21,6 +21,8 @@ def test_wheel(tmp_path: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"daemon", "protocol", "papilio.py", "papilio-0.1.0.dist-info"}
     assert "papilio = papilio:main" in entry_points
     assert "protocol/limits.py" in names
+    shipped = {f"daemon/scenarios/files/{file.name}" for file in (ROOT / "configs" / "scenarios").glob("*.toml")}
+    assert shipped <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     started(wheel, tmp_path / "unpacked")
 
@@ -32,6 +34,8 @@ def started(wheel: Path, place: Path) -> None:
     libraries = next(part for part in sys.path if part.endswith("site-packages"))
     start = "import papilio; papilio.main()"
     code = f"import sys; sys.path[:0] = [{str(place)!r}]; sys.path.append({libraries!r}); {start}"
-    command = [sys.executable, "-I", "-S", "-c", code, "version"]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-I", "-S", "-c", code]
+    done = subprocess.run([*command, "version"], cwd=place, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("papilio 0.1.0"), done.stderr
+    done = subprocess.run([*command, "sim", "list"], cwd=place, capture_output=True, text=True, check=False)
+    assert "rolling-restart" in done.stdout, done.stderr

@@ -25,11 +25,11 @@ from protocol.node.setup import NodeSetup, NodeStatus, Recovered
 from protocol.sim.disk import Disk, DiskModel
 from protocol.sim.events import Schedule, stream
 from protocol.sim.host import Host
-from protocol.sim.scenarios import SCENARIOS
 from protocol.sim.services import Result
 from protocol.sim.signatures import Scheme, StandIn
 from protocol.sim.surroundings import Surroundings, WorkModel
 from protocol.sim.world import make_genesis
+from tests.sim.named import SCENARIOS
 
 ZERO = bytes(32)
 GENESIS_RESULT = Executed(0, ZERO, 0, ZERO)

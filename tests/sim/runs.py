@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from protocol.sim.run import Report, run
-from protocol.sim.scenarios import SCENARIOS
+from tests.sim.named import SCENARIOS
 
 
 @cache

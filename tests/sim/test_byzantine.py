@@ -11,10 +11,10 @@ from protocol.consensus.statements import VoteKind
 from protocol.sim.byzantine import ACTORS
 from protocol.sim.host import Host
 from protocol.sim.run import make_world
-from protocol.sim.scenarios import SCENARIOS
 from protocol.sim.tables import sizes
 from protocol.sim.world import World
 from protocol.wire.messages import ProposalMessage
+from tests.sim.named import SCENARIOS
 from tests.sim.runs import report_for
 
 SEEDS_OF_ACTORS = 12

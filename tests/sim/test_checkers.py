@@ -21,11 +21,11 @@ from protocol.sim.checkers.naive_roots import NaiveLog, NaiveTrie, inclusion_hol
 from protocol.sim.checkers.validity import turns
 from protocol.sim.raw import array
 from protocol.sim.run import make_world
-from protocol.sim.scenarios import SCENARIOS
 from protocol.sim.signatures import StandIn
 from protocol.sim.tables import sizes
 from protocol.sim.world import World, make_genesis
 from tests.crypto.test_trie import naive_root
+from tests.sim.named import SCENARIOS
 
 KEYS = st.integers(0, 40).map(lambda number: b"key %d" % number)
 CHANGES = st.lists(st.dictionaries(KEYS, st.none() | st.binary(max_size=3), max_size=12), max_size=8)

@@ -31,8 +31,8 @@ from protocol.proofs import finality
 from protocol.sim.disk import Disk, Lost
 from protocol.sim.ledger_services import LedgerServices
 from protocol.sim.run import make_world, report_of
-from protocol.sim.scenarios import SCENARIOS
 from protocol.sim.world import World
+from tests.sim.named import SCENARIOS
 
 SEEDS = 150
 
@@ -55,7 +55,7 @@ def first(
         if violation is not None and violation.rule in rules:
             text = report_of(world, seed).text()
             assert violation.words in text
-            assert f"--scenario {scenario} --seed {seed}" in text, "the one command that repeats it"
+            assert f"papilio sim run {scenario} --seed {seed}" in text, "the one command that repeats it"
             assert "node 3" in text, "last lines of each node"
             return world
     pytest.fail(f"{SEEDS} seeds of {scenario} and none violated {sorted(rules)}")

@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from protocol.sim.run import run
-from protocol.sim.scenarios import SCENARIOS
+from tests.sim.named import SCENARIOS
 
 ROOT = Path(__file__).resolve().parents[2]
 
 CHILD = """
 import builtins, os, random, sys, time, datetime, secrets, socket, threading, uuid
 from protocol.sim.run import run
-from protocol.sim.scenarios import SCENARIOS
+from daemon.scenarios.shipped import scenarios
+SCENARIOS = scenarios()
 
 def forbid(module, name):
     def refuse(*arguments, **named):

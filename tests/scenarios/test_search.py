@@ -1,0 +1,71 @@
+"""Searching: reports in order whatever the number of processes; tallies; the page of a run."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+from daemon.scenarios.page import page
+from daemon.scenarios.scale import measure
+from daemon.scenarios.search import Tally, reports
+from daemon.scenarios.shipped import load
+from protocol.sim.run import make_world, report_of, run
+from protocol.sim.trace import Tracer
+
+
+def test_processes_change_nothing() -> None:
+    wanted = [load("one"), load("one-power-cuts")]
+    alone = [report.text() for _, report in reports(wanted, range(1, 3), 1)]
+    together = [report.text() for _, report in reports(wanted, range(1, 3), 2)]
+    assert together == alone
+    assert [text.split()[1] for text in alone] == ["one", "one", "one-power-cuts", "one-power-cuts"]
+
+
+def test_a_seed_without_a_fault_does_not_count_and_a_missing_fault_is_named() -> None:
+    tally = Tally("one")
+    tally.add(run(load("one"), 1), lies=False)
+    assert (tally.seeds, tally.counted) == (1, 0)
+    tally = Tally("crashes")
+    report = run(load("crashes"), 7)
+    tally.add(report, lies=False)
+    assert (tally.seeds, tally.counted) == (1, 1)
+    assert tally.missing == ["delay_spike"] == list(report.missing)
+    assert "never happened: delay_spike" in "\n".join(tally.lines())
+    assert tally.facts()["never_happened"] == ["delay_spike"]
+
+
+class Seen(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+
+def test_the_page_loads_nothing_and_shows_every_node_and_fault_and_a_trace_changes_no_run() -> None:
+    world = make_world(load("crashes"), 7)
+    tracer = Tracer(world)
+    world.run()
+    report, trace = report_of(world, 7), tracer.trace()
+    assert report.text() == run(load("crashes"), 7).text()
+    drawn = page(report, trace, "words & more")
+    seen = Seen()
+    seen.feed(drawn)
+    assert "svg" in seen.tags
+    assert not {"script", "link", "img", "iframe"} & set(seen.tags)
+    assert not [value for name, value in seen.attributes if name in ("src", "href")]
+    assert "words &amp; more" in drawn
+    for index in range(4):
+        assert f">node {index}</text>" in drawn
+    assert drawn.count("<td>crash</td>") == report.faults["crash"]
+    for lane, host in zip(trace.lanes, world.hosts, strict=True):
+        assert lane.heights[-1][1] == len(host.disk.blocks)
+        assert len(lane.lives) == sum(1 for _ in host.lives)
+        assert [at for at, _, _ in lane.views] == sorted(at for at, _, _ in lane.views)
+
+
+def test_messages_grow_with_the_square_of_validators() -> None:
+    small, large = measure(2, 1).a_block(), measure(4, 1).a_block()
+    assert small["messages"] * 2 < large["messages"] < small["messages"] * 12
