@@ -84,6 +84,10 @@ class Files(Protocol):
         """Give a file another name in the same directory, replacing what had it."""
         ...
 
+    def link(self, old: Path, new: Path) -> None:
+        """Give a file a second name, which does not exist yet, in another directory of the same file system."""
+        ...
+
     def unlink(self, path: Path) -> None:
         """Remove a file."""
         ...
@@ -188,6 +192,15 @@ class OsFiles:
         with _faults(f"renaming {old} to {new.name}"):
             old.replace(new)
 
+    def link(self, old: Path, new: Path) -> None:
+        with _faults(f"linking {old} to {new}"):
+            try:
+                os.link(old, new)
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                    raise
+                _copy(old, new)  # a file system without links
+
     def unlink(self, path: Path) -> None:
         with _faults(f"removing {path}"):
             path.unlink()
@@ -203,3 +216,11 @@ class OsFiles:
 
     def free_bytes(self, path: Path) -> int:
         return shutil.disk_usage(path).free
+
+
+def _copy(old: Path, new: Path) -> None:
+    """Copy a file's content, synced on return."""
+    with old.open("rb") as source, open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+        target.flush()
+        os.fsync(target.fileno())

@@ -116,9 +116,16 @@ class StateStore:
 
     @staticmethod
     def open(
-        directory: Path, network_id: bytes, *, writer: bool, map_bytes: int = limits.STATE_MAP_BYTES
+        directory: Path,
+        network_id: bytes,
+        *,
+        writer: bool,
+        alone: bool = False,
+        map_bytes: int = limits.STATE_MAP_BYTES,
     ) -> StateStore:
         """Open the store in `directory`, once in a process.
+
+        `alone`: nobody writes meanwhile; then a reader changes nothing on disk, not even a slot in `lock.mdb`.
 
         The writer makes a missing one, and empties one of an older format or that LMDB cannot read (`dropped` says so).
         Raises OperatorFault for a newer format, another network, a second writer; for a reader also if there is no
@@ -132,27 +139,31 @@ class StateStore:
         else:
             lock = None
         try:
-            return StateStore._opened(directory, network_id, lock, map_bytes)
+            return StateStore._opened(directory, network_id, lock, map_bytes, alone=alone)
         except BaseException:
             if lock is not None:
                 lock.release()
             raise
 
     @staticmethod
-    def _opened(directory: Path, network_id: bytes, lock: ProcessLock | None, map_bytes: int) -> StateStore:
+    def _opened(
+        directory: Path, network_id: bytes, lock: ProcessLock | None, map_bytes: int, *, alone: bool
+    ) -> StateStore:
         try:
-            return StateStore._mapped(directory, network_id, lock, map_bytes)
+            return StateStore._mapped(directory, network_id, lock, map_bytes, alone=alone)
         except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError, lmdb.PageNotFoundError) as error:
             if lock is None:
                 raise OperatorFault(f"the state in {directory} cannot be read: {error}") from error
             for name in (_DATA_NAME, "lock.mdb"):
                 (directory / name).unlink(missing_ok=True)
-            store = StateStore._mapped(directory, network_id, lock, map_bytes)
+            store = StateStore._mapped(directory, network_id, lock, map_bytes, alone=alone)
             store.dropped = f"LMDB could not read it: {error}"
             return store
 
     @staticmethod
-    def _mapped(directory: Path, network_id: bytes, lock: ProcessLock | None, map_bytes: int) -> StateStore:
+    def _mapped(
+        directory: Path, network_id: bytes, lock: ProcessLock | None, map_bytes: int, *, alone: bool
+    ) -> StateStore:
         data = directory / _DATA_NAME
         size = data.stat().st_size if data.exists() else 0
         while map_bytes < 2 * size:
@@ -161,6 +172,7 @@ class StateStore:
             str(directory),
             map_size=map_bytes,
             readonly=lock is None,
+            lock=not alone,
             mode=DIRECTORY_MODE,
             max_dbs=len(Table) + 1,
             max_readers=limits.STATE_READERS_MAX,
