@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "account": Entry("daemon.cli.ledger:account", "Show the keys and transactions of an account."),
     "events": Entry("daemon.cli.events:events", "Follow what becomes final."),
     "proof": Entry("daemon.cli.proof:proof", "Get, show and verify proofs that hold without any node."),
+    "store": Entry("daemon.cli.store:store", "Check what a node keeps on disk, and put right what is damaged."),
     "bench": Entry("daemon.cli.bench:bench", "Measure a network of real nodes on this machine."),
     "version": Entry("daemon.cli.version:version", "Show versions of program, protocol and libraries."),
     "completion": Entry("daemon.cli.completion:completion", "Print completion for a shell."),

@@ -49,7 +49,7 @@ def replace_segment(
 ) -> tuple[IndexHeader, array[int], Path | None]:
     """Put a segment of `blocks`, from height `first` on, in place of the one that is there, or not there.
 
-    sealed: it gets an index. Gives the index, the blocks' offsets, and where the old file is kept (None: none was there).
+    sealed: it gets an index. Gives the index, the blocks' offsets, and where the old file is kept, None if none was.
     Durable on return. Raises DiskFull (nothing is changed), StoreFailed.
     """
     path = segment_path(directory, first)

@@ -92,9 +92,7 @@ def examine(subject: Subject, files: Files, *, quick: bool, scratch: Path | None
     return found
 
 
-def _above(
-    store: StateStore, survey: Survey, records: tuple[Record, ...], report: Report
-) -> list[tuple[int, bytes]]:
+def _above(store: StateStore, survey: Survey, records: tuple[Record, ...], report: Report) -> list[tuple[int, bytes]]:
     """Blocks between the segments' end and the state's height, from the journal."""
     last, height = report.last_height, report.state_height or 0
     if height <= last:

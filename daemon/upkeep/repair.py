@@ -122,9 +122,7 @@ class _Repair:
                 found.report.state_compared = "made anew from the blocks"
         fetcher = self._fetcher
         kept = [str(path.relative_to(self._directory)) for path in self._kept]
-        return Repaired(
-            before.report, found.report, self._done, kept, fetcher.charged, fetcher.missed, fetcher.fetched
-        )
+        return Repaired(before.report, found.report, self._done, kept, fetcher.charged, fetcher.missed, fetcher.fetched)
 
     def _identity(self, report: Report) -> None:
         if not any(finding.part is Part.IDENTITY for finding in report.damage):
@@ -255,9 +253,7 @@ class _Repair:
         if unfinished.exists():
             shutil.rmtree(unfinished)
         height = report.last_height
-        reached = state.rebuild(
-            unfinished, self._subject.genesis, lambda at: found.read(files, at), height, self._tell
-        )
+        reached = state.rebuild(unfinished, self._subject.genesis, lambda at: found.read(files, at), height, self._tell)
         assert reached == height, "all blocks are here"
         files.sync_directory(unfinished)
         if place.exists():

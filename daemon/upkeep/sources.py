@@ -16,6 +16,8 @@ SECONDS: Final = 30.0
 ANSWER_BYTES_MAX: Final = BLOCK_BYTES_MAX + MIB
 CHUNK_BLOCKS: Final = 256
 CHUNK_BYTES: Final = 64 * MIB
+COVER_BLOCKS: Final = 16
+"""So far above what is lost a certificate is looked for that covers it."""
 
 
 class NoBlock(Exception):
@@ -78,7 +80,7 @@ class Fetcher:
     fetched: int = 0
 
     def fetch(self, first: int, last: int, below: bytes | None, above: bytes | None) -> dict[int, bytes]:
-        """Blocks of these heights, judged to be final on `below` and under `above`; as many from `first` on as can be."""
+        """Blocks of these heights, final on `below` and under `above`; as many from `first` on as can be."""
         found: dict[int, bytes] = {}
         while first <= last:
             for source in self.sources:
@@ -102,7 +104,8 @@ class Fetcher:
         blocks: list[bytes] = []
         size = 0
         try:
-            while len(blocks) < min(CHUNK_BLOCKS, last - first + 1) and size < CHUNK_BYTES:
+            end = last + 1 if above is not None else last + 1 + COVER_BLOCKS
+            while len(blocks) < min(CHUNK_BLOCKS, end - first) and size < CHUNK_BYTES:
                 blocks.append(source.read(first + len(blocks)))
                 size += len(blocks[-1])
         except NoBlock as fault:
@@ -117,4 +120,4 @@ class Fetcher:
             return [], []
         if not judged:
             self.missed[source.name] = f"it has no certificate that covers block {first}"
-        return judged, blocks
+        return [one for one in judged if one.height <= last], blocks

@@ -20,9 +20,9 @@ import lmdb
 
 from daemon.runtime.workers.execute import Ledger
 from daemon.runtime.workers.kinds import ExecuteNeeds
+from daemon.store.pages import PageDamaged, walk
 from daemon.store.tables import StateReader, StateStore
 from daemon.upkeep.findings import Finding, Part, Progress, Remedy, Report, Tell
-from daemon.upkeep.pages import PageDamaged, walk
 from protocol.codec import decode, encode
 from protocol.errors import OperatorFault, PapilioError
 from protocol.ledger.genesis import Genesis, network_id

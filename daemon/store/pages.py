@@ -7,7 +7,7 @@ keys, each page once, and as many pages and entries as the root says. What is no
 anything.
 
 That finds damage to the structure, and says at which byte. Damage inside a value has no check in LMDB: content is
-compared by executing again (state.py).
+compared by executing again (daemon.upkeep).
 
 The layout is that of LMDB 0.9 (data format 1) on a little-endian machine of 64 bits, as lmdb.h and mdb.c describe it.
 Deliberately absent: duplicate keys and writable maps, which the state does not use; repair: the state is derived.
