@@ -156,13 +156,14 @@ def subject_of(place: Path, network: Path | None) -> Subject:
 
 def _teller() -> Tell:
     """Progress on standard error: one line that is rewritten on a terminal, a line now and then elsewhere."""
-    last = [time.monotonic(), ""]
+    told = time.monotonic()
 
     def tell(progress: Progress) -> None:
+        nonlocal told
         now = time.monotonic()
-        if wants_json() or now - float(last[0]) < PROGRESS_SECONDS:
+        if wants_json() or now - told < PROGRESS_SECONDS:
             return
-        last[0] = now
+        told = now
         share = f"{100 * progress.done // progress.total} %" if progress.total else ""
         if sys.stderr.isatty():
             print(f"\r\033[K{progress.doing} {share}", end="", file=sys.stderr, flush=True)

@@ -48,6 +48,7 @@ from protocol.node.interface import (
     Effect,
     EnvelopesChecked,
     Execute,
+    Mended,
     Note,
     ReadBlocks,
     Refusal,
@@ -80,7 +81,9 @@ class RangeReader(Protocol):
 
 
 class NodeHands:
-    """Carries effects out; see the essay. `nursery` is for reads; `evidence` keeps what a note proves, in a thread."""
+    """Carries effects out; see the essay. `nursery` is for reads; `evidence` keeps what a note proves, in a thread.
+
+    `mended` takes blocks that were damaged here and are whole again."""
 
     def __init__(
         self,
@@ -94,6 +97,7 @@ class NodeHands:
         service: Callable[[], NodeService],
         lines: Lines,
         evidence: Callable[[Note], object] = lambda _note: None,
+        mended: Callable[[Mended], object] = lambda _mended: None,
     ) -> None:
         self._nursery = nursery
         self._inbox = inbox
@@ -104,6 +108,7 @@ class NodeHands:
         self._service = service
         self._lines = lines
         self._evidence = evidence
+        self._mended = mended
         self._reads = trio.CapacityLimiter(READS_AT_ONCE)
         self._log: Any = structlog.get_logger()
         self.sends_dropped = 0
@@ -124,6 +129,8 @@ class NodeHands:
                 self._verifiers.ask(Urgency.BULK, CheckKind.ENVELOPES, list(effect.envelopes), done)
             case CheckBatch():
                 self._verifiers.ask(Urgency.BULK, CheckKind.BATCH, effect.data, partial(self._batch_checked, effect))
+            case Mended():
+                self._mended(effect)
             case ReadBlocks():
                 self._nursery.start_soon(self._read, effect)
             case Note():

@@ -74,6 +74,11 @@ class Store:
         if report.torn_bytes:
             found.append(f"segments: a torn tail of {report.torn_bytes} bytes after block {last} was cut")
         found += [f"segments: damaged: {words}" for words in report.damaged]
+        if self.segments.first_height > 1:
+            words = (
+                f"segments: blocks 1 to {self.segments.first_height - 1} are missing; {repair_command(self.directory)}"
+            )
+            found.append(words)
         found += [f"segments: the index of {name} was rebuilt" for name in report.rebuilt_indexes]
         if self.state is not None and self.state.dropped:
             found.append(f"state: dropped, to be rebuilt from the segments: {self.state.dropped}")

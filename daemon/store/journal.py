@@ -219,6 +219,10 @@ class Journal:
             self._sequence += 1
             return self._sequence
 
+    def forget(self, words: str) -> None:
+        """Something else shows that this journal, whole as it looks, lost its end: the next rotation remembers."""
+        self._health = JournalHealth(JournalState.WHOLE, words, forgotten=True)
+
     def _check(self) -> None:
         if self._failure is not None:
             raise StoreFailed(self._failure)

@@ -104,11 +104,14 @@ class Walk:
         self._size = os.fstat(descriptor).st_size
         self._page_bytes = 0
         self._last_page = 0
+        self._apart = 0
         self.seen: set[int] = set()
 
     def run(self) -> Roots:
         """Walk all trees from the newer root record. Raises PageDamaged."""
         roots = self.roots()
+        if self._apart > 1:
+            raise PageDamaged(roots.offset, "the two root records are not of two commits in a row")
         self._page_bytes, self._last_page = roots.page_bytes, roots.last_page
         self._tree(roots.free, roots.offset, named=False)
         self._tree(roots.main, roots.offset, named=True)
@@ -121,8 +124,7 @@ class Walk:
         if second.page_bytes != first.page_bytes:
             raise PageDamaged(second.offset, "the two root records differ in the size of a page")
         newer = max((first, second), key=lambda roots: roots.transaction)
-        if abs(first.transaction - second.transaction) > 1:
-            raise PageDamaged(newer.offset, "the two root records are not of two commits in a row")
+        self._apart = abs(first.transaction - second.transaction)
         return newer
 
     def _roots(self, offset: int, number: int) -> Roots:

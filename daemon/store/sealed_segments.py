@@ -12,11 +12,12 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
-from daemon.store.errors import DiskFull, SegmentDamaged
+from daemon.store.errors import DiskFull, SegmentDamaged, StoreFailed
 from daemon.store.files import File, Files
 from daemon.store.framing import Seal, body_of, head_at
+from daemon.store.mending import replace_segment
 from daemon.store.segment_file import (
     SALT_BYTES,
     SEGMENT_HEADER_BYTES,
@@ -71,12 +72,53 @@ class SealedSegments:
         self._indexes: list[IndexHeader] = []
         self._made: dict[int, array[int]] = {}
         """Offsets of segments whose index was made anew and could not be written."""
-        self._making = Lock()
+        self._making = RLock()
 
     @property
     def first_height(self) -> int:
         """The lowest height held; 0 if none."""
         return self._firsts[0] if self._firsts else 0
+
+    def replace(self, blocks: dict[int, bytes], damaged: set[int]) -> list[str]:
+        """Put these blocks in the place of damaged ones; names of the files that were written, and where old ones are.
+
+        A segment of which other blocks are `damaged` too is left as it is; those found here are added there. Readers
+        find each block in the old file or in the new one throughout. Raises DiskFull (nothing is changed), StoreFailed.
+        """
+        done: list[str] = []
+        for at in sorted({bisect_right(self._firsts, height) - 1 for height in blocks if height >= self.first_height}):
+            index = self._indexes[at]
+            heights = range(index.first, index.first + index.count)
+            if not any(height in blocks for height in heights) or not self._can_replace(heights, blocks, damaged):
+                continue
+            whole = self._filled(heights, blocks)
+            with self._making:
+                made, _, kept = replace_segment(
+                    self._directory, self._files, self._network_id, index.first, whole, sealed=True
+                )
+                self._indexes[at] = made
+                self._made.pop(index.first, None)
+            name = segment_path(self._directory, index.first).name
+            done.append(name if kept is None else f"{name}, the old one is {kept.parent.name}/{kept.name}")
+        return done
+
+    def _can_replace(self, heights: range, blocks: dict[int, bytes], damaged: set[int]) -> bool:
+        """Whether every block of a segment is among these or can be read."""
+        others = [height for height in heights if height not in blocks]
+        if damaged.isdisjoint(others):
+            damaged |= {height for height in others if not self._readable(height)}
+        return damaged.isdisjoint(others)
+
+    def _readable(self, height: int) -> bool:
+        try:
+            next(self.blocks(height, height + 1))
+        except (SegmentDamaged, StoreFailed):
+            return False
+        return True
+
+    def _filled(self, heights: range, blocks: dict[int, bytes]) -> Iterator[bytes]:
+        for height in heights:
+            yield blocks[height] if height in blocks else next(self.blocks(height, height + 1))
 
     def add(self, index: IndexHeader) -> None:
         """Take over a segment that was sealed just now."""

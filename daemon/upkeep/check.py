@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.runtime.recovery import LOST_END
 from daemon.store.directory import FORMAT_NAME, read_format
 from daemon.store.files import Files, OsFiles
 from daemon.store.journal_file import Record
@@ -27,9 +28,10 @@ from daemon.upkeep import journal, segments, state
 from daemon.upkeep.findings import Finding, Part, Remedy, Report, Tell, untold
 from daemon.upkeep.judging import Judge
 from daemon.upkeep.segments import Survey
-from protocol.errors import OperatorFault
+from protocol.errors import Malformed, OperatorFault
 from protocol.ledger.genesis import Genesis
 from protocol.ledger.index import read_roots
+from protocol.node.recovery import journal_reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def examine(subject: Subject, files: Files, *, quick: bool, scratch: Path | None
     with closing(store):
         found = Found(report, survey, dict(_above(store, survey, records, report)))
         _check_reach(found)
+        _check_journal_end(store, records, report)
         state.check_roots(store, lambda height: found.read(files, height), survey.hashes, report)
         damaged = any(finding.part is Part.STATE and finding.is_damage for finding in report.findings)
         if quick or damaged:
@@ -116,6 +119,22 @@ def _check_reach(found: Found) -> None:
     if first <= last:
         words = "executed once, and neither in the segments nor in the journal"
         report.findings.append(Finding(Part.SEGMENT, segments.FOLDER, words, Remedy.FETCH, None, first, last))
+
+
+def _check_journal_end(store: StateStore, records: tuple[Record, ...], report: Report) -> None:
+    """A journal that was cut between two records looks whole; the state may know better."""
+    last, height = report.last_height, report.state_height or 0
+    if height <= last or report.needs(Remedy.AMNESIA):
+        return
+    with store.reader() as reader:
+        hashes = {roots.header_hash for at in range(max(1, last), height + 1) if (roots := read_roots(reader, at))}
+        newest = read_roots(reader, height)
+    try:
+        whole = newest is None or journal_reaches(records, hashes, newest.header_hash)
+    except Malformed:
+        whole = False
+    if not whole:
+        report.findings.append(Finding(Part.JOURNAL, journal.FOLDER, LOST_END, Remedy.AMNESIA))
 
 
 def _check_identity(directory: Path, files: Files, network_id: bytes, report: Report) -> None:

@@ -21,12 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from daemon.runtime.recovery import LOST_END
 from daemon.store.directory import FORMAT_NAME, write_format
 from daemon.store.files import Files, OsFiles
+from daemon.store.journal import Journal
 from daemon.store.lock import ProcessLock
 from daemon.store.mending import QUARANTINE, remake_index, replace_segment, set_aside
 from daemon.store.segment_file import index_path, segment_path
-from daemon.upkeep import segments, state
+from daemon.upkeep import journal, segments, state
 from daemon.upkeep.check import Found, Subject, examine
 from daemon.upkeep.findings import Part, Progress, Remedy, Report, Tell, heights_text, untold
 from daemon.upkeep.judging import Judge
@@ -59,7 +61,7 @@ class Repaired:
     @property
     def is_amnesiac(self) -> bool:
         """Whether the journal is damaged, which nothing repairs."""
-        return bool(self.after.needs(Remedy.AMNESIA))
+        return bool(self.before.needs(Remedy.AMNESIA) or self.after.needs(Remedy.AMNESIA))
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -114,6 +116,7 @@ class _Repair:
         before = found = examine(self._subject, self._files, quick=quick, tell=self._tell)
         if found.report.damage:
             self._identity(found.report)
+            self._remember_loss(found.report)
             self._mend_segments(found)
             self._indexes(found.report)
             found = examine(self._subject, self._files, quick=quick, tell=self._tell)
@@ -131,6 +134,21 @@ class _Repair:
             self._keep(self._directory / FORMAT_NAME)
         write_format(self._directory, self._files, self._judge.network_id)
         self._done.append(f"{FORMAT_NAME} was written anew")
+
+    def _remember_loss(self, report: Report) -> None:
+        """A journal that lost its end is marked, since the blocks that show it are about to be put back (C-24)."""
+        if not any(finding.words == LOST_END for finding in report.needs(Remedy.AMNESIA)):
+            return
+        place = self._directory / journal.FOLDER
+        opened, records, health = Journal.open(place, self._files, self._judge.network_id, self._subject.journal_id)
+        try:
+            if health.remembers:
+                opened.forget(LOST_END)
+                opened.rotate(records)
+                opened.sync()
+                self._done.append("the journal was marked: it lacks what was durable, and the validator will not vote")
+        finally:
+            opened.close()
 
     def _keep(self, path: Path) -> None:
         self._kept.append(set_aside(self._files, path, self._directory / QUARANTINE))

@@ -25,6 +25,7 @@ from daemon.store.segment_file import (
     SegmentHeader,
     first_heights,
     index_path,
+    is_mark,
     segment_path,
 )
 from daemon.store.segment_index import IndexHeader, index_is_right, read_entries, read_index_header
@@ -199,7 +200,10 @@ def _read_frames(
 ) -> list[Frame]:
     """Judge every record; holes in it are said. Gives the frames that check."""
     scanned = scan(file, header.seal(), SEGMENT_HEADER_BYTES, keep_bodies=True)
+    blocks = [frame for frame in scanned.frames if not is_mark(frame)]
     for frame, body in zip(scanned.frames, scanned.bodies, strict=True):
+        if is_mark(frame):
+            continue
         _judge_frame(look, path, header, frame, body, misplaced=misplaced)
     holes = [(hole.start, hole.end) for hole in scanned.damage]
     if scanned.torn_bytes and following is None:
@@ -208,8 +212,8 @@ def _read_frames(
     elif scanned.torn_bytes:
         holes.append((scanned.end, scanned.end + scanned.torn_bytes))
     for start, end in holes:
-        below = [frame.tag for frame in scanned.frames if frame.offset < start]
-        above = [frame.tag for frame in scanned.frames if frame.offset >= end]
+        below = [frame.tag for frame in blocks if frame.offset < start]
+        above = [frame.tag for frame in blocks if frame.offset >= end]
         lowest = below[-1] + 1 if below else header.first
         highest = above[0] - 1 if above else None
         if highest is None:
@@ -306,6 +310,8 @@ def _check_index(
         )
     entries = read_entries(look.files, path, 0, index.count)
     for frame in frames:
+        if is_mark(frame):
+            continue
         at = frame.tag - first
         if not 0 <= at < len(entries) or entries[at] != frame.offset:
             words = f"its entry for block {frame.tag} leads elsewhere"

@@ -320,7 +320,7 @@ class ReadBlocks:
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """A final block that was damaged here, whole again (encoded `Block`): put it in place. It may be done at any time."""
+    """A final block that was damaged here, whole again (encoded `Block`): put it in place, at any time."""
 
     height: int
     block: bytes

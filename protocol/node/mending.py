@@ -11,9 +11,6 @@ It waits while block sync runs: that matters more, and answers of one peer are t
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
-
 from protocol import limits
 from protocol.codec import decode, encode
 from protocol.consensus.certificates import certificate_items, well_formed
@@ -22,25 +19,9 @@ from protocol.errors import Malformed
 from protocol.ledger.records import Block
 from protocol.node.body import FIRST_EPOCH, Body
 from protocol.node.catching_up import Item, author_items
-from protocol.node.interface import Mended, MendBlocks, Priority
+from protocol.node.interface import MendBlocks, Mended, Priority
 from protocol.sync import BlockSync, FetchedBlock
 from protocol.wire.messages import BlockPart, BlocksWanted
-
-
-@dataclass(slots=True)
-class Mending:
-    """Which blocks are wanted, and the one that is being asked for.
-
-    wanted: height -> (parent, hash). fetch: of the peer that is asked, None between two questions. avoid: peers that
-    gave nothing good, until when they are left alone. checking: the block whose signatures are being checked.
-    """
-
-    wanted: OrderedDict[int, tuple[bytes, bytes]] = field(default_factory=OrderedDict)
-    height: int = 0
-    fetch: BlockSync | None = None
-    checking: bool = False
-    session: int = 0
-    avoid: dict[bytes, int] = field(default_factory=dict)
 
 
 def mend(body: Body, given: MendBlocks) -> None:
