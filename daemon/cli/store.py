@@ -116,6 +116,82 @@ def repair(place: Path, network: Path | None, quick: bool, urls: tuple[str, ...]
     return ExitCode.DONE if done.is_whole else ExitCode.DISK_FAILED
 
 
+@store.command()
+@click.argument("place", required=False, type=click.Path(path_type=Path), metavar="[DIRECTORY]")
+@network_option
+@click.option("--node", "url", metavar="URL", help="The API of a running node: begin a pass there, and watch it.")
+@click.option("--no-wait", is_flag=True, help="With --node: begin the pass, show how it is, and end.")
+@click.option("--rate", type=click.IntRange(1), default=16, show_default=True, metavar="MIB", help="MiB a second.")
+@json_option
+def scrub(place: Path | None, network: Path | None, url: str | None, no_wait: bool, rate: int) -> int:
+    """Read all blocks again, gently, while the node runs.
+
+    With --node the node does it itself (it does so every few hours anyway), and gets what is damaged from its peers.
+    With DIRECTORY this process reads the segments and indexes, at --rate, changes nothing, and asks nobody.
+
+    \b
+    Examples:
+        papilio store scrub --node http://127.0.0.1:8100
+        papilio store scrub node
+    """
+    if (place is None) == (url is None):
+        raise click.UsageError("say what to read: a directory, or --node with the API of a running node")
+    if url is not None:
+        return _scrub_node(url, wait=not no_wait)
+    assert place is not None, "one of the two was given"
+    from daemon.store.files import OsFiles
+    from daemon.upkeep.findings import Report
+    from daemon.upkeep.judging import Judge
+    from daemon.upkeep.segments import check_segments
+
+    subject, report = subject_of(place, network), Report()
+    directory = subject.directory / "segments"
+    check_segments(directory, OsFiles(), Judge(subject.genesis), report, _gently(rate << 20))
+    _end_progress()
+    emit(report.as_json(), lambda: _show(report, place))
+    return ExitCode.DISK_FAILED if report.damage else ExitCode.DONE
+
+
+def _gently(bytes_per_second: int) -> Tell:
+    """Progress, at which the reader is held back to a rate."""
+    tell, began = _teller(), time.monotonic()
+
+    def paced(progress: Progress) -> None:
+        tell(progress)
+        time.sleep(max(0.0, began + progress.done / bytes_per_second - time.monotonic()))
+
+    return paced
+
+
+def _scrub_node(url: str, *, wait: bool) -> int:
+    """Begin a pass and watch it to its end."""
+    import httpx
+
+    from daemon.client.http import options
+    from daemon.upkeep.findings import Progress
+
+    tell = _teller()
+    try:
+        with httpx.Client(base_url=url, timeout=10.0, **options((url,), None)) as client:
+            found = client.post("/v1/node/scrub").raise_for_status().json()
+            passes = int(found["passes"])
+            while wait and int(found["passes"]) == passes:
+                tell(Progress("reading blocks", int(found["height"]), int(found["last_height"])))
+                time.sleep(PROGRESS_SECONDS)
+                found = client.get("/v1/node/store").raise_for_status().json()
+    except (httpx.HTTPError, ValueError, KeyError) as fault:
+        words = f"{url} cannot be asked: {str(fault) or type(fault).__name__}"
+        raise Ended(words, code="unreachable", exit_code=ExitCode.UNREACHABLE) from fault
+    _end_progress()
+
+    def lines() -> None:
+        print(f"blocks     {found['blocks']} read, up to height {found['last_height']}, in {found['passes']} passes")
+        print(f"damaged    {found['damaged']}, found {found['found']}, mended {found['mended']} since the node started")
+
+    emit(found, lines)
+    return ExitCode.DISK_FAILED if found["damaged"] else ExitCode.DONE
+
+
 @contextmanager
 def _unused() -> Iterator[None]:
     """A directory that a node runs on has an exit code of its own."""

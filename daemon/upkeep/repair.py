@@ -181,7 +181,7 @@ class _Repair:
         elif missing:
             return
         if following == first:
-            self._move_away(path)
+            self._move_away(found, path)
             return
         blocks = self._blocks(found, fetched, range(first, following))
         self._tell(Progress(f"writing {path.name}", first, following))
@@ -216,14 +216,15 @@ class _Repair:
             if place.path == path:
                 found.survey.found[height] = Place(kept, place.header, place.frame)
 
-    def _move_away(self, path: Path) -> None:
+    def _move_away(self, found: Found, path: Path) -> None:
         """A last segment of which nothing can be told, or its lone index: the node fetches these blocks anew."""
         for one in (path, index_path(self._segments, int(path.stem))):
             if one.name in self._files.list(self._segments):
-                self._keep(one)
+                kept = set_aside(self._files, one, self._directory / QUARANTINE)
                 self._files.unlink(one)
+                self._replaced(found, one, kept)
         self._files.sync_directory(self._segments)
-        self._done.append(f"{path.name} was moved away: nothing in it can be read, and its blocks can be fetched anew")
+        self._done.append(f"{path.name} was moved away: it holds no block of its heights; the node fetches them anew")
 
     def _append_lost(self, found: Found) -> None:
         """Blocks above the last segment that were executed once; what nobody gives the node fetches when it runs."""

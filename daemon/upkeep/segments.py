@@ -186,6 +186,7 @@ def _read_segment(
         look.note(Part.SEGMENT, path.name, words, Remedy.SALVAGE)
     frames = _read_frames(look, path, file, header, following, misplaced=misplaced)
     if misplaced:
+        look.survey.layout.setdefault(first, first)
         return
     if following is not None:
         _check_index(look, first, size, header, index, frames)

@@ -139,6 +139,22 @@ class Liar(Port):
         return super().send(peer, priority, data)
 
 
+def lying(
+    monkeypatch: pytest.MonkeyPatch, place: Place, alter: Callable[[wire.BlockPart], wire.BlockPart]
+) -> list[Liar]:
+    """From here on that node is a liar; the list gets it when it starts."""
+    liars: list[Liar] = []
+
+    def port(switch: Switch, node_key: bytes) -> Port:
+        if node_key != place.node_key:
+            return Port(switch, node_key)
+        liars.append(Liar(switch, node_key, alter))
+        return liars[0]
+
+    monkeypatch.setattr("tests.runtime.nodes.Port", port)
+    return liars
+
+
 def other_batch(part: wire.BlockPart) -> wire.BlockPart:
     return replace(part, batches=tuple(batch[:-1] + bytes([batch[-1] ^ 1]) for batch in part.batches))
 
@@ -147,16 +163,11 @@ def other_header(part: wire.BlockPart) -> wire.BlockPart:
     return replace(part, header=part.header[:-1] + bytes([part.header[-1] ^ 1]))
 
 
-def other_certificate(part: wire.BlockPart) -> wire.BlockPart:
-    found = part.finalization
-    return replace(part, finalization=found[:-1] + bytes([found[-1] ^ 1]) if found else found)
-
-
 def nothing(part: wire.BlockPart) -> wire.BlockPart:
     return replace(part, count=0, header=b"", finalization=b"", batches=())
 
 
-OTHERS = (other_header, other_certificate, nothing)
+OTHERS = (other_header, nothing)
 
 
 @pytest.mark.parametrize("alter", [other_batch, *(pytest.param(one, marks=pytest.mark.long) for one in OTHERS)])
@@ -173,13 +184,7 @@ async def test_a_peer_with_damaged_blocks_harms_nobody_that_mends(
             await first.service.wait_final(result.transaction, 40)
             await last.service.wait_final(result.transaction, 40)
     height = next(h for h in range(1, 5) if has_batches(places[2].directory, h))
-    liars: list[Liar] = []
-    monkeypatch.setattr(
-        "tests.runtime.nodes.Port",
-        lambda switch, key: (
-            liars.append(Liar(switch, key, alter)) or liars[-1] if key == places[0].node_key else Port(switch, key)
-        ),
-    )
+    liars = lying(monkeypatch, places[0], alter)
     switch = Switch()
     async with places[0].running(switch), places[2].running(switch) as life:
         good = hurt(places[2].directory, height)
@@ -224,15 +229,7 @@ async def test_a_new_node_takes_nothing_of_a_damaged_peer(tmp_path: Path, monkey
             await second.service.wait_final(result.transaction, 40)
         height = second.service.status().executed_height
         root = second.service.status().state_root
-    liars: list[Liar] = []
-    monkeypatch.setattr(
-        "tests.runtime.nodes.Port",
-        lambda switch, key: (
-            liars.append(Liar(switch, key, other_batch)) or liars[-1]
-            if key == places[0].node_key
-            else Port(switch, key)
-        ),
-    )
+    liars = lying(monkeypatch, places[0], other_batch)
     switch = Switch()
     async with places[0].running(switch), joining.running(switch) as life:
         with trio.fail_after(40):
