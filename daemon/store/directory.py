@@ -6,6 +6,7 @@
         journal/          journal-00000001.log           what is promised and not final
         segments/         00000000000000000001.seg, .idx  finalized blocks
         state/            data.mdb, lock.mdb, writer.lock  derived; may be deleted while no node runs
+        quarantine/       damaged files that were replaced, kept for who wants to know; the node does not read them
 
 `create` makes it, every name durable on return. A creation that was interrupted has no `format.json` and is said to be
 so. `open_directory` takes the lock, refuses another network and a newer format in words, and opens journal and
