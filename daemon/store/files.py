@@ -128,6 +128,8 @@ class OsFile:
         with _faults(f"writing {self._name}"):
             while view:
                 written = os.pwrite(self._descriptor, view, offset)
+                if written == 0:
+                    raise StoreFailed(f"writing {self._name}: the system takes nothing and says no error")
                 view, offset = view[written:], offset + written
 
     def read_at(self, offset: int, count: int) -> bytes:
@@ -160,7 +162,8 @@ class OsFile:
             os.ftruncate(self._descriptor, length)
 
     def size(self) -> int:
-        return os.fstat(self._descriptor).st_size
+        with _faults(f"looking at {self._name}"):
+            return os.fstat(self._descriptor).st_size
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -206,7 +209,8 @@ class OsFiles:
             path.unlink()
 
     def sync_directory(self, directory: Path) -> None:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with _faults(f"opening {directory}"):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         except OSError as error:

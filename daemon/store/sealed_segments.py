@@ -131,9 +131,11 @@ class SealedSegments:
         index = read_index_header(self._files, index_path(self._directory, first))
         path = segment_path(self._directory, first)
         file = self._files.open(path, writable=False)
-        size = file.size()
+        size, header = file.size(), SegmentHeader.decode(file.read_at(0, SEGMENT_HEADER_BYTES))
         file.close()
-        if index is None or (index.first, index.count, index.segment_bytes) != (first, end - first, size):
+        # A segment that was mended has a salt of its own; a crash may have left it with the index of the old file.
+        other = header is not None and index is not None and header.salt != index.salt
+        if index is None or other or (index.first, index.count, index.segment_bytes) != (first, end - first, size):
             index = self._make(first, end - first, index)
         self.add(index)
 
@@ -203,6 +205,8 @@ class SealedSegments:
         file = self._files.open(path, writable=False)
         try:
             header = SegmentHeader.decode(file.read_at(0, SEGMENT_HEADER_BYTES))
+            if header is not None and (header.network_id, header.first) != (self._network_id, first):
+                header = None  # another file under this name
             if header is None and old is not None:
                 header = SegmentHeader(self._network_id, first, old.salt)
             offsets = scan_segment(file, header)[1][:count] if header is not None else array("Q")
