@@ -101,6 +101,8 @@ class Mender:
 
     def take(self, mended: Mended) -> None:
         """A block came, judged: it is put in place at the next look."""
+        if mended.height not in self._segments.damaged:
+            return  # asked for twice, and in place already
         if sum(map(len, self._whole.values())) < limits.MEND_WAITING_BYTES:
             self._whole[mended.height] = mended.block
 

@@ -228,22 +228,30 @@ class _Repair:
 
     def _append_lost(self, found: Found) -> None:
         """Blocks above the last segment that were executed once; what nobody gives the node fetches when it runs."""
-        lost = [height for height in found.report.lost_heights if height > found.report.last_height]
-        if not lost or not self._fetcher.sources:
+        if not found.report.lost_heights or not self._fetcher.sources:
             return
-        first = lost[0]
-        low = found.report.last_height + 1
+        now = Report()
+        found.survey = segments.check_segments(self._segments, self._files, self._judge, now, untold)
+        lost = [height for height in found.report.lost_heights if height > now.last_height]
+        if not lost:
+            return
+        first, low = lost[0], now.last_height + 1
         below = found.survey.hashes.get(low - 1) if low > 1 else self._judge.network_id
         fetched = self._fetch(low, lost[-1], below, None)
         if low not in fetched or (low > 1 and low - 1 not in found.survey.hashes):
             return
         last = max(fetched)
-        blocks = self._blocks(found, fetched, range(low, last + 1))
-        previous = max(found.survey.layout, default=None)
-        if previous is not None:
-            # The segment before it is the last no longer: it is sealed by getting an index.
-            remake_index(self._segments, self._files, previous)
-        replace_segment(self._segments, self._files, self._judge.network_id, low, blocks, sealed=False)
+        # They go into the last segment, written anew with them: a torn tail of it is left behind.
+        layout = found.survey.layout
+        begin = max((first for first, following in layout.items() if following > first), default=low)
+        if any(height not in found.survey.found for height in range(begin, low)):
+            return
+        blocks = self._blocks(found, fetched, range(begin, last + 1))
+        _, _, kept = replace_segment(self._segments, self._files, self._judge.network_id, begin, blocks, sealed=False)
+        self._replaced(found, segment_path(self._segments, begin), kept)
+        for empty in (first for first, following in layout.items() if following == first and first > begin):
+            if segment_path(self._segments, empty).name in self._files.list(self._segments):
+                self._move_away(found, segment_path(self._segments, empty))
         self._done.append(f"blocks {low} to {last} were appended, lost from {first} on")
 
     # -- What is derived ----------------------------------------------------------------------------

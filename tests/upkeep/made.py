@@ -24,7 +24,7 @@ from tests.runtime.ledgers import executes, many, real_world
 
 JOURNAL_ID = bytes(range(16))
 SEGMENT_BYTES = 4_500
-BLOCKS = 14
+BLOCKS = 15
 ABOVE = 2
 """Blocks at the end that only the journal holds: the segments were not synced with them."""
 

@@ -144,7 +144,7 @@ def tried(subject: Subject, random: Random, baseline: set[str]) -> tuple[str, st
     assert done.is_whole, f"{words}: {left}"
     assert held(directory, SYNCED) == {h: chain().blocks[h] for h in range(1, SYNCED + 1)}, words
     if done.is_amnesiac:
-        assert path.suffix == ".log", words
+        assert ".log" in words, words
         _, _, health = Journal.open(directory / "journal", OsFiles(), chain().network_id, JOURNAL_ID)
         assert not health.remembers, f"{words}: a journal that lost what was promised is believed"
         return kind, "refused: amnesiac"
@@ -154,14 +154,16 @@ def tried(subject: Subject, random: Random, baseline: set[str]) -> tuple[str, st
 
 
 def harmless(subject: Subject, path: Path, report: Report, baseline: set[str], promised: bytes, words: str) -> str:
-    """What the check calls no damage has to be none."""
-    assert held(subject.directory, SYNCED) == {h: chain().blocks[h] for h in range(1, SYNCED + 1)}, words
+    """What the check calls no damage has to be none: each block is served, or said to be in the journal."""
+    in_journal = {height for finding in report.findings for height in finding.heights}
+    for height, data in held(subject.directory, SYNCED).items():
+        assert data == chain().blocks[height] or height in in_journal, f"{words}: block {height}"
     if path.suffix == ".log":
         assert path.read_bytes()[: len(promised)] == promised, f"{words}: what was promised has changed"
         return "a torn tail, never promised"
     if path.name == "data.mdb":
         # With the newer root record lost it is one commit older, and whole.
-        assert report.state_height in (BLOCKS, BLOCKS - BLOCKS % 5), words
+        assert report.state_height in (BLOCKS, BLOCKS - 5), words
         assert report.state_height != BLOCKS or content(subject) == expected(), words
         return "in no page that is used"
     new = {str(finding) for finding in report.findings} - baseline
