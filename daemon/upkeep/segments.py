@@ -113,7 +113,10 @@ def check_segments(directory: Path, files: Files, judge: Judge, report: Report, 
     for at, first in enumerate(firsts):
         following = firsts[at + 1] if at + 1 < len(firsts) else None
         _check_segment(look, first, following)
-    for first, following in look.survey.layout.items():
+    layout, found = look.survey.layout, look.survey.found
+    while layout.get(firsts[-1]) in found:
+        layout[firsts[-1]] += 1  # blocks of the last segment that stand in another file
+    for first, following in layout.items():
         _say_lost(look, first, following, sealed=first != firsts[-1])
     _check_links(look)
     held = [height for height in look.survey.found if height not in look.survey.misplaced]
@@ -176,6 +179,7 @@ def _read_segment(
             return
         look.note(Part.SEGMENT, path.name, "its header does not check", Remedy.FETCH, offset=0)
         if index is None or index.first != first:
+            look.survey.layout.setdefault(first, first)
             return
         header = SegmentHeader(look.judge.network_id, first, index.salt)
     if header.network_id != look.judge.network_id:
