@@ -227,7 +227,8 @@ def _check_format(directory: Path, network_id: bytes, files: Files) -> None:
         words = f"{directory / FORMAT_NAME} cannot be read: {error}; {repair_command(directory)}"
         raise OperatorFault(words) from error
     if found_id != network_id:
-        raise OperatorFault(f"{directory} belongs to network {found_id.hex()}, not {network_id.hex()}")
+        words = f"{directory} belongs to network {found_id.hex()}, not {network_id.hex()}"
+        raise OperatorFault(f"{words}: papilio store check says whether its {FORMAT_NAME} is damaged")
 
 
 def _names(directory: Path, files: Files) -> list[str]:

@@ -23,6 +23,7 @@ from daemon.store.directory import FORMAT_NAME, read_format
 from daemon.store.files import Files, OsFiles
 from daemon.store.journal_file import Record
 from daemon.store.lock import InUse
+from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader
 from daemon.store.tables import StateStore
 from daemon.upkeep import journal, segments, state
 from daemon.upkeep.findings import Finding, Part, Remedy, Report, Tell, untold
@@ -150,8 +151,24 @@ def _check_identity(directory: Path, files: Files, network_id: bytes, report: Re
     except ValueError as fault:
         report.findings.append(Finding(Part.IDENTITY, FORMAT_NAME, f"it cannot be read: {fault}", Remedy.REMAKE, 0))
     else:
-        if found_id != network_id:
+        if found_id != network_id and _segments_are_of(directory, files, network_id):
+            words = f"it names network {found_id.hex()}, and the segments are of {network_id.hex()}"
+            report.findings.append(Finding(Part.IDENTITY, FORMAT_NAME, words, Remedy.REMAKE, 0))
+        elif found_id != network_id:
             raise OperatorFault(f"{directory} belongs to network {found_id.hex()}, not {network_id.hex()}")
+
+
+def _segments_are_of(directory: Path, files: Files, network_id: bytes) -> bool:
+    """Whether a segment's header, which has a check of its own, names this network."""
+    for path in sorted((directory / segments.FOLDER).glob("*.seg")):
+        file = files.open(path, writable=False)
+        try:
+            header = SegmentHeader.decode(file.read_at(0, SEGMENT_HEADER_BYTES))
+        finally:
+            file.close()
+        if header is not None:
+            return header.network_id == network_id
+    return False
 
 
 @contextmanager
