@@ -68,6 +68,20 @@ STATE_READERS_MAX: Final = 512
 STATE_READER_CHECK_COMMITS: Final = 256
 """So often the writer clears the slots of readers that died, whose pages could not be used again."""
 
+# -- Runtime: scrub and mending ---------------------------------------------------------------------
+SCRUB_BYTES_PER_SECOND: Final = 4 * MIB
+"""What reading old blocks again may take of the disk: a tenth of a slow one; 100 GB in seven hours."""
+SCRUB_READ_BYTES: Final = 512 * KIB
+SCRUB_LEAST_BYTES: Final = 64 * KIB
+"""What each read counts at least: small blocks are read a few hundred a second, not as fast as can be."""
+SCRUB_PAUSE_SECONDS: Final = 6 * 3600
+"""Between two passes, and before the first."""
+MEND_LOOK_SECONDS: Final = 1
+MEND_RETRY_SECONDS: Final = 20
+"""A damaged block is asked for again so often, until it is mended."""
+MEND_ASKED_MAX: Final = 64
+MEND_WAITING_BYTES: Final = 2 * 64 * MIB
+"""Good blocks that wait until all that is damaged in their segment is there: two whole segments."""
 # -- Runtime: workers -------------------------------------------------------------------------------
 WORKER_FRAME_BYTES_MAX: Final = 64 * MIB
 """One message between the node and its own worker: the largest is the outcomes of a full block."""
@@ -233,6 +247,7 @@ assert EXECUTE_IN_FLIGHT_BYTES >= BLOCK_BYTES_MAX + MIB, "the largest block can 
 assert FINALS_WAITING_BYTES >= 2 * BLOCK_BYTES_MAX, "one block is written while the next waits"
 assert DISK_FREE_LOW_BYTES >= 4 * JOURNAL_GENERATION_BYTES, "there is room to rotate the journal when the disk is low"
 assert DISK_FREE_ENOUGH_BYTES > DISK_FREE_LOW_BYTES
+assert MEND_WAITING_BYTES >= 2 * SEGMENT_BYTES, "a segment that is lost whole can be got again"
 assert CHUNK_SIGNATURES * KIB <= MIB
 assert JOURNAL_RECORD_BYTES_MAX >= 2 * MESSAGE_BYTES_MAX, "whatever came in one message is one record"
 assert JOURNAL_GROUP_BYTES_MAX > JOURNAL_RECORD_BYTES_MAX, "a record fits into a group"

@@ -100,6 +100,8 @@ BACKOFF_MAX: Final = 64
 CERTIFICATES_REQUESTED_MAX: Final = 64
 """Views named in one request for certificates."""
 DIGESTS_REQUESTED_MAX: Final = 64
+MEND_WANTED_MAX: Final = 64
+"""Damaged blocks that a node asks its peers for, one at a time; the daemon names others again later."""
 SYNC_BLOCKS_MAX: Final = 256
 """Blocks in one answer of block sync; bytes bind first."""
 

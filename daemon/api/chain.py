@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from daemon.api.contents import read_block
-from daemon.api.messages import Answer
+from daemon.api.messages import OCTET_STREAM, Answer
 from daemon.api.problems import Problem, to_bytes
 from daemon.api.routes import Given
 from daemon.api.schemas import Account, AccountTransaction, Block, BlockSummary
@@ -38,6 +38,15 @@ async def latest_block(around: Surroundings, _given: Given) -> Answer:
 async def block(around: Surroundings, given: Given) -> Answer:
     """GET /v1/blocks/{height}."""
     return Answer(200, await around.read(lambda: _block(around, given["height"])))
+
+
+async def encoded_block(around: Surroundings, given: Given) -> Answer:
+    """GET /v1/blocks/{height}/encoded."""
+    height = given["height"]
+    data = await around.read(lambda: around.node.block(height))
+    if data is None:
+        raise Problem(NOT_FOUND, f"block {height} is not final here")
+    return Answer(200, data, OCTET_STREAM)
 
 
 async def blocks(around: Surroundings, given: Given) -> Answer:

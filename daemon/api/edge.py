@@ -87,5 +87,6 @@ def surroundings_of(running: Running, counters: ApiCounters, cors_origins: tuple
         monotonic=time.monotonic,
         started_seconds=time.monotonic(),
         documents=TableDocuments(rules_at(setup.genesis, 1)),
+        keeper=running.mender,
         cors_origins=cors_origins,
     )

@@ -280,6 +280,19 @@ class Node(TypedDict):
     disk: Disk
 
 
+class StoreHealth(TypedDict):
+    """What this node knows of damage on its disk: `papilio store scrub --node` shows it."""
+
+    scrubbing: Annotated[bool, Field(description="Whether a pass over all blocks is under way.")]
+    height: Annotated[Count, Field(description="Last block read in this pass; 0 between two passes.")]
+    last_height: Annotated[Count, Field(description="Where this pass ends, or the last one ended.")]
+    passes: Annotated[Count, Field(description="Passes since the start of the node.")]
+    blocks: Annotated[Count, Field(description="Blocks read by the scrub since then.")]
+    damaged: Annotated[Count, Field(description="Blocks known to be damaged and not mended yet: not served.")]
+    found: Annotated[Count, Field(description="Blocks found damaged since the start.")]
+    mended: Annotated[Count, Field(description="Of them put right with blocks of peers.")]
+
+
 class Health(TypedDict):
     """Fine."""
 

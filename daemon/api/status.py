@@ -12,7 +12,7 @@ from daemon import VERSION
 from daemon.api.messages import HTML, METRICS, Answer
 from daemon.api.problems import Problem, to_bytes
 from daemon.api.routes import Given
-from daemon.api.schemas import Landing, MemberOf, Network, Node, PeerOf
+from daemon.api.schemas import Landing, MemberOf, Network, Node, PeerOf, StoreHealth
 from daemon.api.surroundings import Surroundings
 from daemon.net.interface import PeerStatus
 from protocol.codec import encode
@@ -130,6 +130,31 @@ async def node(around: Surroundings, _given: Given) -> Answer:
         "disk": {"free_bytes": around.free_bytes()},
     }
     return Answer(200, to_bytes(answer))
+
+
+async def store_health(around: Surroundings, _given: Given) -> Answer:
+    """GET /v1/node/store."""
+    return Answer(200, to_bytes(_store_health(around)))
+
+
+async def scrub(around: Surroundings, _given: Given) -> Answer:
+    """POST /v1/node/scrub. Whoever can post it can make the node read its disk at the rate at which it does anyway."""
+    around.keeper.request()
+    return Answer(200, to_bytes(_store_health(around)))
+
+
+def _store_health(around: Surroundings) -> StoreHealth:
+    status = around.keeper.status
+    return {
+        "scrubbing": status.running,
+        "height": status.height,
+        "last_height": status.last_height,
+        "passes": status.passes,
+        "blocks": status.blocks,
+        "damaged": around.keeper.damaged_count,
+        "found": status.found,
+        "mended": status.mended,
+    }
 
 
 async def live(_around: Surroundings, _given: Given) -> Answer:

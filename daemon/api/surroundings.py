@@ -11,6 +11,7 @@ import trio
 from daemon import limits
 from daemon.api.contents import Contents
 from daemon.api.counters import ApiCounters
+from daemon.runtime.mender import ScrubStatus
 from daemon.runtime.proving import Prover
 from daemon.runtime.service import NodeService
 from protocol.apps.registry import rules_at
@@ -41,6 +42,24 @@ class Documents(Protocol):
         ...
 
 
+class StoreKeeper(Protocol):
+    """What reads the disk again in the background (`daemon.runtime.mender.Mender`)."""
+
+    @property
+    def status(self) -> ScrubStatus:
+        """How far it is."""
+        ...
+
+    @property
+    def damaged_count(self) -> int:
+        """Blocks known to be damaged."""
+        ...
+
+    def request(self) -> None:
+        """Begin a pass now."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """See the essay.
@@ -58,6 +77,7 @@ class Surroundings:
     monotonic: Callable[[], float]
     started_seconds: float
     documents: Documents
+    keeper: StoreKeeper
     cors_origins: tuple[str, ...] = ()
     network_id: bytes = field(init=False)
     contents: Contents = field(init=False)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from daemon import limits
 from daemon.api import chain, envelopes, events, schemas, state, status
 from daemon.api.kinds import HASH, HEIGHT, TIME_MS, Hex, Integer, KeyPart, Position, Text
-from daemon.api.messages import EVENTS, HTML, JSON, METRICS, MSGPACK, PROOF
+from daemon.api.messages import EVENTS, HTML, JSON, METRICS, MSGPACK, OCTET_STREAM, PROOF
 from daemon.api.routes import Body, Parameter, Reply, Route
 from protocol import errors
 from protocol import limits as protocol_limits
@@ -166,6 +166,19 @@ def _ledger() -> tuple[Route, ...]:
         ),
         Route(
             "GET",
+            "/v1/blocks/{height}/encoded",
+            "encoded_block",
+            "Ledger",
+            "One block as a node keeps it: header, batches, finalization.",
+            chain.encoded_block,
+            (Reply("An encoded `Block`: whoever holds network.toml can judge it.", OCTETS, OCTET_STREAM),),
+            more="With it `papilio store repair --from` mends another node's disk.",
+            parameters=(Parameter("height", HEIGHT, "Height, from 1.", place="path"),),
+            problems=(errors.NOT_FOUND, errors.SEGMENT_DAMAGED),
+            examples=('curl -o 1.block "$BASE/v1/blocks/1/encoded"',),
+        ),
+        Route(
+            "GET",
             "/v1/accounts/{account}",
             "account",
             "Ledger",
@@ -310,6 +323,26 @@ def _node() -> tuple[Route, ...]:
             status.node,
             (Reply("Heights, peers, pool, disk.", schemas.Node),),
             examples=('curl "$BASE/v1/node"',),
+        ),
+        Route(
+            "GET",
+            "/v1/node/store",
+            "store_health",
+            tag,
+            "What this node knows of damage on its disk.",
+            status.store_health,
+            (Reply("The scrub, and damaged blocks.", schemas.StoreHealth),),
+            examples=('curl "$BASE/v1/node/store"',),
+        ),
+        Route(
+            "POST",
+            "/v1/node/scrub",
+            "scrub",
+            tag,
+            "Begin to read all blocks on this node's disk again now, at the usual gentle rate.",
+            status.scrub,
+            (Reply("The scrub, and damaged blocks.", schemas.StoreHealth),),
+            examples=('curl -X POST "$BASE/v1/node/scrub"',),
         ),
         Route(
             "GET",

@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
     UNVERIFIED = 5, "a proof, a signature or a history does not verify"
     DIFFERS = 6, "what was compared differs; the words name the first difference"
     BROKEN = 70, "a promise of the program does not hold; the node stopped itself; report it"
-    DISK_FAILED = 74, "a write or sync of the disk failed; the node stopped itself"
+    DISK_FAILED = 74, "the disk failed, or what it holds is damaged; see papilio store check"
     IN_USE = 75, "the data directory is in use by another node"
     CONFIGURATION = 78, "a file, a key or the environment is wrong; the words say what to do"
     INTERRUPTED = 130, "interrupted by Ctrl-C"

@@ -18,6 +18,7 @@ from daemon.observe.lines import Lines
 from daemon.runtime.finals import Finals
 from daemon.runtime.hands import Sender
 from daemon.runtime.inbox import Inbox
+from daemon.runtime.mender import Mender
 from daemon.runtime.proving import Prover
 from daemon.runtime.service import NodeService
 from protocol.crypto.signing import SigningKey
@@ -80,3 +81,4 @@ class Running:
     inbox: Inbox
     finals: Finals
     lines: Lines
+    mender: Mender

@@ -54,6 +54,7 @@ from protocol.node.interface import (
     Effect,
     EnvelopesChecked,
     Execute,
+    Mended,
     Note,
     ReadBlocks,
     Refusal,
@@ -86,7 +87,9 @@ class RangeReader(Protocol):
 
 
 class NodeHands:
-    """Carries effects out; see the essay. `nursery` is for reads; `evidence` keeps what a note proves, in a thread."""
+    """Carries effects out; see the essay. `nursery` is for reads; `evidence` keeps what a note proves, in a thread.
+
+    `mended` takes blocks that were damaged here and are whole again."""
 
     def __init__(
         self,
@@ -101,6 +104,7 @@ class NodeHands:
         service: Callable[[], NodeService],
         lines: Lines,
         evidence: Callable[[Note], object] = lambda _note: None,
+        mended: Callable[[Mended], object] = lambda _mended: None,
     ) -> None:
         self._nursery = nursery
         self._inbox = inbox
@@ -112,6 +116,7 @@ class NodeHands:
         self._service = service
         self._lines = lines
         self._evidence = evidence
+        self._mended = mended
         self._reads = trio.CapacityLimiter(READS_AT_ONCE)
         self._log: Any = structlog.get_logger()
         self.sends_dropped = 0
@@ -133,6 +138,8 @@ class NodeHands:
             case CheckBatch():
                 done = partial(self._batch_checked, effect)
                 self._check(CheckKind.BATCH, effect.data, len(effect.data), done)
+            case Mended():
+                self._mended(effect)
             case ReadBlocks():
                 self._nursery.start_soon(self._read, effect)
             case Note():

@@ -30,7 +30,8 @@ from daemon.runtime.peers import Peers
 from daemon.runtime.pump import SyncFailed
 from daemon.runtime.reports import ExitCode, Recent, write_report
 from daemon.runtime.runtime import NodeRuntime
-from daemon.store.errors import StoreFailed
+from daemon.store.directory import repair_command
+from daemon.store.errors import SegmentDamaged, StateDamaged, StoreFailed
 from daemon.store.lock import InUse
 from protocol.errors import INTERNAL_ERROR, OperatorFault, PapilioError
 
@@ -127,6 +128,9 @@ def _ended(runtime: NodeRuntime, directory: Path, group: BaseException, recent: 
     if isinstance(fault, OperatorFault):
         log.error("cannot_run", code=code, words=words)
         return ExitCode.IN_USE if isinstance(fault, InUse) else ExitCode.OPERATOR
+    if isinstance(fault, SegmentDamaged | StateDamaged):
+        log.critical("disk_damaged", code=code, words=f"{words}; {repair_command(directory)}")
+        return ExitCode.DISK_FAILED
     disk = isinstance(fault, SyncFailed | StoreFailed)
     report = write_report(
         directory,

@@ -13,6 +13,7 @@ from daemon.runtime.finals import Finals
 from daemon.runtime.hands import NodeHands
 from daemon.runtime.inbox import Inbox
 from daemon.runtime.keeper import JournalKeeper
+from daemon.runtime.mender import Mender
 from daemon.runtime.pump import Pump
 from daemon.runtime.service import Metrics
 from daemon.runtime.workers.executor import Executor
@@ -34,6 +35,7 @@ class Parts:
     keeper: JournalKeeper
     hands: NodeHands
     disk: DiskWatch
+    mender: Mender
     network: PeerNetwork
     running: Running
 
@@ -86,6 +88,11 @@ class Parts:
             "journal_commits": self.pump.commits,
             "journal_rotations": self.keeper.rotations,
             "segments_syncs": self.finals.syncs,
+            "scrub_passes": self.mender.status.passes,
+            "scrub_blocks": self.mender.status.blocks,
+            "scrub_bytes": self.mender.status.bytes,
+            "blocks_found_damaged": self.mender.status.found,
+            "blocks_mended": self.mender.status.mended,
             "sends_dropped": self.hands.sends_dropped,
             "checks_done": self.verifiers.done_count,
             "checks_failed": self.verifiers.failed_count,
@@ -103,6 +110,8 @@ class Parts:
             "peers": len(status.peers),
             "voting": int(status.voting),
             "syncing_to_height": status.syncing_to_height,
+            "scrub_height": self.mender.status.height,
+            "blocks_damaged": self.mender.damaged_count,
             "disk_full": int(self.disk.full),
             "inbox_urgent": len(self.inbox.urgent.inputs),
             "inbox_bulk": len(self.inbox.bulk.inputs),

@@ -40,13 +40,14 @@ from protocol.node.interface import (
     Effect,
     Halt,
     JournalRecord,
+    Mended,
     Note,
     Persist,
     ReadBlocks,
 )
 
 Commit = Callable[[Sequence[JournalRecord]], Awaitable[None]]
-AT_ONCE = (CheckSignatures, CheckEnvelopes, CheckBatch, ReadBlocks, Note)
+AT_ONCE = (CheckSignatures, CheckEnvelopes, CheckBatch, ReadBlocks, Mended, Note)
 
 
 class Hands(Protocol):

@@ -15,6 +15,7 @@ mark in its header over any number of restarts, and the node is told to follow a
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 import trio
@@ -29,6 +30,7 @@ from protocol.ledger.genesis import Genesis
 from protocol.ledger.index import read_roots
 from protocol.ledger.records import Block, Header
 from protocol.node.interface import Execute, JournalRecord
+from protocol.node.recovery import journal_reaches
 from protocol.node.setup import Recovered
 
 REPLAY_AHEAD_BLOCKS = 32
@@ -72,9 +74,34 @@ def recovered(store: Store, reader: StateReader, genesis: Genesis, journal: tupl
     executed = tuple(roots.executed for roots in found if roots is not None)
     if len(executed) != len(found):
         raise BrokenInvariant(f"the state lacks roots between heights {lowest} and {height}")
+    if store.health.remembers and lost_its_end(store, reader, journal):
+        forget(store, journal)
     beginning = read_roots(reader, 0)
     assert beginning is not None, "genesis was written first"
     return Recovered(journal, tuple(blocks), executed, beginning.executed, amnesiac=not store.health.remembers)
+
+
+LOST_END: Final = "the journal lacks what was durable: a block that this node has executed, and its segments lack"
+
+
+def lost_its_end(store: Store, reader: StateReader, journal: tuple[JournalRecord, ...]) -> bool:
+    """Whether the journal was cut where it cannot tell by itself: see `journal_reaches`."""
+    height, last = reader.height or 0, store.segments.last_height
+    if height <= last:
+        return False
+    hashes = {roots.header_hash for at in range(max(1, last), height + 1) if (roots := read_roots(reader, at))}
+    newest = read_roots(reader, height)
+    assert newest is not None, "the state has roots at its height"
+    return not journal_reaches(journal, hashes, newest.header_hash)
+
+
+def forget(store: Store, journal: tuple[JournalRecord, ...]) -> None:
+    """Begin the journal anew with the mark that it has a hole, before anything is signed (C-24)."""
+    structlog.get_logger().error("journal_not_whole", words=LOST_END, records=len(journal))
+    store.journal.forget(LOST_END)
+    store.journal.rotate(journal)
+    store.journal.sync()
+    store.health = store.journal.health
 
 
 def newest_blocks(segments: Segments, count: int) -> list[bytes]:

@@ -4,7 +4,7 @@
 |---|---|---|
 | 0 | stopped in order, on a signal | nothing |
 | 70 | the node stopped itself: a broken invariant, a state that differs (L-22), a twin | not restart: look first |
-| 74 | the disk failed: a write or sync (L-24) | restart only when the disk is looked at |
+| 74 | the disk failed: a write or sync (L-24), or what is on it is damaged (L-25, L-26) | not restart: look first |
 | 75 | the data directory is in use by another node (L-27) | restart later |
 | 78 | the operator has to put something right; the words say what | not restart |
 | 130 | a second signal: everything ended at once; nothing promised is lost | nothing |

@@ -35,6 +35,7 @@ from daemon.runtime.evidence import keep_evidence
 from daemon.runtime.finals import Finals
 from daemon.runtime.hands import NodeHands
 from daemon.runtime.keeper import JournalKeeper
+from daemon.runtime.mender import Mender
 from daemon.runtime.parts import Parts
 from daemon.runtime.patience import Writer
 from daemon.runtime.proving import Prover
@@ -206,6 +207,7 @@ class NodeRuntime:
             numbers=parts.numbers,
             peers=self._network.status,
         )
+        mender = Mender(store.segments, store.state, put=partial(parts.inbox.put_nowait, urgent=False))
         hands = NodeHands(
             nursery=nursery,
             inbox=parts.inbox,
@@ -217,6 +219,7 @@ class NodeRuntime:
             service=lambda: service,
             lines=self._lines,
             evidence=partial(keep_evidence, setup.directory, network_id(setup.genesis)),
+            mended=mender.take,
         )
         keeper = JournalKeeper(
             store.journal,
@@ -230,11 +233,12 @@ class NodeRuntime:
         pump = Pump(hands, keeper.commit, lambda count: parts.inbox.put_nowait(Persisted(count)), keeper.after_release)
         keeper.ring = pump.ring
         parts.driver, parts.pump = Driver(node, self._clock, parts.inbox, pump), pump
-        parts.finals, parts.keeper, parts.hands, parts.disk = finals, keeper, hands, disk
+        parts.finals, parts.keeper, parts.hands, parts.disk, parts.mender = finals, keeper, hands, disk, mender
         parts.lines, parts.network = self._lines, self._network
         prover = Prover(setup.genesis, store.segments, lambda: node.covering_height)
-        parts.running = Running(setup, service, prover, parts.inbox, finals, self._lines)
-        for task in (parts.verifiers.run, pump.run, finals.run, disk.run, self._watch_clock):
+        parts.running = Running(setup, service, prover, parts.inbox, finals, self._lines, mender)
+        tasks = (parts.verifiers.run, pump.run, finals.run, disk.run, self._watch_clock)
+        for task in (*tasks, mender.run_mending, mender.run_scrub):
             nursery.start_soon(task)
         nursery.start_soon(_watch, Watchdog(self._notifier, parts.stages))
         nursery.start_soon(parts.drive)

@@ -6,6 +6,7 @@
         journal/          journal-00000001.log           what is promised and not final
         segments/         00000000000000000001.seg, .idx  finalized blocks
         state/            data.mdb, lock.mdb, writer.lock  derived; may be deleted while no node runs
+        quarantine/       damaged files that were replaced, kept for who wants to know; the node does not read them
 
 `create` makes it, every name durable on return. A creation that was interrupted has no `format.json` and is said to be
 so. `open_directory` takes the lock, refuses another network and a newer format in words, and opens journal and
@@ -34,7 +35,7 @@ from daemon.store.tables import StateStore
 from protocol.errors import OperatorFault
 
 LAYOUT_VERSION: Final = 1
-_FORMAT: Final = "format.json"
+FORMAT_NAME: Final = "format.json"
 _JOURNAL: Final = "journal"
 _SEGMENTS: Final = "segments"
 _STATE: Final = "state"
@@ -74,6 +75,11 @@ class Store:
         if report.torn_bytes:
             found.append(f"segments: a torn tail of {report.torn_bytes} bytes after block {last} was cut")
         found += [f"segments: damaged: {words}" for words in report.damaged]
+        if self.segments.first_height > 1:
+            words = (
+                f"segments: blocks 1 to {self.segments.first_height - 1} are missing; {repair_command(self.directory)}"
+            )
+            found.append(words)
         found += [f"segments: the index of {name} was rebuilt" for name in report.rebuilt_indexes]
         if self.state is not None and self.state.dropped:
             found.append(f"state: dropped, to be rebuilt from the segments: {self.state.dropped}")
@@ -124,17 +130,7 @@ def create(directory: Path, network_id: bytes, journal_id: bytes, files: Files |
     for name in (_JOURNAL, _SEGMENTS):
         files.make_directory(directory / name)
     Journal.create(directory / _JOURNAL, files, network_id, journal_id)
-    unfinished = directory / f"{_FORMAT}.tmp"
-    file = files.open(unfinished, create=True)
-    try:
-        content = {"format": LAYOUT_VERSION, "network_id": network_id.hex()}
-        file.write_at(0, (json.dumps(content, indent=1) + "\n").encode())
-        file.sync()
-    finally:
-        file.close()
-    files.sync_directory(directory)
-    files.rename(unfinished, directory / _FORMAT)
-    files.sync_directory(directory)
+    write_format(directory, files, network_id)
     files.sync_directory(directory.parent)
 
 
@@ -179,21 +175,69 @@ def open_to_read(directory: Path, network_id: bytes) -> Onlooker:
     return Onlooker(segments, StateStore.open(directory / _STATE, network_id, writer=False))
 
 
-def _check_format(directory: Path, network_id: bytes, files: Files) -> None:
+def write_format(directory: Path, files: Files, network_id: bytes) -> None:
+    """Write `format.json` whole, durable on return, in place of one that is there."""
+    unfinished = directory / f"{FORMAT_NAME}.tmp"
+    if unfinished.name in files.list(directory):
+        files.unlink(unfinished)
+    file = files.open(unfinished, create=True)
     try:
-        file = files.open(directory / _FORMAT, writable=False)
-    except FileNotFoundError:
-        words = f"{directory} is no data directory of papilio, or its creation was interrupted: create the node anew"
-        raise OperatorFault(words) from None
-    try:
-        content = json.loads(file.read_at(0, 4096))
-        version, found_id = int(content["format"]), bytes.fromhex(content["network_id"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise OperatorFault(f"{directory / _FORMAT} cannot be read: {error}") from error
+        content = {"format": LAYOUT_VERSION, "network_id": network_id.hex()}
+        file.write_at(0, (json.dumps(content, indent=1) + "\n").encode())
+        file.sync()
     finally:
         file.close()
+    files.sync_directory(directory)
+    files.rename(unfinished, directory / FORMAT_NAME)
+    files.sync_directory(directory)
+
+
+def read_format(directory: Path, files: Files) -> bytes:
+    """The id of the network whose directory it is.
+
+    Raises FileNotFoundError, ValueError (not what `write_format` wrote), OperatorFault (a newer format).
+    """
+    file = files.open(directory / FORMAT_NAME, writable=False)
+    try:
+        data = file.read_at(0, 4096)
+    finally:
+        file.close()
+    try:
+        content = json.loads(data)
+        version, network_id = int(content["format"]), bytes.fromhex(content["network_id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    if len(network_id) != 32:
+        raise ValueError("a network's id has 32 bytes")
     if version != LAYOUT_VERSION:
         words = f"{directory} has format {version}, this program knows {LAYOUT_VERSION}"
         raise OperatorFault(f"{words}: run the program that wrote it, or a newer one")
+    return network_id
+
+
+def _check_format(directory: Path, network_id: bytes, files: Files) -> None:
+    try:
+        found_id = read_format(directory, files)
+    except FileNotFoundError:
+        words = f"{directory} is no data directory of papilio, or its creation was interrupted: create the node anew"
+        if _names(directory / _SEGMENTS, files):
+            words = f"{directory} has lost its {FORMAT_NAME}; {repair_command(directory)}"
+        raise OperatorFault(words) from None
+    except ValueError as error:
+        words = f"{directory / FORMAT_NAME} cannot be read: {error}; {repair_command(directory)}"
+        raise OperatorFault(words) from error
     if found_id != network_id:
-        raise OperatorFault(f"{directory} belongs to network {found_id.hex()}, not {network_id.hex()}")
+        words = f"{directory} belongs to network {found_id.hex()}, not {network_id.hex()}"
+        raise OperatorFault(f"{words}: papilio store check says whether its {FORMAT_NAME} is damaged")
+
+
+def _names(directory: Path, files: Files) -> list[str]:
+    try:
+        return files.list(directory)
+    except FileNotFoundError:
+        return []
+
+
+def repair_command(directory: Path) -> str:
+    """What to do about damage, in words."""
+    return f"run: papilio store repair {directory} --from URL (the API of another node); see papilio store check"

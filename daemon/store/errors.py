@@ -5,6 +5,7 @@
   sync the kernel may have dropped the pages and say yes the next time.
 * `DiskFull`: no room. Nothing was lost or promised; the same call may succeed later (L-28).
 * `SegmentDamaged`: one finalized block cannot be read. Others can; the node goes on and never serves this one (L-25).
+* `StateDamaged`: the state cannot be read. It is derived: the node stops, and it is made anew from the blocks.
 
 What an operator has to put right (a lock held, a newer format) is `protocol.errors.OperatorFault`.
 """
@@ -24,6 +25,12 @@ class DiskFull(errors.PapilioError):
     """No room on the disk (ENOSPC, EDQUOT); nothing was promised, and the call may be repeated."""
 
     code = errors.DISK_FULL
+
+
+class StateDamaged(StoreFailed):
+    """What LMDB reads is no state: `papilio store repair` makes it anew from the blocks (L-26)."""
+
+    code = errors.STATE_DAMAGED
 
 
 class SegmentDamaged(errors.PapilioError):

@@ -84,6 +84,10 @@ class Files(Protocol):
         """Give a file another name in the same directory, replacing what had it."""
         ...
 
+    def link(self, old: Path, new: Path) -> None:
+        """Give a file a second name, which does not exist yet, in another directory of the same file system."""
+        ...
+
     def unlink(self, path: Path) -> None:
         """Remove a file."""
         ...
@@ -124,6 +128,8 @@ class OsFile:
         with _faults(f"writing {self._name}"):
             while view:
                 written = os.pwrite(self._descriptor, view, offset)
+                if written == 0:
+                    raise StoreFailed(f"writing {self._name}: the system takes nothing and says no error")
                 view, offset = view[written:], offset + written
 
     def read_at(self, offset: int, count: int) -> bytes:
@@ -156,7 +162,8 @@ class OsFile:
             os.ftruncate(self._descriptor, length)
 
     def size(self) -> int:
-        return os.fstat(self._descriptor).st_size
+        with _faults(f"looking at {self._name}"):
+            return os.fstat(self._descriptor).st_size
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -188,12 +195,22 @@ class OsFiles:
         with _faults(f"renaming {old} to {new.name}"):
             old.replace(new)
 
+    def link(self, old: Path, new: Path) -> None:
+        with _faults(f"linking {old} to {new}"):
+            try:
+                os.link(old, new)
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                    raise
+                _copy(old, new)  # a file system without links
+
     def unlink(self, path: Path) -> None:
         with _faults(f"removing {path}"):
             path.unlink()
 
     def sync_directory(self, directory: Path) -> None:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with _faults(f"opening {directory}"):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         except OSError as error:
@@ -203,3 +220,11 @@ class OsFiles:
 
     def free_bytes(self, path: Path) -> int:
         return shutil.disk_usage(path).free
+
+
+def _copy(old: Path, new: Path) -> None:
+    """Copy a file's content, synced on return."""
+    with old.open("rb") as source, open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+        target.flush()
+        os.fsync(target.fileno())

@@ -219,6 +219,10 @@ class Journal:
             self._sequence += 1
             return self._sequence
 
+    def forget(self, words: str) -> None:
+        """Something else shows that this journal, whole as it looks, lost its end: the next rotation remembers."""
+        self._health = JournalHealth(JournalState.WHOLE, words, forgotten=True)
+
     def _check(self) -> None:
         if self._failure is not None:
             raise StoreFailed(self._failure)
@@ -317,7 +321,21 @@ class Journal:
 # -- Reading ----------------------------------------------------------------------------------------
 
 
-def _look(directory: Path, files: Files, network_id: bytes, expected: bytes | None) -> _Found:
+def look_at(
+    directory: Path, files: Files, network_id: bytes, expected_journal_id: bytes | None
+) -> tuple[str, tuple[Record, ...], JournalHealth]:
+    """File name (empty if there is none), records and health of the newest generation; changes nothing on disk.
+
+    The health is what `Journal.open` would find; a torn tail that it says was cut would be. Raises as it does.
+    """
+    found = _look(directory, files, network_id, expected_journal_id, writable=False)
+    if found.file is not None:
+        found.file.close()
+    name = generation_name(found.header.generation) if found.header.generation else ""
+    return name, found.records, found.health
+
+
+def _look(directory: Path, files: Files, network_id: bytes, expected: bytes | None, *, writable: bool = True) -> _Found:
     """What is on disk, changing nothing."""
     found = generations(files, directory)
     newest = found[-1] if found else 0
@@ -325,7 +343,7 @@ def _look(directory: Path, files: Files, network_id: bytes, expected: bytes | No
     if not found:
         return _Found(JournalHealth(JournalState.ABSENT, f"there is no journal in {directory}"), guess)
     name = generation_name(newest)
-    file = files.open(directory / name)
+    file = files.open(directory / name, writable=writable)
     header = Header.decode(file.read_at(0, HEADER_BYTES))
     if header is None or header.generation != newest:
         records, scanned = _read(file, guess)

@@ -12,11 +12,12 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
-from daemon.store.errors import DiskFull, SegmentDamaged
+from daemon.store.errors import DiskFull, SegmentDamaged, StoreFailed
 from daemon.store.files import File, Files
 from daemon.store.framing import Seal, body_of, head_at
+from daemon.store.mending import replace_segment
 from daemon.store.segment_file import (
     SALT_BYTES,
     SEGMENT_HEADER_BYTES,
@@ -71,12 +72,53 @@ class SealedSegments:
         self._indexes: list[IndexHeader] = []
         self._made: dict[int, array[int]] = {}
         """Offsets of segments whose index was made anew and could not be written."""
-        self._making = Lock()
+        self._making = RLock()
 
     @property
     def first_height(self) -> int:
         """The lowest height held; 0 if none."""
         return self._firsts[0] if self._firsts else 0
+
+    def replace(self, blocks: dict[int, bytes], damaged: set[int]) -> list[str]:
+        """Put these blocks in the place of damaged ones; names of the files that were written, and where old ones are.
+
+        A segment of which other blocks are `damaged` too is left as it is; those found here are added there. Readers
+        find each block in the old file or in the new one throughout. Raises DiskFull (nothing is changed), StoreFailed.
+        """
+        done: list[str] = []
+        for at in sorted({bisect_right(self._firsts, height) - 1 for height in blocks if height >= self.first_height}):
+            index = self._indexes[at]
+            heights = range(index.first, index.first + index.count)
+            if not any(height in blocks for height in heights) or not self._can_replace(heights, blocks, damaged):
+                continue
+            whole = self._filled(heights, blocks)
+            with self._making:
+                made, _, kept = replace_segment(
+                    self._directory, self._files, self._network_id, index.first, whole, sealed=True
+                )
+                self._indexes[at] = made
+                self._made.pop(index.first, None)
+            name = segment_path(self._directory, index.first).name
+            done.append(name if kept is None else f"{name}, the old one is {kept.parent.name}/{kept.name}")
+        return done
+
+    def _can_replace(self, heights: range, blocks: dict[int, bytes], damaged: set[int]) -> bool:
+        """Whether every block of a segment is among these or can be read."""
+        others = [height for height in heights if height not in blocks]
+        if damaged.isdisjoint(others):
+            damaged |= {height for height in others if not self._readable(height)}
+        return damaged.isdisjoint(others)
+
+    def _readable(self, height: int) -> bool:
+        try:
+            next(self.blocks(height, height + 1))
+        except (SegmentDamaged, StoreFailed):
+            return False
+        return True
+
+    def _filled(self, heights: range, blocks: dict[int, bytes]) -> Iterator[bytes]:
+        for height in heights:
+            yield blocks[height] if height in blocks else next(self.blocks(height, height + 1))
 
     def add(self, index: IndexHeader) -> None:
         """Take over a segment that was sealed just now."""
@@ -89,9 +131,11 @@ class SealedSegments:
         index = read_index_header(self._files, index_path(self._directory, first))
         path = segment_path(self._directory, first)
         file = self._files.open(path, writable=False)
-        size = file.size()
+        size, header = file.size(), SegmentHeader.decode(file.read_at(0, SEGMENT_HEADER_BYTES))
         file.close()
-        if index is None or (index.first, index.count, index.segment_bytes) != (first, end - first, size):
+        # A segment that was mended has a salt of its own; a crash may have left it with the index of the old file.
+        other = header is not None and index is not None and header.salt != index.salt
+        if index is None or other or (index.first, index.count, index.segment_bytes) != (first, end - first, size):
             index = self._make(first, end - first, index)
         self.add(index)
 
@@ -161,6 +205,8 @@ class SealedSegments:
         file = self._files.open(path, writable=False)
         try:
             header = SegmentHeader.decode(file.read_at(0, SEGMENT_HEADER_BYTES))
+            if header is not None and (header.network_id, header.first) != (self._network_id, first):
+                header = None  # another file under this name
             if header is None and old is not None:
                 header = SegmentHeader(self._network_id, first, old.salt)
             offsets = scan_segment(file, header)[1][:count] if header is not None else array("Q")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from daemon.store.files import File, Files
-from daemon.store.framing import Scan, Seal, scan
+from daemon.store.framing import Frame, Scan, Seal, scan
 from protocol.errors import OperatorFault
 
 SEGMENT_VERSION: Final = 1
@@ -60,6 +60,11 @@ class SegmentHeader:
         return SegmentHeader(network_id, first, salt)
 
 
+def is_mark(frame: Frame) -> bool:
+    """Whether a frame holds no block: it names everything before it as synced, and the last height as its tag."""
+    return frame.body_bytes == 0
+
+
 def segment_path(directory: Path, first: int) -> Path:
     """Path of the segment that begins at height `first`."""
     return directory / f"{first:020d}.seg"
@@ -93,6 +98,9 @@ def scan_segment(file: File, header: SegmentHeader) -> tuple[Scan, array[int]]:
     scanned = scan(file, header.seal(), SEGMENT_HEADER_BYTES, keep_bodies=False)
     offsets = array("Q")
     for frame in scanned.frames:
+        if is_mark(frame):
+            offsets.extend([0] * (frame.tag - header.first + 1 - len(offsets)))
+            continue
         position = frame.tag - header.first
         assert position >= len(offsets), "heights in a segment ascend"
         offsets.extend([0] * (position - len(offsets)))

@@ -11,10 +11,13 @@ block.
 **At a start** the last segment is scanned whole: a torn tail is cut and reported, damage is reported and kept. Sealed
 ones are checked by their index's header and their length; a missing or wrong index is rebuilt from its segment.
 
+An orderly end adds an empty frame that names all before it as synced (framing.py): what is damaged below it later is
+no tear, and nothing above it is cut.
+
 **Damage** is found when a block is read: its head, height and content are checked each time. What does not check is
 `SegmentDamaged`: never served, never guessed. Other blocks are served on. A read that the system refuses (a bad sector,
 no descriptor left) is that block's trouble too, and poisons nothing. Finding it beforehand (`scrub`) and fetching
-it again from peers belong to a later issue.
+it again from peers are the runtime's (`damaged` says what was found, `mend` puts it in place).
 
 One thread at a time appends and syncs; any number of threads read, also while another appends: a block can be read as
 soon as `append` returned. After a failed write or sync every later append and sync raises `StoreFailed`.
@@ -48,6 +51,7 @@ from daemon.store.segment_file import (
     create_segment,
     first_heights,
     index_path,
+    is_mark,
     scan_segment,
     segment_path,
 )
@@ -65,6 +69,8 @@ class _Active:
     offsets: array[int]
     end: int
     synced: int
+    marked: bool = False
+    """Whether what stands last is a mark."""
 
     @property
     def first(self) -> int:
@@ -91,6 +97,8 @@ class Segments:
         self._synced_height = 0
         self._failure: str | None = None
         self._writing = Lock()
+        self.damaged: set[int] = set()
+        """Heights whose blocks did not check when they were read, until they are mended."""
 
     @staticmethod
     def open(
@@ -129,14 +137,14 @@ class Segments:
         header = SegmentHeader.decode(file.read_at(0, SEGMENT_HEADER_BYTES))
         if header is None and size > SEGMENT_HEADER_BYTES:
             file.close()
-            raise SegmentDamaged(first, path.name, 0, "its header is damaged; move the file away and sync again")
+            raise SegmentDamaged(first, path.name, 0, "its header is damaged, and it is the last segment")
         if header is None or (alone and size == SEGMENT_HEADER_BYTES):
             file.close()
             self._drop(path)
             return None
         if (header.network_id, header.first) != (self._network_id, first):
             file.close()
-            raise OperatorFault(f"{path} belongs to another network, or was renamed")
+            raise OperatorFault(f"{path} belongs to another network, or was renamed; see papilio store check")
         scanned, offsets = scan_segment(file, header)
         self.report.torn_bytes = scanned.torn_bytes
         self.report.damaged += [f"{path.name}: bytes {hole.start} to {hole.end}" for hole in scanned.damage]
@@ -144,7 +152,8 @@ class Segments:
             if scanned.end != size:
                 file.truncate(scanned.end)
             file.sync()
-        return _Active(header, header.seal(), file, offsets, scanned.end, scanned.end)
+        marked = bool(scanned.frames) and is_mark(scanned.frames[-1])
+        return _Active(header, header.seal(), file, offsets, scanned.end, scanned.end, marked)
 
     def _drop(self, path: Path) -> None:
         if self._writable:
@@ -159,6 +168,7 @@ class Segments:
         Raises DiskFull (nothing happened, and it may be called again) or StoreFailed.
         """
         assert height >= 1, "blocks have heights from 1"
+        assert data, "a frame without content is a mark"
         with self._exclusive():
             if self._active is None:
                 self._active = self._begin(height)
@@ -168,6 +178,7 @@ class Segments:
             active.file.write_at(active.end, frame)
             active.offsets.append(active.end)
             active.end += len(frame)
+            active.marked = False
 
     def sync(self) -> int:
         """Make all appended blocks durable and return the last height; seals a segment that is full.
@@ -186,6 +197,29 @@ class Segments:
                 self._seal(active)
             return self._synced_height
 
+    def mend(self, blocks: dict[int, bytes]) -> list[str]:
+        """Put good blocks in the place of damaged ones; which files were written, in words.
+
+        The caller has made sure of the blocks. Damage in the last segment seals it first, so that it is rewritten whole
+        like every other; one with more damaged blocks than these is left as it is. Raises DiskFull, StoreFailed.
+        """
+        with self._exclusive():
+            active = self._active
+            if active is not None and any(height >= active.first for height in blocks) and active.offsets:
+                active.file.sync()
+                active.synced = active.end
+                self._synced_height = self.last_height
+                self._seal(active)
+        done = self._sealed.replace(blocks, self.damaged)
+        self.damaged -= {height for height in blocks if self._reads(height)}
+        return done
+
+    def _reads(self, height: int) -> bool:
+        try:
+            return self.read(height) is not None
+        except SegmentDamaged:
+            return False
+
     @property
     def synced_height(self) -> int:
         """All blocks up to it are durable; 0 if none."""
@@ -197,10 +231,23 @@ class Segments:
             if self._writable and self._failure is None:
                 with suppress(DiskFull):
                     self.sync()
+                    self._mark()
         finally:
             self._failure = self._failure or "the segments are closed"
             if self._active is not None:
                 self._active.file.close()
+
+    def _mark(self) -> None:
+        """Name all of the last segment as synced, so that later damage to it is not taken for a tear."""
+        with self._exclusive():
+            active = self._active
+            if active is None or active.marked or not active.offsets:
+                return
+            frame = make_frame(active.seal, active.end, active.following - 1, active.end, b"")
+            active.file.write_at(active.end, frame)
+            active.file.sync()
+            active.end += len(frame)
+            active.synced, active.marked = active.end, True
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -270,7 +317,8 @@ class Segments:
                     if found and total > bytes_max:
                         break
                     found.append(block)
-            except SegmentDamaged:
+            except SegmentDamaged as damage:
+                self.damaged.add(damage.height)
                 if not found:
                     raise
             except StoreFailed as fault:

@@ -37,10 +37,12 @@ from typing import Final
 import lmdb
 
 from daemon import limits
-from daemon.store.errors import DiskFull, StoreFailed
+from daemon.store.errors import DiskFull, StateDamaged, StoreFailed
 from daemon.store.files import DIRECTORY_MODE
 from daemon.store.gate import Gate
 from daemon.store.lock import ProcessLock
+from daemon.store.mending import QUARANTINE
+from daemon.store.pages import PageDamaged, glance
 from protocol import limits as protocol_limits
 from protocol.errors import OperatorFault
 from protocol.ledger.tables import Table, Writes
@@ -54,6 +56,8 @@ _FACTS: Final = b"facts"
 _FACTS_FORM: Final = struct.Struct(">I32sq")
 _NOTHING: Final = -1
 _DATA_NAME: Final = "data.mdb"
+
+_UNREADABLE: Final = (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError, lmdb.PageNotFoundError)
 
 Databases = dict[Table, "lmdb._Database"]  # noqa: SLF001 - the handle's type has no public name
 
@@ -73,22 +77,28 @@ class StateReader:
         """The value, or None; None too for a key longer than any that can be stored."""
         if len(key) > KEY_BYTES_MAX:
             return None
-        return self._transaction.get(_MARK + key, db=self._databases[table])
+        try:
+            return self._transaction.get(_MARK + key, db=self._databases[table])
+        except lmdb.Error as error:
+            raise _damaged(error) from error
 
     def scan(self, table: Table, prefix: bytes, start: bytes = b"", limit: int = 1000) -> list[tuple[bytes, bytes]]:
         """At most `limit` pairs whose key starts with `prefix` and is >= `start`, ascending by key."""
         found: list[tuple[bytes, bytes]] = []
         stored_prefix = _MARK + prefix
         first = max(stored_prefix, _MARK + start)[: KEY_BYTES_MAX + 1]
-        with self._transaction.cursor(self._databases[table]) as cursor:
-            more = limit > 0 and cursor.set_range(first)
-            while more and len(found) < limit:
-                key, value = cursor.item()
-                if not key.startswith(stored_prefix):
-                    break
-                if key[1:] >= start:
-                    found.append((key[1:], value))
-                more = cursor.next()
+        try:
+            with self._transaction.cursor(self._databases[table]) as cursor:
+                more = limit > 0 and cursor.set_range(first)
+                while more and len(found) < limit:
+                    key, value = cursor.item()
+                    if not key.startswith(stored_prefix):
+                        break
+                    if key[1:] >= start:
+                        found.append((key[1:], value))
+                    more = cursor.next()
+        except lmdb.Error as error:
+            raise _damaged(error) from error
         return found
 
     def count(self, table: Table) -> int:
@@ -121,9 +131,16 @@ class StateStore:
 
     @staticmethod
     def open(
-        directory: Path, network_id: bytes, *, writer: bool, map_bytes: int = limits.STATE_MAP_BYTES
+        directory: Path,
+        network_id: bytes,
+        *,
+        writer: bool,
+        alone: bool = False,
+        map_bytes: int = limits.STATE_MAP_BYTES,
     ) -> StateStore:
         """Open the store in `directory`, once in a process.
+
+        `alone`: nobody writes meanwhile; then a reader changes nothing on disk, not even a slot in `lock.mdb`.
 
         The writer makes a missing one, and empties one of an older format or that LMDB cannot read (`dropped` says so).
         Raises OperatorFault for a newer format, another network, a second writer; for a reader also if there is no
@@ -137,35 +154,41 @@ class StateStore:
         else:
             lock = None
         try:
-            return StateStore._opened(directory, network_id, lock, map_bytes)
+            return StateStore._opened(directory, network_id, lock, map_bytes, alone=alone)
         except BaseException:
             if lock is not None:
                 lock.release()
             raise
 
     @staticmethod
-    def _opened(directory: Path, network_id: bytes, lock: ProcessLock | None, map_bytes: int) -> StateStore:
+    def _opened(
+        directory: Path, network_id: bytes, lock: ProcessLock | None, map_bytes: int, *, alone: bool
+    ) -> StateStore:
         try:
-            return StateStore._mapped(directory, network_id, lock, map_bytes)
-        except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError, lmdb.PageNotFoundError) as error:
+            return StateStore._mapped(directory, network_id, lock, map_bytes, alone=alone)
+        except (PageDamaged, *_UNREADABLE) as error:
             if lock is None:
                 raise OperatorFault(f"the state in {directory} cannot be read: {error}") from error
-            for name in (_DATA_NAME, "lock.mdb"):
-                (directory / name).unlink(missing_ok=True)
-            store = StateStore._mapped(directory, network_id, lock, map_bytes)
-            store.dropped = f"LMDB could not read it: {error}"
+            kept = _set_aside(directory)
+            store = StateStore._mapped(directory, network_id, lock, map_bytes, alone=alone)
+            store.dropped = f"LMDB could not read it: {error}; it is kept as {kept.name} in {kept.parent}"
             return store
 
     @staticmethod
-    def _mapped(directory: Path, network_id: bytes, lock: ProcessLock | None, map_bytes: int) -> StateStore:
+    def _mapped(
+        directory: Path, network_id: bytes, lock: ProcessLock | None, map_bytes: int, *, alone: bool
+    ) -> StateStore:
         data = directory / _DATA_NAME
         size = data.stat().st_size if data.exists() else 0
+        if size:
+            glance(data)  # LMDB believes its file, and a page past the end would be a bus error
         while map_bytes < 2 * size:
             map_bytes *= 2
         environment = lmdb.open(
             str(directory),
             map_size=map_bytes,
             readonly=lock is None,
+            lock=not alone,
             mode=DIRECTORY_MODE,
             max_dbs=len(Table) + 1,
             max_readers=limits.STATE_READERS_MAX,
@@ -366,6 +389,24 @@ class StateStore:
     def _put_facts(self, transaction: lmdb.Transaction[bytes], height: int) -> None:
         facts = _FACTS_FORM.pack(FORMAT_VERSION, self._network_id, height)
         transaction.put(_FACTS, facts, db=self._store)
+
+
+def _damaged(error: lmdb.Error) -> StateDamaged:
+    return StateDamaged(f"the state cannot be read ({error}); see papilio store check and papilio store repair")
+
+
+def _set_aside(directory: Path) -> Path:
+    """Move a state's file that cannot be used to `quarantine/`; where it is."""
+    quarantine = directory.parent / QUARANTINE
+    quarantine.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+    number = len(list(quarantine.iterdir())) + 1
+    kept = quarantine / f"{_DATA_NAME}.{number}"
+    while kept.exists():
+        number += 1
+        kept = quarantine / f"{_DATA_NAME}.{number}"
+    (directory / _DATA_NAME).rename(kept)
+    (directory / "lock.mdb").unlink(missing_ok=True)
+    return kept
 
 
 def _by_key(item: tuple[tuple[Table, bytes], bytes | None]) -> bytes:

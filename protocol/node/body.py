@@ -40,7 +40,7 @@ from protocol.node.interface import (
 )
 from protocol.node.setup import NodeSetup
 from protocol.pool import Pool
-from protocol.sync import BlockSync
+from protocol.sync import BlockSync, Mending
 
 FIRST_EPOCH: Final = 1
 VERIFIED_REMEMBERED_MAX: Final = 4_096
@@ -98,6 +98,7 @@ class Body:
     batch_wants: Wants
     header_wants: Wants
     now: Now
+    mending: Mending = field(default_factory=Mending)
     pool: Pool = field(default_factory=Pool)
     batches: Batches = field(default_factory=Batches)
     out: list[Effect] = field(default_factory=list)

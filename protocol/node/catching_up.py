@@ -80,7 +80,7 @@ def _check(body: Body, covered: int) -> None:
     blocks = body.sync.pending[:covered]
     try:
         certificate = decode(Certificate, blocks[-1].finalization)
-        items = [item for block in blocks for item in _author_items(body, block)]
+        items = [item for block in blocks for item in author_items(body, block)]
     except Malformed as fault:
         _fail(body, fault.words)
         return
@@ -98,7 +98,8 @@ def _check(body: Body, covered: int) -> None:
     body.check(("sync", body.sync.session, covered, certificate), tuple(items))
 
 
-def _author_items(body: Body, block: FetchedBlock) -> list[Item]:
+def author_items(body: Body, block: FetchedBlock) -> list[Item]:
+    """The signatures of a block's batches, which no digest covers. Raises Malformed for another author's batch."""
     items: list[Item] = []
     for reference, data in zip(block.header.references, block.batches, strict=True):
         batch = decode(Batch, data)

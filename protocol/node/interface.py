@@ -218,6 +218,16 @@ class Pressure:
     disk_full: bool
 
 
+@dataclass(frozen=True, slots=True)
+class MendBlocks:
+    """Final blocks whose copy on this disk is damaged: get them from peers (L-25).
+
+    blocks: (height, hash of the header below, hash of its header) of each, as the state has them. May be given again.
+    """
+
+    blocks: tuple[tuple[int, bytes, bytes], ...]
+
+
 Input = (
     PeerUp
     | PeerDown
@@ -231,6 +241,7 @@ Input = (
     | Persisted
     | Tick
     | Pressure
+    | MendBlocks
 )
 
 
@@ -312,6 +323,14 @@ class ReadBlocks:
 
 
 @dataclass(frozen=True, slots=True)
+class Mended:
+    """A final block that was damaged here, whole again (encoded `Block`): put it in place, at any time."""
+
+    height: int
+    block: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The result of a `Submit`: of each envelope what is known when it waits in the pool here (or did), or why not."""
 
@@ -352,6 +371,7 @@ Effect = (
     | Append
     | Execute
     | ReadBlocks
+    | Mended
     | Answer
     | Disconnect
     | Note

@@ -21,7 +21,7 @@ from protocol.consensus import inputs as agree
 from protocol.consensus.statements import VoteKind
 from protocol.dissemination import State
 from protocol.errors import BrokenInvariant
-from protocol.node import catching_up, data, ordering, talk
+from protocol.node import catching_up, data, mending, ordering, talk
 from protocol.node.body import FIRST_EPOCH, make_body
 from protocol.node.interface import (
     BatchChecked,
@@ -32,6 +32,7 @@ from protocol.node.interface import (
     Input,
     JournalKind,
     JournalRecord,
+    MendBlocks,
     Now,
     PeerDown,
     PeerUp,
@@ -145,7 +146,12 @@ class Node:
         """A channel is gone."""
         self.body.neighbours.leave(given.peer)
         catching_up.left(self.body, given.peer)
+        mending.left(self.body, given.peer)
         self.body.inbox.append(agree.PeerLeft(given.peer))
+
+    def on_mend(self, given: MendBlocks) -> None:
+        """Blocks on this disk are damaged."""
+        mending.mend(self.body, given)
 
     def on_pressure(self, given: Pressure) -> None:
         """L-28: the disk is nearly full, or has room again."""
@@ -178,6 +184,8 @@ class Node:
                 talk.vote_checked(self.body, vote, content, peer, good[0])
             case ("sync", session, covered, certificate):
                 catching_up.checked(self.body, session, covered, certificate, good)
+            case ("mend", session, block):
+                mending.checked(self.body, session, block, good)
             case ("proposal", message, content, peer):
                 talk.proposal_checked(self.body, message, content, peer, good[0])
             case _:
@@ -207,6 +215,7 @@ class Node:
         body.pool.expire(body.chain.final.time_ms)
         data.pass_on_waiting(body)
         catching_up.watch(body)
+        mending.watch(body)
         ordering.advance(body)
         ordering.judge(body)
         ordering.build(body)
@@ -311,6 +320,7 @@ HANDLERS: Final[dict[type[Any], Callable[[Node, Any], None]]] = {
     Persisted: Node.on_persisted,
     Tick: Node.on_tick,
     Pressure: Node.on_pressure,
+    MendBlocks: Node.on_mend,
 }
 """Input -> what is done with it."""
 assert set(HANDLERS) == set(get_args(Input)), "every input has a handler"

@@ -6,8 +6,12 @@ certificates, headers, batches, the vote floor. Consensus then works out its vie
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
+from protocol.crypto.contexts import Domain
+from protocol.crypto.hashing import digest
 from protocol.dissemination import Held, State
 from protocol.errors import BrokenInvariant
 from protocol.ledger.records import (
@@ -64,6 +68,31 @@ def recover(body: Body, recovered: Recovered) -> list[Certificate]:
     # Ascending, not the highest alone: where headers below the highest are missing, a lower one may still lead on.
     finalizations = [c for c in certificates if c.kind == VoteKind.FINALIZE]
     return sorted(finalizations, key=lambda certificate: certificate.view)
+
+
+def journal_reaches(journal: Iterable[tuple[int, bytes]], hashes: Collection[bytes], newest: bytes) -> bool:
+    """Whether a journal still holds what it was given last, as far as the newest executed block tells.
+
+    A block is executed only after its header is durable in the journal, and the journal leaves it out only when it is
+    in synced segments, and then begins with a finalization of that block or a later one. So where the segments end
+    below the newest executed block, a journal that names neither it nor a later one has lost its end, however whole
+    what is left of it looks (L-24).
+
+    hashes: of the executed blocks, the newest included.
+    """
+    for kind, data in journal:
+        if kind == JournalKind.HEADER and digest(Domain.HEADER, data) == newest:
+            return True
+        if kind == JournalKind.PROPOSAL and decode(ProposalMessage, data).proposal.payload == newest:
+            return True
+        if kind == JournalKind.CERTIFICATE:
+            certificate = decode(Certificate, data)
+            proposal = certificate.proposal
+            if certificate.kind == VoteKind.FINALIZE and proposal is not None:
+                payload = proposal.payload
+                if payload == newest or payload not in hashes:
+                    return True
+    return False
 
 
 def _recover_blocks(body: Body, recovered: Recovered) -> list[Certificate]:

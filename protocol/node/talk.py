@@ -20,7 +20,7 @@ from protocol.crypto.hashing import digest
 from protocol.crypto.signing import signing_message
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Header
-from protocol.node import catching_up
+from protocol.node import catching_up, mending
 from protocol.node.body import FIRST_EPOCH, JOBS_MAX, Body, message_hash
 from protocol.node.data import announced, authors, batch_received, relayed
 from protocol.node.interface import BlocksRead, Priority, ReadBlocks
@@ -247,6 +247,14 @@ def blocks_read(body: Body, given: BlocksRead, peer: bytes) -> None:
     body.send((peer,), Priority.SYNC, end_of_answer(given.first_height + len(given.blocks)))
 
 
+def _block_part(body: Body, part: wire.BlockPart, data: bytes, peer: bytes) -> None:
+    """A part of an answer: for mending, or for block sync."""
+    if mending.takes(body, part, peer):
+        mending.block_part(body, part)
+    else:
+        catching_up.block_part(body, part, data, peer)
+
+
 HANDLERS: Final[dict[type[Any], Callable[[Body, Any, bytes, bytes], None]]] = {
     Vote: _vote,
     wire.ProposalMessage: _proposal,
@@ -259,7 +267,7 @@ HANDLERS: Final[dict[type[Any], Callable[[Body, Any, bytes, bytes], None]]] = {
     wire.Announcement: _announcement,
     wire.Keepalive: _keepalive,
     wire.BlocksWanted: _blocks_wanted,
-    wire.BlockPart: catching_up.block_part,
+    wire.BlockPart: _block_part,
     wire.EnvelopesRelayed: _envelopes_relayed,
 }
 """Message -> what is done with it: (body, message, its encoding, peer)."""

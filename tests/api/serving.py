@@ -25,6 +25,7 @@ from daemon.api.surroundings import Identity, Surroundings
 from daemon.api.table import table
 from daemon.api.telling import api_source
 from daemon.observe.metrics import Metrics, node_source
+from daemon.runtime.mender import ScrubStatus
 from daemon.runtime.proving import Prover
 from daemon.runtime.service import NodeService
 from daemon.store.errors import SegmentDamaged
@@ -45,6 +46,17 @@ from tests.proofs.chain import certificate
 from tests.runtime.ledgers import envelope, real_world
 
 DOCUMENT = document(RULES[1])
+
+
+class LocalKeeper:
+    """Counts requests."""
+
+    def __init__(self) -> None:
+        self.status = ScrubStatus()
+        self.damaged_count = 0
+
+    def request(self) -> None:
+        self.status.passes += 1
 
 
 class LocalNode:
@@ -145,6 +157,7 @@ class LocalNode:
             monotonic=time.monotonic,
             started_seconds=time.monotonic(),
             documents=TableDocuments(RULES[1]),
+            keeper=LocalKeeper(),
             cors_origins=cors_origins,
         )
 

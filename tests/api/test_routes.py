@@ -45,6 +45,20 @@ async def test_blocks(tmp_path: Path) -> None:
         await api.problem("segment_damaged", 503, "GET", "/v1/blocks/1")
 
 
+async def test_encoded_blocks_and_the_scrub(tmp_path: Path) -> None:
+    """What another node's `papilio store repair --from` is given, and what `papilio store scrub --node` asks."""
+    async with serving(tmp_path) as api:
+        api.node.make_block(api.node.envelopes(1, 2))
+        answer = await api.get("/v1/blocks/1/encoded")
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.content == api.node.service.block(1)
+        await api.problem("not_found", 404, "GET", "/v1/blocks/2/encoded")
+        api.node.damaged.add(1)
+        await api.problem("segment_damaged", 503, "GET", "/v1/blocks/1/encoded")
+        assert (await api.get("/v1/node/store")).json()["passes"] == 0
+        assert (await api.ask("POST", "/v1/node/scrub")).json()["passes"] == 1
+
+
 async def test_accounts(tmp_path: Path) -> None:
     async with serving(tmp_path) as api:
         api.node.make_block(api.node.envelopes(1, 5))

@@ -120,6 +120,10 @@ class Disk:
     def rename(self, old: Path, new: Path) -> None:
         self._change(((new, self.names()[old]), (old, None)), f"rename {old.name}")
 
+    def link(self, old: Path, new: Path) -> None:
+        assert new not in self.names(), f"{new} exists"
+        self._change(((new, self.names()[old]),), f"link {old.name}")
+
     def unlink(self, path: Path) -> None:
         assert path in self.names(), f"{path} is not there"
         self._change(((path, None),), f"unlink {path.name}")

@@ -159,3 +159,41 @@ def test_kill_9_at_any_moment_loses_nothing_reported(tmp_path: Path) -> None:
         assert heights == list(range(heights[0], heights[-1] + 1))
         assert reported <= heights[-1] <= reported + 1
         journal.close()
+
+
+def test_what_the_system_refuses_beside_reads_and_writes_is_a_failed_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor left for a directory, a disk that does not answer for a length, a write that takes nothing."""
+    file = OsFiles().open(tmp_path / "file", create=True)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(StoreFailed, match="Too many open files"):
+            OsFiles().sync_directory(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", refuse)
+        with pytest.raises(StoreFailed, match="Too many open files"):
+            file.size()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", lambda *_: 0)
+        with pytest.raises(StoreFailed, match="takes nothing"):
+            file.write_at(0, b"words")
+    file.close()
+
+
+def test_a_second_name_is_the_same_content_also_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = OsFiles()
+    (tmp_path / "old").write_bytes(b"content")
+    files.link(tmp_path / "old", tmp_path / "new")
+    assert (tmp_path / "new").read_bytes() == b"content"
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    files.link(tmp_path / "old", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"content"

@@ -27,7 +27,8 @@ from daemon import limits
 from daemon.runtime.workers.kinds import STATE_JOB
 from daemon.runtime.workers.link import Link, LinkFault, keep_alive, talk
 from daemon.runtime.workers.results import unpack_executed
-from protocol.errors import BrokenInvariant
+from daemon.store.errors import StateDamaged
+from protocol.errors import STATE_DAMAGED, BrokenInvariant
 from protocol.node.interface import BlockExecuted, Execute
 
 MODULE = "daemon.runtime.workers.execute"
@@ -114,6 +115,8 @@ class Executor:
         try:
             await talk(partial(self._feed, link, flight), partial(self._collect, link, flight))
         except LinkFault as fault:
+            if fault.code == STATE_DAMAGED:
+                raise StateDamaged(fault.words) from fault
             words = f"the execute worker failed at block {self._next_height()}: {fault.words}"
             raise BrokenInvariant(words, code=fault.code) from fault
         finally:
@@ -121,6 +124,8 @@ class Executor:
 
     def _count_death(self, words: str) -> None:
         self._deaths += 1
+        if self._deaths >= limits.EXECUTE_DEATHS_MAX and not self._open.is_set():
+            raise StateDamaged(f"the execute worker died {self._deaths} times as it opened the state: {words}")
         if self._deaths >= limits.EXECUTE_DEATHS_MAX and self._line:
             raise BrokenInvariant(
                 f"the execute worker died {self._deaths} times in a row at block {self._next_height()}: {words}"

@@ -1,0 +1,177 @@
+"""The state, compared with what the blocks make of it, byte for byte (L-26); and made anew from them.
+
+First its pages are walked without LMDB (pages.py), so that LMDB never meets a tree that would crash it. Then each
+height's roots are compared with the blocks: the hash of its header, and whatever results later headers state. Last, all
+blocks are executed again into a scratch store, by the very code of the execute worker, and every key and value of every
+table is compared. Nothing less finds a flipped bit in a value that no root covers, such as a place in an index. It
+takes as long as executing the history; `quick` leaves it out and says so.
+
+Blocks that are lost end the comparison below them: there is nothing to execute from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import lmdb
+
+from daemon.runtime.workers.execute import Ledger
+from daemon.runtime.workers.kinds import ExecuteNeeds
+from daemon.store.pages import PageDamaged, walk
+from daemon.store.tables import StateReader, StateStore
+from daemon.upkeep.findings import Finding, Part, Progress, Remedy, Report, Tell
+from protocol.codec import decode, encode
+from protocol.errors import OperatorFault, PapilioError
+from protocol.ledger.genesis import Genesis, network_id
+from protocol.ledger.index import read_roots
+from protocol.ledger.records import Block, Header
+from protocol.ledger.tables import Table
+
+FOLDER = "state"
+DATA = "data.mdb"
+FILE = f"{FOLDER}/{DATA}"
+BLOCKS_AT_ONCE = 64
+"""Executed and committed together."""
+ROWS_AT_ONCE = 1_000
+
+ReadBlock = Callable[[int], bytes | None]
+
+
+def look_at_state(directory: Path, genesis: Genesis, report: Report, *, blocks: int) -> StateStore | None:
+    """Open the state that nobody writes, if it can be; what is wrong with it as a whole goes into `report`.
+
+    blocks: how many final blocks there are: without any, a state may be missing.
+    """
+    try:
+        walk(directory / DATA)
+    except FileNotFoundError:
+        remedy = Remedy.REMAKE if blocks else Remedy.NOTHING
+        words = "the state is missing" if blocks else "there is no state yet; the first start makes it"
+        report.findings.append(Finding(Part.STATE, FILE, words, remedy))
+        return None
+    except PageDamaged as damage:
+        report.findings.append(Finding(Part.STATE, FILE, damage.words, Remedy.REMAKE, damage.offset))
+        return None
+    try:
+        store = StateStore.open(directory, network_id(genesis), writer=False, alone=True)
+    except (OperatorFault, lmdb.Error) as fault:
+        report.findings.append(Finding(Part.STATE, FILE, f"it cannot be used: {fault}", Remedy.REMAKE))
+        return None
+    report.state_height = store.height
+    if store.height is None:
+        report.findings.append(Finding(Part.STATE, FILE, "it holds nothing, not even genesis", Remedy.REMAKE))
+        store.close()
+        return None
+    return store
+
+
+def check_roots(store: StateStore, read: ReadBlock, hashes: dict[int, bytes], report: Report) -> None:
+    """Each height's roots against the blocks that are there: the header's hash, and results that headers state."""
+    height = report.state_height or 0
+    with store.reader() as reader:
+        if read_roots(reader, height) is None:
+            report.findings.append(_wrong(height, "it has no roots at the height that it says it is at"))
+            return
+        for at in sorted(hashes):
+            roots = read_roots(reader, at) if at <= height else None
+            if at <= height and (roots is None or roots.header_hash != hashes[at]):
+                report.findings.append(_wrong(at, "its roots are of another block than the one in the segments"))
+                return
+            data = read(at)
+            if data is None:
+                continue
+            stated = decode(Header, decode(Block, data).header).executed
+            own = read_roots(reader, stated.height) if stated.height <= height else None
+            if stated.height <= height and (own is None or own.executed != stated):
+                words = f"its results are others than the header of block {at} states"
+                report.findings.append(_wrong(stated.height, words))
+                return
+
+
+def compare(store: StateStore, scratch: Path, genesis: Genesis, read: ReadBlock, report: Report, tell: Tell) -> None:
+    """Execute all blocks up to the state's height into `scratch` (a directory that is not there), and compare."""
+    height = report.state_height or 0
+    reached = rebuild(scratch, genesis, read, height, tell)
+    if reached < height:
+        report.state_compared = f"not by executing again: block {reached + 1} is lost"
+        return
+    with closing(StateStore.open(scratch, network_id(genesis), writer=False, alone=True)) as made:
+        tell(Progress("comparing the state", 0, len(Table)))
+        with store.reader() as ours, made.reader() as right:
+            for at, table in enumerate(Table, 1):
+                words = _difference(ours, right, table)
+                if words is not None:
+                    report.findings.append(_wrong(height, words))
+                tell(Progress("comparing the state", at, len(Table)))
+    report.state_compared = f"byte for byte with {height} blocks executed again"
+
+
+def rebuild(directory: Path, genesis: Genesis, read: ReadBlock, height: int, tell: Tell) -> int:
+    """Make a state in `directory`, which is not there, from the blocks up to `height`; the height that it reached.
+
+    It ends below a block that is not there. Raises PapilioError if a block cannot be executed.
+    """
+    directory.mkdir(mode=0o700)
+    ledger = Ledger(ExecuteNeeds(encode(genesis), str(directory)))
+    reached = 0
+    try:
+        blocks = _executes(read, height)
+        while part := list(islice(blocks, BLOCKS_AT_ONCE)):
+            ledger.run(part)
+            reached = part[-1][0]
+            tell(Progress("executing blocks", reached, height))
+    finally:
+        ledger.close()
+    return reached
+
+
+def _executes(read: ReadBlock, height: int) -> Iterator[tuple[int, bytes, tuple[bytes, ...]]]:
+    for at in range(1, height + 1):
+        data = read(at)
+        if data is None:
+            return
+        block = decode(Block, data)
+        yield at, block.header, block.batches
+
+
+def _difference(ours: StateReader, right: StateReader, table: Table) -> str | None:
+    """The first key of a table at which two states differ, in words; None if they are the same."""
+    try:
+        for mine, good in _pairs(ours, right, table):
+            if mine == good:
+                continue
+            if mine is None or (good is not None and good[0] < mine[0]):
+                assert good is not None, "one of the two is there"
+                return f"{table.value} lacks the key {good[0].hex()}"
+            if good is None or mine[0] < good[0]:
+                return f"{table.value} has a key {mine[0].hex()} that it should not have"
+            return f"{table.value} has another value at the key {mine[0].hex()}"
+    except PapilioError as fault:
+        return f"{table.value} cannot be read: {fault.words}"
+    return None
+
+
+Row = tuple[bytes, bytes] | None
+
+
+def _pairs(ours: StateReader, right: StateReader, table: Table) -> Iterator[tuple[Row, Row]]:
+    first, second = _rows(ours, table), _rows(right, table)
+    while True:
+        pair = next(first, None), next(second, None)
+        if pair == (None, None):
+            return
+        yield pair
+
+
+def _rows(reader: StateReader, table: Table) -> Iterator[tuple[bytes, bytes]]:
+    start = b""
+    while rows := reader.scan(table, b"", start, ROWS_AT_ONCE):
+        yield from rows
+        start = rows[-1][0] + b"\0"
+
+
+def _wrong(height: int, words: str) -> Finding:
+    return Finding(Part.STATE, FILE, words, Remedy.REMAKE, None, height, height)
