@@ -21,6 +21,7 @@ import trio
 
 from daemon.runtime.workers.executor import Executor
 from daemon.store.directory import Store
+from daemon.store.journal import JournalState
 from daemon.store.segments import Segments
 from daemon.store.tables import StateReader
 from protocol.codec import decode, encode
@@ -28,7 +29,7 @@ from protocol.errors import BrokenInvariant
 from protocol.ledger.genesis import Genesis
 from protocol.ledger.index import read_roots
 from protocol.ledger.records import Block, Header
-from protocol.node.interface import Execute, JournalRecord
+from protocol.node.interface import Execute, JournalKind, JournalRecord
 from protocol.node.setup import Recovered
 
 REPLAY_AHEAD_BLOCKS = 32
@@ -61,8 +62,10 @@ async def replay(executor: Executor, segments: Segments, told: Callable[[int, in
     return max(0, last - first + 1)
 
 
-def recovered(store: Store, reader: StateReader, genesis: Genesis, journal: tuple[JournalRecord, ...]) -> Recovered:
-    """What the node is made from. The state is at or above the segments' last height."""
+def recovered(
+    store: Store, reader: StateReader, genesis: Genesis, journal: tuple[JournalRecord, ...], *, forced: bool = False
+) -> Recovered:
+    """What the node is made from. The state is at or above the segments' last height. `forced` as in `Recovered`."""
     blocks = newest_blocks(store.segments, genesis.parameters.batch_ttl_max + 1)
     height = reader.height
     if height is None or height < store.segments.last_height:
@@ -74,7 +77,8 @@ def recovered(store: Store, reader: StateReader, genesis: Genesis, journal: tupl
         raise BrokenInvariant(f"the state lacks roots between heights {lowest} and {height}")
     beginning = read_roots(reader, 0)
     assert beginning is not None, "genesis was written first"
-    return Recovered(journal, tuple(blocks), executed, beginning.executed, amnesiac=not store.health.remembers)
+    amnesiac = not store.health.remembers
+    return Recovered(journal, tuple(blocks), executed, beginning.executed, amnesiac=amnesiac, forced=forced)
 
 
 def newest_blocks(segments: Segments, count: int) -> list[bytes]:
@@ -93,13 +97,22 @@ def newest_blocks(segments: Segments, count: int) -> list[bytes]:
 
 
 def journal_records(store: Store) -> tuple[JournalRecord, ...]:
-    """The journal's records. One that is not whole is begun anew, empty of votes, and reported."""
+    """The journal's records. One that is not whole is reported, and begun anew with what of it still checks.
+
+    But for what an earlier return from amnesia left there: it spoke of a memory that has been lost again since (C-24).
+    """
     records = tuple(JournalRecord(kind, data) for kind, data in store.recovered)
     if store.health.remembers:
         return records
-    log = structlog.get_logger()
-    log.error("journal_not_whole", words=store.health.words, records=len(records))
-    if store.health.state.value != "whole":
+    begun_anew = store.health.state is not JournalState.WHOLE
+    if begun_anew:
+        records = tuple(record for record in records if record.kind not in _OF_AN_EARLIER_LOSS)
+    if not any(record.kind == JournalKind.RESTORED for record in records):
+        structlog.get_logger().error("journal_not_whole", words=store.health.words, records=len(records))
+    if begun_anew:
         store.journal.rotate(records)
         store.journal.sync()
     return records
+
+
+_OF_AN_EARLIER_LOSS = frozenset({JournalKind.RESTORED, JournalKind.FORGOTTEN})

@@ -249,7 +249,7 @@ class Soundness(Checker):
 
     def broken(self, host: Host, words: str) -> None:
         """Any stop by itself."""
-        if host.honest:
+        if host.honest and not host.may_stop:
             self.violated(words, host)
 
 

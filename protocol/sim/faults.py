@@ -70,7 +70,9 @@ class FaultDriver:
         name = self.generator.choice(self._names)
         low, high = self.plan.duration_ms
         duration_us = min(self.generator.randint(low, high) * MS_US, left_us)
-        if FAULTS[name](self.world, self.generator, duration_us):
+        from protocol.sim.memories import MEMORY_FAULTS
+
+        if (FAULTS | MEMORY_FAULTS)[name](self.world, self.generator, duration_us):
             self.counts[name] = self.counts.get(name, 0) + 1
         self._next()
 

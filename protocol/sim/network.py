@@ -129,14 +129,17 @@ class Network:
         for (low, high), link in self.links.items():
             self._by_host.setdefault(low, []).append(link)
             self._by_host.setdefault(high, []).append(link)
-        self._index: dict[bytes, int] = {}
+        self._indices: dict[bytes, list[int]] = {}
+        """By name; more than one where a machine has a twin."""
         self._names: list[bytes] = []
 
     def attach(self, hosts: list[Host]) -> None:
         """The machines at the ends, in order of their index."""
         self.hosts = hosts
         self._names = [host.setup.node_key for host in hosts]
-        self._index = {name: index for index, name in enumerate(self._names)}
+        self._indices = {}
+        for index, name in enumerate(self._names):
+            self._indices.setdefault(name, []).append(index)
 
     def link(self, one: int, other: int) -> Link | None:
         """The link between two hosts, or None."""
@@ -151,13 +154,20 @@ class Network:
     def send(self, source: int, to: tuple[bytes, ...], priority: Priority, data: bytes) -> None:
         """Carry one message from `source` to each of `to`; those without a connection are passed over."""
         for name in to:
-            target = self._index.get(name)
-            link = None if target is None else self.link(source, target)
-            if target is None or link is None or not link.connected:
+            target, link = self._standing(source, name)
+            if link is None:
                 continue
             self.messages += 1
             self.bytes += len(data)
             self._carry(link, source, target, priority, data)
+
+    def _standing(self, source: int, name: bytes) -> tuple[int, Link | None]:
+        """The machine of this name that `source` has a connection with, and the link; at most one."""
+        for target in self._indices.get(name, ()):
+            link = self.link(source, target)
+            if link is not None and link.connected:
+                return target, link
+        return -1, None
 
     def _carry(self, link: Link, source: int, target: int, priority: Priority, data: bytes) -> None:
         way = link.way_from(source)
@@ -215,8 +225,7 @@ class Network:
 
     def disconnect(self, index: int, peer: bytes) -> None:
         """Close one connection; it is made again after the usual while."""
-        target = self._index.get(peer)
-        link = None if target is None else self.link(index, target)
+        link = self._standing(index, peer)[1]
         if link is not None:
             self._break(link)
 
@@ -231,6 +240,10 @@ class Network:
         both = (self.hosts[link.low], self.hosts[link.high])
         if link.connected or link.cut or not both[0].up or not both[1].up:
             return  # whoever comes up or heals asks again
+        if self._names[link.low] == self._names[link.high]:
+            return  # a twin is refused at the other's door
+        self._replace(link.low, link.high)
+        self._replace(link.high, link.low)
         link.connected = True
         generation = link.generation
         for way in link.ways:
@@ -238,6 +251,17 @@ class Network:
         both[0].peer_up(self._names[link.high])
         if generation == link.generation:
             both[1].peer_up(self._names[link.low])
+
+    def _replace(self, end: int, newcomer: int) -> None:
+        """Where `end` has a connection with another machine of that name, the newcomer takes its place."""
+        other, link = self._standing(end, self._names[newcomer])
+        if link is None or other == newcomer:
+            return
+        self._break(link)
+        link.generation += 1  # `end` is told at once, in place of later
+        self._count("replaced")
+        self.hosts[end].peer_down(self._names[newcomer], replaced=True)
+        self.schedule.after(self.generator.randrange(1, 50 * MS_US), self._tell_down, link, link.generation, other, end)
 
     def _break(self, link: Link) -> None:
         link.generation += 1

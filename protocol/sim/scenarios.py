@@ -35,6 +35,8 @@ class Scenario:
     work: WorkModel = field(default_factory=WorkModel)
     load: Load = field(default_factory=Load)
     real_signatures: bool = False
+    twin: str = ""
+    """A second machine with the first member's keys: how it comes about (`protocol.sim.memories.TWINS`)."""
     own_disk_suffices: bool = True
     """A node that restarts has what it acknowledged as final at once, without asking others. Without this the network
     has to have it: what was final when everyone lost power is final again, and on every disk in the end."""
@@ -93,6 +95,42 @@ _NAMED = (
         "links lose, double, delay and reorder single messages",
         link=_LOOSE,
         faults=FaultPlan((("loss", 2), ("delay_spike", 2))),
+    ),
+    *(
+        Scenario(
+            f"lost-disk{suffix}",
+            f"members lose their whole disk, one at a time, {words}",
+            faults=FaultPlan((("lost_disk", 3), *others), until_ms=9_000),
+            own_disk_suffices=False,
+            bound_deltas=120,
+        )
+        for suffix, words, others in (
+            ("", "and begin again without a memory", ()),
+            ("-rough", "while others crash and links are cut", (("crash", 2), ("delay_spike", 2), ("isolate", 1))),
+        )
+    ),
+    Scenario(
+        "old-backup",
+        "members are put back to an older image of their machine",
+        faults=FaultPlan((("old_image", 3), ("delay_spike", 2), ("crash", 1)), duration_ms=(300, 3_000)),
+        own_disk_suffices=False,
+        bound_deltas=120,
+    ),
+    *(
+        Scenario(
+            f"twin-{twin}",
+            words,
+            twin=twin,
+            faults=FaultPlan((("delay_spike", 1), ("slow_disk", 1))),
+            own_disk_suffices=False,
+            bound_deltas=120,
+        )
+        for twin, words in (
+            ("clone", "a copy of a running member's machine is started beside it"),
+            ("keys", "a member's keys are copied to a second machine, which joins"),
+            ("at-once", "a member's machine and its copy are started at once"),
+            ("old-clone", "an old copy of a running member's machine is started beside it"),
+        )
     ),
     Scenario("everything", "all faults at once", faults=FaultPlan(_ALL)),
     Scenario("everything-lossy", "all faults at once over loose links", link=_LOOSE, faults=FaultPlan(_ALL)),

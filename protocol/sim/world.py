@@ -31,6 +31,7 @@ from protocol.sim.disk import Disk
 from protocol.sim.events import MS_US, Schedule, stream
 from protocol.sim.faults import FaultDriver
 from protocol.sim.host import Host
+from protocol.sim.memories import Twins
 from protocol.sim.network import TOPOLOGIES, Network
 from protocol.sim.scenarios import Scenario
 from protocol.sim.services import MakeServices, NodeFactory
@@ -99,7 +100,7 @@ class World:
         self.network = Network(
             self.schedule,
             scenario.link,
-            TOPOLOGIES[scenario.topology](len(names) + scenario.observers),
+            TOPOLOGIES[scenario.topology](len(names) + scenario.observers + bool(scenario.twin)),
             stream(seed, "network"),
         )
         self.bench = Bench(self.genesis, scheme, tuple(range(len(names))), own_disk_suffices=scenario.own_disk_suffices)
@@ -116,6 +117,9 @@ class World:
             self._host(index, seed, scheme, names, around) for index in range(len(names) + scenario.observers)
         ]
         self._corrupt(seed)
+        self.twins = Twins(self, stream(seed, "twins"))
+        if scenario.twin:
+            self.hosts.append(self.twins.make(len(self.hosts), around))
         self.network.attach(self.hosts)
         self.bench.attach(self.hosts)
         self.clients = Clients(self, scenario.load, scheme, stream(seed, "clients"))
@@ -148,7 +152,9 @@ class World:
         """From the first boot to the end of the run, or to the first violation."""
         starts = stream(0, "starts") if not self.scenario.faults.weights else self.faults.generator
         for host in self.hosts:
-            self.schedule.at(starts.randrange(50 * MS_US), self._first_boot, host)
+            if host is not self.twins.twin:
+                self.schedule.at(starts.randrange(50 * MS_US), self._first_boot, host)
+        self.twins.begin(self.faults.until_us)
         self.faults.begin()
         self.clients.begin(self.calm_us)
         self.schedule.at(self.calm_us, self._calm)
@@ -170,8 +176,9 @@ class World:
         self.schedule.after(1, self._calm_begins)
 
     def _calm_begins(self) -> None:
+        self.twins.end_of_faults()
         for host in self.hosts:
-            if not host.up:
+            if not host.up and host is not self.twins.twin:
                 host.boot()
         self.bench.sample()
         self.clients.insist()
@@ -192,6 +199,8 @@ class World:
         honest = self.bench.honest()
         heights = sorted({len(host.disk.blocks) for host in honest})
         executed = sorted({len(host.disk.executed) for host in honest})
+        if self.twins.running():
+            return False
         whole = len(heights) == 1 and heights == executed and heights[0] > 0
         return whole and not self.clients.waiting() and not self.bench.chain.unplaced()
 
