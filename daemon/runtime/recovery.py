@@ -108,7 +108,8 @@ def journal_records(store: Store) -> tuple[JournalRecord, ...]:
     if begun_anew:
         records = tuple(record for record in records if record.kind not in _OF_AN_EARLIER_LOSS)
     if not any(record.kind == JournalKind.RESTORED for record in records):
-        structlog.get_logger().error("journal_not_whole", words=store.health.words, records=len(records))
+        log = structlog.get_logger()
+        log.error("journal_not_whole", words=store.health.words, records=len(records))
     if begun_anew:
         store.journal.rotate(records)
         store.journal.sync()
