@@ -33,7 +33,7 @@ from tests.runtime.nodes import JOURNAL_ID, Place, Port, Switch, genesis_of, lin
 
 def children(which: str = "") -> list[int]:
     """Process ids of this process's workers."""
-    command = ["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="]
+    command = ["ps", "-ww", "--ppid", str(os.getpid()), "-o", "pid=,args="]
     listing = subprocess.run(command, check=False, capture_output=True, text=True).stdout
     return [int(line.split()[0]) for line in listing.splitlines() if f"daemon.runtime.workers.{which}" in line]
 
