@@ -18,7 +18,7 @@ from protocol.wire.messages import ProposalMessage
 from tests.sim.named import SCENARIOS
 from tests.sim.runs import report_for
 
-SEEDS_OF_ACTORS = 12
+SEEDS_OF_ACTORS = 60
 
 
 def ran(name: str, seed: int) -> World:
