@@ -16,6 +16,7 @@ Who supervises the process, signals, logs and exit codes are `main`'s.
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,6 +34,7 @@ from daemon.runtime.driver import Driver
 from daemon.runtime.edges import Edge, PeerNetwork, Running, RuntimeSetup
 from daemon.runtime.evidence import keep_evidence
 from daemon.runtime.finals import Finals
+from daemon.runtime.forcing import take_command
 from daemon.runtime.hands import NodeHands
 from daemon.runtime.keeper import JournalKeeper
 from daemon.runtime.mender import Mender
@@ -53,6 +55,7 @@ from protocol.ledger.genesis import network_id
 from protocol.node.interface import Execute, Persisted, Pressure
 from protocol.node.node import Node
 from protocol.node.setup import NodeSetup, NodeStatus
+from protocol.wire.memory import LIFE_BYTES
 
 SWITCH_INTERVAL_SECONDS = 0.001
 """The interpreter lock's: a thread that comes back from a sync waits for a busy loop at most so long (default 5 ms)."""
@@ -178,9 +181,10 @@ class NodeRuntime:
         needs = VerifyNeeds(genesis, str(state_path), setup.author_member)
         parts.verifiers = Verifiers(setup.verify_workers, needs, lost=partial(self._worker_lost, "verify"))
         with store.state.reader() as reader:
-            found = recovered(store, reader, setup.genesis, journal)
+            found = recovered(store, reader, setup.genesis, journal, forced=take_command(setup.directory))
         seed = int.from_bytes(setup.node_key[:8], "big")
-        parts.node = Node(NodeSetup(setup.genesis, setup.node_key, setup.voting_key, seed), found)
+        life = secrets.token_bytes(LIFE_BYTES)
+        parts.node = Node(NodeSetup(setup.genesis, setup.node_key, setup.voting_key, seed, life), found)
         self.status = parts.node.status
         self._assemble(nursery, parts)
         return parts

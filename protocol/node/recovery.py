@@ -25,6 +25,7 @@ from protocol.ledger.records import (
     header_hash,
     transaction_id,
 )
+from protocol.node import memory
 from protocol.node.body import Body
 from protocol.node.interface import JournalKind
 from protocol.node.records import VoteFloor
@@ -37,7 +38,6 @@ def recover(body: Body, recovered: Recovered) -> list[Certificate]:
 
     Returns the finalizations to advance to, lowest view first.
     """
-    body.amnesiac = recovered.amnesiac
     certificates = _recover_blocks(body, recovered)
     for result in recovered.executed:
         words = body.chain.executed(result)
@@ -49,6 +49,7 @@ def recover(body: Body, recovered: Recovered) -> list[Certificate]:
     votes: list[Vote] = []
     proposals: list[tuple[Proposal, Vote]] = []
     floor = 0
+    forgotten, restored = recovered.amnesiac, None
     for record in recovered.journal:
         if record.kind == JournalKind.VOTE:
             votes.append(decode(Vote, record.data))
@@ -62,9 +63,22 @@ def recover(body: Body, recovered: Recovered) -> list[Certificate]:
             _recover_batch(body, record.data)
         elif record.kind == JournalKind.VOTE_FLOOR:
             floor = max(floor, decode(VoteFloor, record.data).view)
+        elif record.kind == JournalKind.RESTORED:
+            restored = decode(VoteFloor, record.data)
+            floor = max(floor, restored.view)
+        elif record.kind == JournalKind.FORGOTTEN:
+            forgotten, restored = True, None
         else:
             raise BrokenInvariant(f"a journal record of unknown kind {record.kind}")
     body.machine.restore(votes, proposals, certificates, floor)
+    memory.recall_disk(
+        body,
+        amnesiac=forgotten,
+        forced=recovered.forced,
+        restored=restored,
+        votes=[*votes, *(vote for _, vote in proposals)],
+        held=certificates,
+    )
     # Ascending, not the highest alone: where headers below the highest are missing, a lower one may still lead on.
     finalizations = [c for c in certificates if c.kind == VoteKind.FINALIZE]
     return sorted(finalizations, key=lambda certificate: certificate.view)

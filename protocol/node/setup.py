@@ -12,12 +12,17 @@ from protocol.node.interface import JournalRecord
 
 @dataclass(frozen=True, slots=True)
 class NodeSetup:
-    """Who this node is. `voting_key` is None for an observer; `seed` decides ties in gossip, nothing else."""
+    """Who this node is. `voting_key` is None for an observer; `seed` decides ties in gossip, nothing else.
+
+    life: 16 random bytes, drawn anew at each start of the process (C-24). Empty: nothing is asked of others at the
+    start, and the caller vouches for the journal; for tools that step a node by hand.
+    """
 
     genesis: Genesis
     node_key: bytes
     voting_key: SigningKey | None = None
     seed: int = 0
+    life: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,11 @@ class Recovered:
     genesis_executed: Executed | None = None
     """The genesis state's result (height 0); needed where `executed` does not begin with it and `blocks` is empty."""
     amnesiac: bool = False
-    """The journal is absent, of another id, or damaged (C-24): follow, sign nothing."""
+    """The journal is absent, of another id, or damaged (C-24): follow, sign nothing until the others have answered.
+    A `RESTORED` record in `journal` was written after that loss; whoever begins a journal anew leaves older ones out.
+    """
+    forced: bool = False
+    """The operator commands an amnesiac to vote without a quorum of answers (C-24). Nothing for who remembers."""
 
 
 @dataclass(slots=True)
@@ -67,6 +76,11 @@ class NodeStatus:
     hears: tuple[bytes, ...] = ()
     syncing_to_height: int = 0
     voting: bool = False
+    memory: str = "known"
+    """C-24, of a validator: known, asking, amnesiac, or probation."""
+    vote_floor: int = 0
+    memory_missing: tuple[bytes, ...] = ()
+    """Voting keys of validators whose answer is waited for; empty once a quorum has answered, or nothing is asked."""
     disk_full: bool = False
     """L-28: nothing is accepted until there is room."""
     counters: dict[str, int] = field(default_factory=dict)
