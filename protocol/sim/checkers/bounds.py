@@ -126,8 +126,6 @@ BOUNDS: dict[str, Limit] = {
     "sync.pending": _fixed(WAITING_BLOCKS_MAX),
     "sync.pending[].batches": _fixed(limits.REFERENCES_MAX),
     "sync.avoid": _fixed(limits.PEERS_MAX),
-    "mending.wanted": _fixed(limits.MEND_WANTED_MAX),
-    "mending.avoid": _fixed(limits.PEERS_MAX),
     "machine.core.activity.highest": _validators(),
     "machine.core.activity.risen_ms": _validators(),
     "machine.core.certificate_checks": _fixed(CHECKS_IN_FLIGHT_MAX),
