@@ -88,9 +88,9 @@ def sets_since(reader: Reader, height: int) -> list[tuple[int, ValidatorSet]]:
         raise BrokenInvariant("the state names no validators")
     changes = _changes(reader, key, height)
     # Each change tells what stood before it: what stands from it on, the next change tells, or the state.
-    after = [before for _, before in changes[1:]] + [value]
-    sets = [(at, decode(ValidatorSet, data)) for (at, _), data in zip(changes, after, strict=True)]
-    return [(height, decode(ValidatorSet, changes[0][1] if changes else value)), *sets]
+    heights = [height, *(at for at, _ in changes)]
+    values = [*(before for _, before in changes), value]
+    return [(at, decode(ValidatorSet, data)) for at, data in zip(heights, values, strict=True)]
 
 
 def _changes(reader: Reader, key: bytes, height: int) -> list[tuple[int, bytes]]:

@@ -201,8 +201,8 @@ def _groups(envelopes: list[bytes]) -> list[tuple[bytes, ...]]:
 
 def may_seal(body: Body) -> bool:
     """Whether this node authors batches, and others would take one more."""
-    key = body.setup.voting_key
-    if key is None or body.machine.core.me is None or body.disk_full or body.amnesiac:
+    key = body.key
+    if key is None or body.machine.core.me is None or body.disk_full or body.amnesiac or body.closed is not None:
         return False
     share = OWN_SHARE_PERCENT
     count, size = body.batches.count_of.get(key.public, 0), body.batches.bytes_of.get(key.public, 0)
@@ -224,7 +224,7 @@ def seal_due_ms(body: Body) -> int | None:
 
 def seal(body: Body) -> None:
     """L-11: seal a batch, make it durable, send it to every validator."""
-    key = body.setup.voting_key
+    key = body.key
     now = body.now.monotonic_ms
     due = seal_due_ms(body)
     if key is None or due is None or due > now:
@@ -267,8 +267,11 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
         _pass_on_batch(body, digest, data, peer)
         return
     content = decode(BatchBody, batch.body)
-    if content.network_id != body.network_id or content.author not in body.roster.keys:
+    if content.network_id != body.network_id or not _may_author(body, content.author, peer):
         body.charge(peer, "a batch of another network, or by no validator")
+        return
+    if content.author not in body.roster.keys:
+        body.count("batches_passed_over")  # of a validator of another epoch
         return
     want = body.batch_wants.missing.get(digest)
     needed = want is not None and want.needed
@@ -289,6 +292,12 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
     body.emit(CheckBatch(body.job(("batch", digest, peer)), data))
 
 
+def _may_author(body: Body, author: bytes, peer: bytes) -> bool:
+    """Whether an honest node may send a batch of this author: who is in another epoch than this node knows others."""
+    known = author in body.roster.keys or author in body.nodes or author in body.former
+    return known or body.neighbours.peers[peer].epoch != body.epoch
+
+
 def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted | Refusal) -> None:
     """Good: make it durable, pass it on. Bad: drop it whole, charge its author (L-13)."""
     held = body.batches.held.get(digest)
@@ -299,7 +308,7 @@ def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted
         if verdict.code == INTERNAL_ERROR:
             body.count("batches_unchecked")  # this node failed, and nobody else did
             return
-        author = body.roster.node_of[held.reference.author]
+        author = body.roster.node_of.get(held.reference.author, held.reference.author)
         # Whoever passes a batch on has verified it first: the one who sent it answers for it.
         body.charge(peer, f"a batch of {author.hex()[:16]} with {verdict.words}")
         return
@@ -314,7 +323,7 @@ def _pass_on_batch(body: Body, digest: bytes, data: bytes, sender: bytes) -> Non
     held = body.batches.held.get(digest)
     if held is None or held.state is State.CHECKING:
         return
-    origin = body.roster.node_of[held.reference.author]
+    origin = body.roster.node_of.get(held.reference.author, sender)
     to = body.neighbours.pass_on(message_hash(digest), origin, sender, body.now.monotonic_ms)
     validators = set(body.neighbours.validators())
     body.send(tuple(peer for peer in to if peer in validators), Priority.BATCHES, data)
@@ -327,7 +336,7 @@ def batch_durable(body: Body, digest: bytes) -> None:
         return
     held.state = State.READY
     body.batch_wants.settle(digest)
-    key = body.setup.voting_key
+    key = body.key
     if key is None or held.reference.author != key.public:
         for transaction in held.transactions:
             body.batches.sealed_elsewhere.setdefault(transaction, body.now.monotonic_ms)

@@ -11,8 +11,9 @@ node (the daemon, the simulator) has these duties:
 3. `Append` and `Execute` are carried out in order. A block is handed to `Append` before `Execute`.
 4. `CheckSignatures`, `CheckEnvelopes`, `CheckBatch`, `ReadBlocks` may be carried out at any time and in any
    order, also never (then nothing breaks, the node only waits and asks again where it can).
-5. `Tick` is stepped when `Node.wake_at_ms` (monotonic) has come. Being late is safe.
-6. After `Halt` nothing more is stepped, sent or written.
+5. A key named by `EraseKey` is erased wherever it is stored, in order like the effects of duty 1.
+6. `Tick` is stepped when `Node.wake_at_ms` (monotonic) has come. Being late is safe.
+7. After `Halt` nothing more is stepped, sent or written.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import NamedTuple
 
+from protocol.crypto.signing import SigningKey
+from protocol.ledger.members import Governed
 from protocol.ledger.records import Executed
 
 
@@ -185,6 +188,8 @@ class BlockExecuted:
 
     executed: Executed
     outcomes: tuple[Outcome, ...]
+    governed: Governed | None = None
+    """Who takes part from this height on, if this block changed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +223,13 @@ class Pressure:
     disk_full: bool
 
 
+@dataclass(frozen=True, slots=True)
+class KeyFound:
+    """This node holds one more voting key: it signs with it from the next epoch on whose set has it (C-21)."""
+
+    key: SigningKey
+
+
 Input = (
     PeerUp
     | PeerDown
@@ -231,6 +243,7 @@ Input = (
     | Persisted
     | Tick
     | Pressure
+    | KeyFound
 )
 
 
@@ -332,6 +345,27 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class EraseKey:
+    """Erase this voting key: its epoch has ended and its successor's set does not have it (C-23).
+
+    The closing finalization and all before it are durable once what was persisted before is.
+    """
+
+    voting_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TakePart:
+    """Validators' nodes from now on (node keys): of the present epoch, and of those to come.
+
+    Given at a start, when an epoch begins, and when the state says something new.
+    """
+
+    epoch: int
+    node_keys: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Halt:
     """Stop now (L-22, C-24, broken invariant): sign and write nothing more."""
 
@@ -351,5 +385,7 @@ Effect = (
     | Answer
     | Disconnect
     | Note
+    | EraseKey
+    | TakePart
     | Halt
 )

@@ -127,13 +127,21 @@ def report_of(world: World, seed: int) -> Report:
         message_bytes=world.network.bytes,
         faults=dict(world.faults.counts),
         links=dict(world.network.counts),
-        clients=dict(world.clients.counts),
+        clients=dict(world.clients.counts) | _changes(world),
         refusals=dict(world.clients.codes),
         hosts=hosts,
         tip=chain.headers[-1].hex() if chain.headers else "",
         state_root=chain.executed[-1].state_root.hex() if chain.executed else "",
         lines=() if bench.violation is None else _last_lines(world),
     )
+
+
+def _changes(world: World) -> dict[str, int]:
+    """What the members did, if they did anything."""
+    members = world.members
+    if members is None:
+        return {}
+    return {f"changes {name}": count for name, count in members.counts.items()} | {"epochs": world.bench.chain.epoch}
 
 
 def _last_lines(world: World) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from protocol.sim.disk import DiskModel
 from protocol.sim.faults import FaultPlan
+from protocol.sim.governance import ChangePlan
 from protocol.sim.network import LinkModel
 from protocol.sim.surroundings import WorkModel
 from protocol.sim.workload import Load
@@ -34,6 +35,8 @@ class Scenario:
     disk: DiskModel = field(default_factory=DiskModel)
     work: WorkModel = field(default_factory=WorkModel)
     load: Load = field(default_factory=Load)
+    changes: ChangePlan | None = None
+    """How the members change who votes; None: never, under the first version of the rules."""
     real_signatures: bool = False
     own_disk_suffices: bool = True
     """A node that restarts has what it acknowledged as final at once, without asking others. Without this the network
@@ -160,6 +163,44 @@ _NAMED = (
     Scenario("two-crashes", "two members, each needed", members=2, faults=FaultPlan((("crash", 3), ("power_cut", 1)))),
     Scenario(
         "three-crashes", "three members, each needed", members=3, faults=FaultPlan((("crash", 3), ("power_cut", 1)))
+    ),
+    Scenario(
+        "changes-in-quiet",
+        "who votes changes again and again, and nothing goes wrong",
+        members=5,
+        observers=2,
+        changes=ChangePlan(),
+        faults=FaultPlan(until_ms=6_000),
+        bound_deltas=100,
+    ),
+    Scenario(
+        "changes",
+        "who votes changes under all faults at once",
+        members=5,
+        observers=2,
+        changes=ChangePlan(),
+        faults=FaultPlan(_ALL, until_ms=8_000),
+        bound_deltas=160,
+    ),
+    Scenario(
+        "changes-lossy",
+        "who votes changes over links that lose, double, delay and reorder, with crashes and power cuts",
+        members=4,
+        observers=2,
+        link=_LOOSE,
+        changes=ChangePlan(),
+        faults=FaultPlan((("crash", 4), ("power_cut", 2), ("halves", 2), ("loss", 1)), until_ms=8_000),
+        bound_deltas=200,
+    ),
+    Scenario(
+        "changes-byzantine",
+        "who votes changes while one member equivocates and another never gives its old voting keys up",
+        members=7,
+        observers=2,
+        byzantine=("revenant", "equivocating_leader"),
+        changes=ChangePlan(least=6, most=8),
+        faults=FaultPlan((("crash", 3), ("halves", 1), ("delay_spike", 2)), until_ms=8_000),
+        bound_deltas=200,
     ),
     Scenario(
         "real-signatures", "everything, with real Ed25519", real_signatures=True, faults=FaultPlan(_ALL, until_ms=3_000)

@@ -23,15 +23,17 @@ from protocol.ledger.genesis import (
     network_id,
 )
 from protocol.ledger.records import Block
-from protocol.node.interface import Admitted, Outcome, Refusal
+from protocol.node.interface import Admitted, Outcome, Refusal, TakePart
 from protocol.node.setup import NodeSetup
 from protocol.sim.bench import Bench
-from protocol.sim.byzantine import acting
+from protocol.sim.byzantine import ACTORS, acting
 from protocol.sim.disk import Disk
 from protocol.sim.events import MS_US, Schedule, stream
 from protocol.sim.faults import FaultDriver
+from protocol.sim.governance import Members
 from protocol.sim.host import Host
 from protocol.sim.network import TOPOLOGIES, Network
+from protocol.sim.revenant import Revenant
 from protocol.sim.scenarios import Scenario
 from protocol.sim.services import MakeServices, NodeFactory
 from protocol.sim.signatures import Scheme
@@ -39,6 +41,8 @@ from protocol.sim.surroundings import WALL_START_MS, Surroundings
 from protocol.sim.workload import Clients
 
 RULES_VERSION = 1
+GOVERNED_RULES_VERSION = 2
+"""Of runs in which the members change who votes."""
 
 
 def make_genesis(scenario: Scenario, scheme: Scheme) -> tuple[Genesis, tuple[str, ...]]:
@@ -57,7 +61,7 @@ def make_genesis(scenario: Scenario, scheme: Scheme) -> tuple[Genesis, tuple[str
         name=f"sim {scenario.name}",
         created_ms=WALL_START_MS - 1_000,
         parameters=_parameters(scenario),
-        rules=(RulesFrom(1, RULES_VERSION),),
+        rules=(RulesFrom(1, RULES_VERSION if scenario.changes is None else GOVERNED_RULES_VERSION),),
         members=tuple(GenesisMember(name, (scheme.key(f"{name} account").public,), 1, None) for name in names),
         validators=tuple(validators),
         observers=tuple(GenesisObserver(None, key) for key in watching),
@@ -84,6 +88,9 @@ def _parameters(scenario: Scenario) -> Parameters:
         block_envelopes_max=limits.BATCH_ENVELOPES_MAX,
         state_quota_bytes=limits.U53_MAX,
     )
+
+
+ACTORS.setdefault("revenant", Revenant)
 
 
 class World:
@@ -119,6 +126,9 @@ class World:
         self.network.attach(self.hosts)
         self.bench.attach(self.hosts)
         self.clients = Clients(self, scenario.load, scheme, stream(seed, "clients"))
+        self.members = (
+            None if scenario.changes is None else Members(self, scenario.changes, scheme, stream(seed, "members"))
+        )
         self.faults = FaultDriver(self, scenario.faults, stream(seed, "faults"))
         self.calm_us = self.faults.until_us
         self.done_us: int | None = None
@@ -151,6 +161,8 @@ class World:
             self.schedule.at(starts.randrange(50 * MS_US), self._first_boot, host)
         self.faults.begin()
         self.clients.begin(self.calm_us)
+        if self.members is not None:
+            self.members.begin(self.calm_us)
         self.schedule.at(self.calm_us, self._calm)
         self.schedule.run(self.calm_us + self.bound_us + 1)
         if self.bench.violation is None:
@@ -232,6 +244,9 @@ class World:
     def answered(self, host: Host, ticket: int, results: tuple[Admitted | Refusal, ...]) -> None:
         """Accepted or refused."""
         self.clients.answered(host, ticket, results)
+
+    def took_part(self, host: Host, effect: TakePart) -> None:
+        """Who is let in follows the state."""
 
     def broken(self, host: Host, words: str) -> None:
         """A node stopped by itself."""

@@ -81,7 +81,7 @@ class Driver:
                     done = self.services.execute(self.tables, height, header, batches)
                     self.tables.apply(done.writes)
                     self.results.append(done.executed)
-                    answers.append(node_io.BlockExecuted(done.executed, done.outcomes))
+                    answers.append(node_io.BlockExecuted(done.executed, done.outcomes, done.governed))
                 case node_io.ReadBlocks(job, first, count, _):
                     found = tuple(self.blocks[first - 1 : first - 1 + count])
                     answers.append(node_io.BlocksRead(job, first, found))
