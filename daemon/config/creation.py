@@ -42,9 +42,9 @@ from daemon.config.tables import (
 from daemon.config.texts import NETWORK_ID, PUBLIC_KEY, Address
 from daemon.config.values import from_ms
 from daemon.config.write import to_toml
+from protocol.apps.registry import NEWEST_RULES
 from protocol.ledger.genesis import (
     DEFAULT_PARAMETERS,
-    FIRST_RULES,
     Genesis,
     Parameters,
     check_genesis,
@@ -141,7 +141,7 @@ def assemble(
         name=name,
         created=from_ms(created_ms),
         parameters=checked_parameters(parameters),
-        rules=(RulesTable(height=1, version=FIRST_RULES),),
+        rules=(RulesTable(height=1, version=NEWEST_RULES),),
         members=_members(cards),
         validators=tuple(
             ValidatorTable(member=c.member, node_key=c.node_key, voting_key=c.voting_key, power=c.power)

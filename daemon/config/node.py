@@ -3,8 +3,9 @@
 Paths are relative to the file. Everything but where the node listens has a default. `load_node` gives the node with its
 network and its keys, all checked against each other, or every problem of all these files at once.
 
-What decides whether a node votes is the network's `[genesis]`, not a switch here: a node whose key is a validator's
-must hold that validator's voting key, any other node must hold none.
+What decides whether a node votes is the network, not a switch here: a node votes in the epochs whose set of validators
+has its voting key. Where the members cannot change who votes (the first rules), a node whose key is a validator's of
+`[genesis]` must hold that validator's voting key, and any other node none.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from daemon.config.network import Network, NodeAddress, load_network
 from daemon.config.problems import ConfigurationFault, Problems
 from daemon.config.texts import PUBLIC_KEY, Address
 from daemon.config.values import AddressText, PublicKey, Table, bounded
+from daemon.config.voting_keys import VotingKeys
 from protocol import limits
 from protocol.crypto.signing import SigningKey
-from protocol.ledger.genesis import GenesisValidator
+from protocol.ledger.genesis import FIRST_RULES, GenesisValidator
 
 
 class KeysTable(Table):
@@ -97,6 +99,13 @@ class WorkersTable(Table):
     verify: int = bounded(1, 64, "Processes that check clients' signatures; about one for each two cores.", default=1)
 
 
+class PinnedTable(Table):
+    """A closing header that the operator knows for certain (C-23): another one at its height is refused."""
+
+    height: int = bounded(1, limits.U53_MAX, "Height of the block that closed an epoch.")
+    hash: Annotated[str, Field(description="Its hash, in hex.", pattern="^[0-9a-f]{64}$")]
+
+
 class NodeFile(Table):
     """One node's own settings. Paths are relative to this file."""
 
@@ -108,6 +117,7 @@ class NodeFile(Table):
     peers: Annotated[PeersTable, Field(description="Other nodes.")]
     api: Annotated[ApiTable, Field(description="The HTTP API.")] = ApiTable()
     log: Annotated[LogTable, Field(description="The log.")] = LogTable()
+    pinned: Annotated[PinnedTable | None, Field(description="A closing header known for certain.")] = None
     workers: Annotated[WorkersTable, Field(description="Processes beside the node's own.")] = WorkersTable()
 
 
@@ -125,6 +135,7 @@ class Node:
     network: Network
     node_key: SigningKey
     voting_key: SigningKey | None
+    voting_keys: VotingKeys | None
     journal_id: bytes
     member: str | None
     addresses: Mapping[bytes, Address]
@@ -142,8 +153,14 @@ class Node:
 
     @property
     def is_validator(self) -> bool:
-        """Whether genesis lets it vote."""
+        """Whether it has a voting key: it votes in the epochs whose set has that."""
         return self.voting_key is not None
+
+    @property
+    def pinned(self) -> tuple[int, bytes] | None:
+        """Height and hash of a closing header that the operator knows for certain (C-23)."""
+        pinned = self.settings.pinned
+        return None if pinned is None else (pinned.height, bytes.fromhex(pinned.hash))
 
 
 def load_node(file: File) -> Node:
@@ -154,8 +171,10 @@ def load_node(file: File) -> Node:
     network = _load_network(found, problems)
     node_key = _load_key(found, found.value.keys.node, "node", problems)
     voting = found.value.keys.voting
-    voting_key = None if voting is None else _load_key(found, voting, "voting", problems)
-    if network is not None and node_key is not None and (voting is None or voting_key is not None):
+    voting_keys = None if voting is None else VotingKeys(voting, found.source.file.parent)
+    voting_key = None if voting_keys is None else _load_voting_key(voting_keys, problems)
+    whole = voting is None or voting_key is not None
+    if network is not None and node_key is not None and whole and not _governed(network):
         _check_role(found, network, node_key.key.public, voting_key, problems)
     addresses = _addresses(found.value, network, node_key)
     dial = _dial(found, addresses, node_key, problems)
@@ -169,6 +188,7 @@ def load_node(file: File) -> Node:
         network,
         node_key.key,
         None if voting_key is None else voting_key.key,
+        voting_keys,
         node_key.journal_id,
         member_of(network, node_key.key.public),
         addresses,
@@ -197,6 +217,19 @@ def _load_key(found: Read[NodeFile], reference: str, purpose: Purpose, problems:
     except ConfigurationFault as fault:
         problems.catch(fault)
         return None
+
+
+def _load_voting_key(keys: VotingKeys, problems: Problems) -> KeyFile | None:
+    try:
+        return keys.present()
+    except ConfigurationFault as fault:
+        problems.catch(fault)
+        return None
+
+
+def _governed(network: Network) -> bool:
+    """Whether the members may change who votes: then genesis says only who did at first."""
+    return max(rules.version for rules in network.genesis.rules) > FIRST_RULES
 
 
 def _check_role(

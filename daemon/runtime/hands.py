@@ -47,12 +47,14 @@ from protocol.node.interface import (
     Disconnect,
     Effect,
     EnvelopesChecked,
+    EraseKey,
     Execute,
     Note,
     ReadBlocks,
     Refusal,
     Send,
     SignaturesChecked,
+    TakePart,
 )
 
 READS_AT_ONCE = 2
@@ -80,7 +82,10 @@ class RangeReader(Protocol):
 
 
 class NodeHands:
-    """Carries effects out; see the essay. `nursery` is for reads; `evidence` keeps what a note proves, in a thread."""
+    """Carries effects out; see the essay. `nursery` is for reads; `evidence` keeps what a note proves, in a thread.
+
+    erase_key, take_part: how these effects are carried out, at once.
+    """
 
     def __init__(
         self,
@@ -94,6 +99,8 @@ class NodeHands:
         service: Callable[[], NodeService],
         lines: Lines,
         evidence: Callable[[Note], object] = lambda _note: None,
+        erase_key: Callable[[bytes], None] = lambda _voting_key: None,
+        take_part: Callable[[TakePart], None] = lambda _effect: None,
     ) -> None:
         self._nursery = nursery
         self._inbox = inbox
@@ -104,6 +111,8 @@ class NodeHands:
         self._service = service
         self._lines = lines
         self._evidence = evidence
+        self._erase_key = erase_key
+        self._take_part = take_part
         self._reads = trio.CapacityLimiter(READS_AT_ONCE)
         self._log: Any = structlog.get_logger()
         self.sends_dropped = 0
@@ -172,7 +181,7 @@ class NodeHands:
     # -- In order -----------------------------------------------------------------------------------
 
     def carry_out(self, effect: Effect) -> None:
-        """Send, append, execute, answer or disconnect."""
+        """Send, append, execute, answer, disconnect, erase a key, or say whose nodes take part."""
         match effect:
             case Send():
                 for peer in effect.to:
@@ -185,6 +194,10 @@ class NodeHands:
                 self._tell_refused(effect)
             case Disconnect():
                 self._network.disconnect(effect.peer, effect.words)
+            case EraseKey():
+                self._erase_key(effect.voting_key)
+            case TakePart():
+                self._take_part(effect)
             case _:
                 raise BrokenInvariant(f"{type(effect).__name__} is not carried out in order")
 

@@ -36,8 +36,9 @@ from protocol.consensus.validators import Validators
 from protocol.crypto.signing import verify_message
 from protocol.errors import OperatorFault, PapilioError
 from protocol.ledger.batch import batch_signature_items, parse_batch
+from protocol.ledger.closings import closes, read_closing
 from protocol.ledger.execution import execute_block
-from protocol.ledger.genesis import Genesis, network_id
+from protocol.ledger.genesis import FIRST_EPOCH, Genesis, ValidatorSet, network_id, validator_set
 from protocol.ledger.genesis_state import genesis_state
 from protocol.ledger.index import read_roots
 from protocol.ledger.memory import MemoryTables
@@ -104,7 +105,7 @@ def recompute(genesis: Genesis, read: Callable[[int], bytes | None], height: int
     first = genesis_state(genesis, rules_at(genesis, 0))
     found = Recomputed(first.executed, MemoryTables())
     found.tables.apply(first.writes)
-    voters = Validators(tuple(v.voting_key for v in genesis.validators), tuple(v.power for v in genesis.validators))
+    voters, epoch = _voters(validator_set(genesis)), FIRST_EPOCH
     network = network_id(genesis)
     for at in range(1, height + 1):
         data = read(at)
@@ -114,9 +115,19 @@ def recompute(genesis: Genesis, read: Callable[[int], bytes | None], height: int
         header = decode(Header, block.header)
         _check_signatures(network, block, found)
         _check_finality(network, voters, header, block.finalization, found)
+        if header.epoch != epoch:
+            found.wrong.append(f"block {at} is of epoch {header.epoch}, not {epoch}")
         _execute(network, genesis, header, block, found)
+        closing = read_closing(found.tables, epoch) if closes(header) else None
+        if closing is not None:
+            voters, epoch = _voters(closing.validators), epoch + 1
     found.wrong += [f"programme {one.programme.hex()}: {words}" for one in audit(found.tables) for words in one.wrong]
     return found
+
+
+def _voters(validators: ValidatorSet) -> Validators:
+    entries = validators.validators
+    return Validators(tuple(entry.voting_key for entry in entries), tuple(entry.power for entry in entries))
 
 
 def _execute(network: bytes, genesis: Genesis, header: Header, block: Block, found: Recomputed) -> None:

@@ -14,22 +14,24 @@ mark in its header over any number of restarts, and the node is told to follow a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 import trio
 
 from daemon.runtime.workers.executor import Executor
 from daemon.store.directory import Store
+from daemon.store.errors import SegmentDamaged
 from daemon.store.segments import Segments
 from daemon.store.tables import StateReader
 from protocol.codec import decode, encode
 from protocol.errors import BrokenInvariant
+from protocol.ledger.closings import Closing
 from protocol.ledger.genesis import Genesis
 from protocol.ledger.index import read_roots
 from protocol.ledger.records import Block, Header
 from protocol.node.interface import Execute, JournalRecord
-from protocol.node.setup import Recovered
+from protocol.node.setup import Recovered, recall_epochs
 
 REPLAY_AHEAD_BLOCKS = 32
 """Blocks read before those in front of them are executed."""
@@ -74,7 +76,30 @@ def recovered(store: Store, reader: StateReader, genesis: Genesis, journal: tupl
         raise BrokenInvariant(f"the state lacks roots between heights {lowest} and {height}")
     beginning = read_roots(reader, 0)
     assert beginning is not None, "genesis was written first"
-    return Recovered(journal, tuple(blocks), executed, beginning.executed, amnesiac=not store.health.remembers)
+    epochs = recall_epochs(genesis, reader, blocks[-1] if blocks else None)
+    return Recovered(
+        journal,
+        tuple(blocks),
+        executed,
+        beginning.executed,
+        epochs.sets,
+        epochs.nodes,
+        epochs.closings,
+        tuple(_finalizations(store.segments, epochs.closings)),
+        amnesiac=not store.health.remembers,
+    )
+
+
+def _finalizations(segments: Segments, closings: Sequence[Closing]) -> Iterator[bytes]:
+    """Of closing blocks that are here and can be read: what peers in an ended epoch are answered with (C-21)."""
+    for closing in closings:
+        try:
+            data = segments.read(closing.height)
+        except SegmentDamaged:
+            continue  # only answers are lost; what is damaged is told elsewhere
+        finalization = None if data is None else decode(Block, data).finalization
+        if finalization is not None:
+            yield finalization
 
 
 def newest_blocks(segments: Segments, count: int) -> list[bytes]:

@@ -33,6 +33,7 @@ from daemon.runtime.driver import Driver
 from daemon.runtime.edges import Edge, PeerNetwork, Running, RuntimeSetup
 from daemon.runtime.evidence import keep_evidence
 from daemon.runtime.finals import Finals
+from daemon.runtime.following import following_nodes
 from daemon.runtime.hands import NodeHands
 from daemon.runtime.keeper import JournalKeeper
 from daemon.runtime.parts import Parts
@@ -47,8 +48,9 @@ from daemon.runtime.workers.verifiers import Verifiers
 from daemon.store.directory import StateAccess, Store, open_directory, state_directory
 from daemon.store.tables import StateStore
 from protocol.codec import encode
+from protocol.errors import OperatorFault
 from protocol.ledger.genesis import network_id
-from protocol.node.interface import Execute, Persisted, Pressure
+from protocol.node.interface import Execute, KeyFound, Persisted, Pressure, TakePart
 from protocol.node.node import Node
 from protocol.node.setup import NodeSetup, NodeStatus
 
@@ -178,7 +180,7 @@ class NodeRuntime:
         with store.state.reader() as reader:
             found = recovered(store, reader, setup.genesis, journal)
         seed = int.from_bytes(setup.node_key[:8], "big")
-        parts.node = Node(NodeSetup(setup.genesis, setup.node_key, setup.voting_key, seed), found)
+        parts.node = Node(self._node_setup(seed), found)
         self.status = parts.node.status
         self._assemble(nursery, parts)
         return parts
@@ -208,6 +210,8 @@ class NodeRuntime:
             service=lambda: service,
             lines=self._lines,
             evidence=partial(keep_evidence, setup.directory, network_id(setup.genesis)),
+            erase_key=self._erase_key,
+            take_part=partial(self._take_part, parts),
         )
         keeper = JournalKeeper(
             store.journal,
@@ -266,6 +270,40 @@ class NodeRuntime:
             await parts.executor.drained()
         if patience.cancelled_caught:
             self._log.warning("stopped_late", words="not all final blocks were executed; the next start does it")
+
+    # -- Epochs -------------------------------------------------------------------------------------
+
+    def _node_setup(self, seed: int) -> NodeSetup:
+        setup = self._setup
+        successor = None if setup.voting_keys is None else setup.voting_keys.successor()
+        more = () if successor is None else (successor,)
+        return NodeSetup(setup.genesis, setup.node_key, setup.voting_key, seed, more, setup.pinned)
+
+    def _take_part(self, parts: Parts, effect: TakePart) -> None:
+        """L-29: connections follow the state. A voting key that was made for an epoch to come is taken up (C-21)."""
+        assert parts.store.state is not None, "it was opened"
+        with parts.store.state.reader() as reader:
+            following = following_nodes(self._setup.genesis, reader)
+        self._network.take_part(effect.node_keys, following)
+        if self._setup.voting_keys is None:
+            return
+        try:
+            successor = self._setup.voting_keys.successor()
+        except OperatorFault as fault:
+            self._log.error("next_voting_key_not_read", words=fault.words)
+            return
+        if successor is not None:
+            parts.inbox.put_nowait(KeyFound(successor))
+
+    def _erase_key(self, voting_key: bytes) -> None:
+        """C-23; what cannot be done from here is said loudly."""
+        keys, done, words = self._setup.voting_keys, False, "it is not a file of this node: erase it where it is kept"
+        try:
+            done = keys is not None and keys.erase(voting_key)
+        except (OSError, OperatorFault) as fault:
+            words = str(fault)
+        if not done:
+            self._log.error("voting_key_not_erased", voting_key=voting_key.hex(), words=words)
 
     # -- Watches ------------------------------------------------------------------------------------
 

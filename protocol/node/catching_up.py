@@ -65,6 +65,9 @@ def go_on(body: Body) -> None:
     if sync.peer is None or sync.checking or body.halted or body.closed is not None:
         return
     covered = sync.finalized()
+    while covered and sync.pending[covered - 1].header.epoch < body.epoch:
+        sync.release(covered)  # of an epoch that has ended here meanwhile: nothing of it is news, or believed
+        covered = sync.finalized()
     if covered:
         if not backlog_full(body):
             _check(body, covered)

@@ -40,7 +40,8 @@ from protocol.ledger.records import Batch, BatchBody
 from protocol.node import ordering
 from protocol.node.body import CLOSINGS_REMEMBERED_MAX, Body, Journaled, make_machine, roster_of
 from protocol.node.data import check_envelopes
-from protocol.node.interface import EraseKey, Priority, TakePart
+from protocol.node.interface import EraseKey, JournalKind, Priority, TakePart
+from protocol.node.records import EpochBegun, EpochNode
 from protocol.wire.messages import CertificatesWanted, ProposalMessage
 
 AHEAD_MESSAGES_MAX: Final = 8
@@ -72,6 +73,7 @@ def settle(body: Body) -> bool:
     _forget(body)
     _drop_batches(body)
     erase(body)
+    body.persist(JournalKind.EPOCH, epoch_record(body))
     body.note("epoch_begins", epoch=ended + 1, height=closed.header.height, hash=closed.hash)
     take_part(body)
     _start(body)
@@ -94,6 +96,13 @@ def place(body: Body, epoch: int, validators: ValidatorSet, floor: bytes) -> Non
     body.machine.restore(journaled.votes, proposals, journaled.certificates, view)
     for at in [at for at in body.journaled if at < epoch]:
         del body.journaled[at]
+
+
+def epoch_record(body: Body) -> bytes:
+    """The present epoch and its validators, for the journal."""
+    validators = body.sets[body.roster.validators_hash]
+    nodes = [body.nodes[entry.voting_key] for entry in validators.validators]
+    return encode(EpochBegun(body.epoch, validators, tuple(EpochNode(*node) for node in nodes)))
 
 
 def _proposals(machine: Machine, messages: list[ProposalMessage]) -> list[tuple[Proposal, Vote]]:

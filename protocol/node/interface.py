@@ -52,6 +52,7 @@ class JournalKind(IntEnum):
     BATCH = 4
     VOTE_FLOOR = 5
     HEADER = 6
+    EPOCH = 9
 
 
 class JournalRecord(NamedTuple):

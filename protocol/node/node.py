@@ -21,6 +21,7 @@ from protocol.consensus import inputs as agree
 from protocol.consensus.statements import VoteKind
 from protocol.dissemination import State
 from protocol.errors import BrokenInvariant
+from protocol.ledger.genesis import FIRST_EPOCH
 from protocol.node import catching_up, data, epochs, ordering, talk
 from protocol.node.body import make_body
 from protocol.node.interface import (
@@ -307,6 +308,8 @@ class Node:
             floor = VoteFloor(body.epoch + 1, 0)  # nothing of an ended epoch is ever signed again
         floor = VoteFloor(*max((floor.epoch, floor.view), body.vote_floor))
         records = [JournalRecord(JournalKind.VOTE_FLOOR, encode(floor))]
+        if body.epoch > FIRST_EPOCH:
+            records.append(JournalRecord(JournalKind.EPOCH, epochs.epoch_record(body)))
         certificates = [core.finalization, *core.notarizations.values(), *core.nullifications.values()]
         records += [JournalRecord(JournalKind.CERTIFICATE, encode(c)) for c in certificates if c is not None]
         records += [JournalRecord(JournalKind.HEADER, known.data) for known in body.chain.known.values()]

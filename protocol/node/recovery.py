@@ -12,6 +12,7 @@ from protocol.dissemination import Held, State
 from protocol.errors import BrokenInvariant
 from protocol.ledger.closings import closes
 from protocol.ledger.genesis import FIRST_EPOCH, validators_hash
+from protocol.ledger.members import ValidatorNode
 from protocol.ledger.records import (
     Batch,
     BatchBody,
@@ -26,7 +27,7 @@ from protocol.ledger.records import (
 from protocol.node.body import Body, Journaled
 from protocol.node.epochs import place
 from protocol.node.interface import JournalKind
-from protocol.node.records import VoteFloor
+from protocol.node.records import EpochBegun, VoteFloor
 from protocol.node.setup import Recovered
 from protocol.wire.messages import ProposalMessage
 
@@ -46,7 +47,12 @@ def recover(body: Body, recovered: Recovered) -> list[Certificate]:
     claims = body.chain.claims
     body.chain.claims = {height: claim for height, claim in claims.items() if height > body.executed_before_start}
     for record in recovered.journal:
-        if record.kind == JournalKind.VOTE:
+        if record.kind == JournalKind.EPOCH:
+            begun = decode(EpochBegun, record.data)
+            body.sets[validators_hash(begun.validators)] = begun.validators
+            for node in begun.nodes:
+                body.nodes.setdefault(node.voting_key, ValidatorNode(node.voting_key, node.member, node.node_key))
+        elif record.kind == JournalKind.VOTE:
             vote = decode(Vote, record.data)
             _of(body, vote.epoch).votes.append(vote)
         elif record.kind == JournalKind.PROPOSAL:

@@ -107,7 +107,7 @@ class Epochs:
 
 
 def recall_epochs(genesis: Genesis, reader: Reader, newest_block: bytes | None) -> Epochs:
-    """From the tables of a state at or above `newest_block` (encoded, the last of the segments), None without blocks."""
+    """From the tables of a state at or above `newest_block`: the last of the segments, encoded, or None."""
     if executed_height(reader) is None:
         return Epochs((), (), ())
     tip = None if newest_block is None else decode(Header, decode(Block, newest_block).header)

@@ -43,7 +43,6 @@ from protocol.sim.host import Host
 from protocol.sim.signatures import Scheme
 from protocol.sim.surroundings import WALL_START_MS
 
-
 _LOOKS_MAX = 25
 """Looks at the state after which a proposal is put again, or given up: another like it was executed before."""
 

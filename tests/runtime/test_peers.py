@@ -15,7 +15,7 @@ from daemon.net.opening import PeerRole
 from daemon.observe.limited import Limited
 from daemon.runtime.inbox import Inbox
 from daemon.runtime.main import peers_of, setup_of
-from daemon.runtime.peers import SYNC_MESSAGES, Receiver, policy_of
+from daemon.runtime.peers import SYNC_MESSAGES, Admission, Receiver
 from protocol.codec import encode
 from protocol.consensus.statements import Vote, VoteKind
 from protocol.node.interface import PeerDown, PeerUp, Priority, Received
@@ -49,7 +49,7 @@ def all_of(inbox: Inbox) -> list[object]:
 
 def test_each_is_let_in_as_what_he_is() -> None:
     genesis = make_genesis(2)
-    judge = policy_of(genesis, {key(700).public}, {STRANGER, key(200).public})
+    judge = Admission(genesis, {key(700).public}, {STRANGER, key(200).public})
     assert judge(key(200).public) is PeerRole.VALIDATOR, "configured or not"
     assert judge(key(700).public) is PeerRole.OBSERVER
     assert judge(STRANGER) is PeerRole.SYNC_ONLY
