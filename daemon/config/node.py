@@ -173,8 +173,7 @@ def load_node(file: File) -> Node:
     voting = found.value.keys.voting
     voting_keys = None if voting is None else VotingKeys(voting, found.source.file.parent)
     voting_key = None if voting_keys is None else _load_voting_key(voting_keys, problems)
-    whole = voting is None or voting_key is not None
-    if network is not None and node_key is not None and whole and not _governed(network):
+    if network is not None and node_key is not None and (voting is None or voting_key is not None):
         _check_role(found, network, node_key.key.public, voting_key, problems)
     addresses = _addresses(found.value, network, node_key)
     dial = _dial(found, addresses, node_key, problems)
@@ -227,6 +226,15 @@ def _load_voting_key(keys: VotingKeys, problems: Problems) -> KeyFile | None:
         return None
 
 
+def _anothers(network: Network, node_key: bytes, voting_key: bytes) -> bool:
+    """Whether genesis knows this node, and this voting key as another node's."""
+    genesis = network.genesis
+    known = {each.node_key for each in (*genesis.validators, *genesis.observers)}
+    return node_key in known and any(
+        validator.voting_key == voting_key and validator.node_key != node_key for validator in genesis.validators
+    )
+
+
 def _governed(network: Network) -> bool:
     """Whether the members may change who votes: then genesis says only who did at first."""
     return max(rules.version for rules in network.genesis.rules) > FIRST_RULES
@@ -235,13 +243,18 @@ def _governed(network: Network) -> bool:
 def _check_role(
     found: Read[NodeFile], network: Network, node_key: bytes, voting: KeyFile | None, problems: Problems
 ) -> None:
-    """A validator holds its voting key, anyone else none."""
+    """A validator of genesis holds a voting key; where the members cannot change who votes, that one, and others none.
+
+    Where they can, keys may be newer than genesis; but no node of genesis has the key of another one of genesis.
+    """
     validators = network.genesis.validators
     mine: GenesisValidator | None = next((v for v in validators if v.node_key == node_key), None)
     path = ("keys", "voting")
     if mine is not None and voting is None:
         expected = f"the key file of {PUBLIC_KEY.format(mine.voting_key)}, since genesis makes this node a validator"
         problems.add(found.source.problem(path, expected, "nothing"))
+    elif _governed(network) and (voting is None or not _anothers(network, node_key, voting.key.public)):
+        return
     elif mine is not None and voting is not None and voting.key.public != mine.voting_key:
         expected = f"the key of this validator's votes, {PUBLIC_KEY.format(mine.voting_key)}"
         problems.add(found.source.problem(path, expected, PUBLIC_KEY.format(voting.key.public)))

@@ -296,6 +296,10 @@ class Node:
             syncing_to_height=body.sync.target_height if body.sync.peer is not None else 0,
             voting=core.me is not None and not core.held_back,
             disk_full=body.disk_full,
+            validators=tuple(
+                (body.nodes[key], power)
+                for key, power in zip(body.roster.validators.keys, body.roster.validators.powers, strict=True)
+            ),
             counters=dict(body.counters),
         )
 

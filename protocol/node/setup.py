@@ -94,6 +94,8 @@ class NodeStatus:
     voting: bool = False
     disk_full: bool = False
     """L-28: nothing is accepted until there is room."""
+    validators: tuple[tuple[ValidatorNode, int], ...] = ()
+    """Of the present epoch, in the order of its set, with their powers."""
     counters: dict[str, int] = field(default_factory=dict)
 
 
