@@ -329,11 +329,8 @@ def ready(number: int, voting_key: Path, **sending: Any) -> int:
         if not node["ready"]:
             raise Refused(KEY_NOT_READY, "this node has not caught up yet: papilio status shows how far it is")
     say(f"voting key {PUBLIC_KEY.format(key.public)} at height {node['executed_height']}")
-    keys = (voting_key, *sending.pop("keys"))
-    if len(keys) > 1 and sending["sender"] is None:
-        raise click.UsageError("--key with --sender, or neither: the voting key alone suffices")
     arguments = {"proposal": number, "voting_key": key.public.hex(), "height": node["executed_height"]}
-    return send(_operation("ready", **arguments), keys=keys, **sending)
+    return send(_operation("ready", **arguments), also=(key,), **sending)
 
 
 _NUMBER: Final = click.Argument(["number"], type=click.IntRange(1))

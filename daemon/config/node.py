@@ -229,7 +229,7 @@ def _load_voting_key(keys: VotingKeys, problems: Problems) -> KeyFile | None:
 def _anothers(network: Network, node_key: bytes, voting_key: bytes) -> bool:
     """Whether genesis knows this node, and this voting key as another node's."""
     genesis = network.genesis
-    known = {each.node_key for each in (*genesis.validators, *genesis.observers)}
+    known = {each.node_key for each in genesis.validators} | {each.node_key for each in genesis.observers}
     return node_key in known and any(
         validator.voting_key == voting_key and validator.node_key != node_key for validator in genesis.validators
     )

@@ -146,7 +146,9 @@ def _execute(context: Context, state: State, arguments: Execute) -> None:
     missing = [key for key in new_voting_keys(changes) if key not in proposal.ready]
     if missing:
         raise Refused(KEY_NOT_READY, f"voting key {short(missing[0])} has not signed that its node is ready")
-    carry_out(changes, state)
+    scratch = Scratch(state)
+    carry_out(changes, scratch)
+    scratch.write_to(state)
     done = replace(proposal, status=EXECUTED, executed=origin_of(context))
     state.put(PROPOSALS, (arguments.proposal,), done)
 
