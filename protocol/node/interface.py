@@ -8,7 +8,8 @@ node (the daemon, the simulator) has these duties:
    of a later list, is carried out. Many lists may share one sync. If a sync fails, nothing of them is
    carried out, ever: the node is abandoned.
 2. `Persisted(count)` is stepped once the first `count` `Persist` effects since the start are durable.
-3. `Append` and `Execute` are carried out in order. A block is handed to `Append` before `Execute`.
+3. `Append` and `Execute` are carried out in order, and results are stepped in order. A block is handed to `Append`
+   before `Execute`.
 4. `CheckSignatures`, `CheckEnvelopes`, `CheckBatch`, `ReadBlocks` may be carried out at any time and in any
    order, also never (then nothing breaks, the node only waits and asks again where it can).
 5. A key named by `EraseKey` is erased wherever it is stored, in order like the effects of duty 1.

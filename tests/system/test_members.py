@@ -40,8 +40,8 @@ class Council:
         return json.loads(said)
 
     def decide(self, *changes: object, ready: tuple[NodeProcess, Path] | None = None) -> None:
-        """Propose, approve by three, say ready, execute."""
-        proposer, *others = self.network.nodes[:3]
+        """Propose, approve by four, say ready, execute."""
+        proposer, *others = self.network.nodes[:4]
         self.run(proposer, "propose", *changes, "--note", "as agreed")
         self.proposals += 1
         for node in others:
