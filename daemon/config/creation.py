@@ -237,7 +237,7 @@ def check_card(network: Network, found: Read[CardFile]) -> None:
     if card.voting_key is not None and validator is None and not newer:
         expected = f"the node key of one of the {len(genesis.validators)} validators, {where}"
         problems.append(source.problem(("card", "node_key"), expected, PUBLIC_KEY.format(card.node_key)))
-    elif validator is not None and validator.voting_key != card.voting_key and not newer:
+    elif validator is not None and validator.voting_key != card.voting_key:
         expected = f"{PUBLIC_KEY.format(validator.voting_key)}, {where}"
         shown = "nothing" if card.voting_key is None else PUBLIC_KEY.format(card.voting_key)
         problems.append(source.problem(("card", "voting_key"), expected, shown))

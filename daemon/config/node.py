@@ -100,10 +100,10 @@ class WorkersTable(Table):
 
 
 class PinnedTable(Table):
-    """A closing header that the operator knows for certain (C-23): another one at its height is refused."""
+    """A closing header that the operator knows for certain (C-23): the node stops at another block of its height."""
 
-    height: int = bounded(1, limits.U53_MAX, "Height of the block that closed an epoch.")
-    hash: Annotated[str, Field(description="Its hash, in hex.", pattern="^[0-9a-f]{64}$")]
+    height: int | None = bounded(1, limits.U53_MAX, "Height of the block that closed an epoch.", default=None)
+    hash: Annotated[str | None, Field(description="Its hash, in hex.", pattern="^[0-9a-f]{64}$")] = None
 
 
 class NodeFile(Table):
@@ -117,7 +117,7 @@ class NodeFile(Table):
     peers: Annotated[PeersTable, Field(description="Other nodes.")]
     api: Annotated[ApiTable, Field(description="The HTTP API.")] = ApiTable()
     log: Annotated[LogTable, Field(description="The log.")] = LogTable()
-    pinned: Annotated[PinnedTable | None, Field(description="A closing header known for certain.")] = None
+    pinned: Annotated[PinnedTable, Field(description="A closing header known for certain.")] = PinnedTable()
     workers: Annotated[WorkersTable, Field(description="Processes beside the node's own.")] = WorkersTable()
 
 
@@ -160,7 +160,9 @@ class Node:
     def pinned(self) -> tuple[int, bytes] | None:
         """Height and hash of a closing header that the operator knows for certain (C-23)."""
         pinned = self.settings.pinned
-        return None if pinned is None else (pinned.height, bytes.fromhex(pinned.hash))
+        if pinned.height is None or pinned.hash is None:
+            return None
+        return (pinned.height, bytes.fromhex(pinned.hash))
 
 
 def load_node(file: File) -> Node:

@@ -66,10 +66,13 @@ class Admission:
         self._configured = frozenset(configured)
         self._validators = frozenset(validator.node_key for validator in genesis.validators)
         self._following = frozenset(observer.node_key for observer in genesis.observers)
+        self._removed: frozenset[bytes] = frozenset()
 
     def take_part(self, validators: Collection[bytes], following: Collection[bytes]) -> None:
-        """From now on these node keys are validators', and these may follow."""
+        """From now on these node keys are validators', and these may follow; who could before, and cannot, is removed."""
+        before = self._validators | self._following | self._removed
         self._validators, self._following = frozenset(validators), frozenset(following)
+        self._removed = before - self._validators - self._following
 
     def __call__(self, node_key: bytes) -> PeerRole | str:
         """Its role, or why it is refused."""
@@ -77,6 +80,8 @@ class Admission:
             return PeerRole.VALIDATOR
         if node_key in self._following or node_key in self._named:
             return PeerRole.OBSERVER
+        if node_key in self._removed:
+            return "the members have removed this node key"
         if node_key in self._configured:
             return PeerRole.SYNC_ONLY
         return "this node key is of no validator or observer that this node knows"

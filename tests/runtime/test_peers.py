@@ -56,6 +56,21 @@ def test_each_is_let_in_as_what_he_is() -> None:
     assert isinstance(judge(key(951).public), str)
 
 
+def test_who_is_let_in_follows_the_state_and_who_was_removed_is_refused() -> None:
+    """L-29: added keys are accepted; removed ones are not, also where the operator configured their address."""
+    genesis = make_genesis(2)
+    judge = Admission(genesis, {key(700).public}, {key(200).public, STRANGER})
+    judge.take_part({key(201).public, key(960).public}, {key(952).public})
+    assert judge(key(960).public) is PeerRole.VALIDATOR
+    assert judge(key(952).public) is PeerRole.OBSERVER
+    assert judge(key(200).public) == "the members have removed this node key"
+    assert judge(key(700).public) is PeerRole.OBSERVER, "the operator's own word"
+    assert judge(STRANGER) is PeerRole.SYNC_ONLY
+    judge.take_part({key(200).public}, ())
+    assert judge(key(200).public) is PeerRole.VALIDATOR
+    assert isinstance(judge(key(952).public), str)
+
+
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
     """A node whose operator gave a further node an address, and dials one other only."""

@@ -45,7 +45,10 @@ class Council:
         self.run(proposer, "propose", *changes, "--note", "as agreed")
         self.proposals += 1
         for node in others:
-            self.run(node, "approve", self.proposals)
+            arguments = {"proposal": self.proposals}
+            with Client(node.url) as client:
+                account = Account.read(self.key(node))
+                client.transact(account, [{"app": "members", "name": "approve", "arguments": arguments}])
         if ready is not None:
             node, file = ready
             papilio_done("members", "ready", self.proposals, "--voting-key", file, "--node", node.url)
@@ -67,6 +70,7 @@ def load(urls: list[str]) -> Iterator[list[bytes]]:
                 rest = {"step": "", "reference": "", "event_time_ms": None}
                 arguments = {"owner": None, "id": digest[:32], "statement": {**statement, **rest}}
                 operation = {"app": "evidence", "name": "record", "arguments": arguments}
+                time.sleep(0.1)
                 try:
                     final.append(client.transact(account, [operation], timeout_seconds=30).transaction)
                 except ClientError:
