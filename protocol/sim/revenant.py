@@ -47,8 +47,8 @@ class Revenant(Wrapper):
         vote = decode(Vote, data)
         sends: list[Effect] = []
         for key in self.keys.values():
-            for epoch in {vote.epoch, max(1, vote.epoch - 1)}:
-                for signer in {vote.signer, self.generator.randrange(8)}:
+            for epoch in (vote.epoch, max(1, vote.epoch - 1)):
+                for signer in (vote.signer, self.generator.randrange(8)):
                     opposite = self._opposite(vote, epoch, signer, key)
                     sends.append(Send(tuple(self.peers), Priority.CONSENSUS, opposite))
         return sends
