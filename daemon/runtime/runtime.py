@@ -275,6 +275,8 @@ class NodeRuntime:
 
     def _node_setup(self, seed: int) -> NodeSetup:
         setup = self._setup
+        if setup.voting_keys is not None:
+            setup.voting_keys.finish()
         successor = None if setup.voting_keys is None else setup.voting_keys.successor()
         more = () if successor is None else (successor,)
         return NodeSetup(setup.genesis, setup.node_key, setup.voting_key, seed, more, setup.pinned)

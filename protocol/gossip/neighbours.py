@@ -30,8 +30,6 @@ class Neighbour:
     charges: int = 0
     answered_since_ms: int = 0
     answered_bytes: int = 0
-    epoch: int = 1
-    """The epoch that it last said it is in."""
     closing_told_ms: int | None = None
     closing_asked_ms: int | None = None
     """When it was last told, or asked, how an epoch ended (C-21)."""

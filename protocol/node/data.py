@@ -22,6 +22,7 @@ from protocol.errors import (
     POOL_FULL,
     TOO_LARGE,
 )
+from protocol.ledger.genesis import FIRST_RULES
 from protocol.ledger.records import Batch, BatchBody, Reference, batch_digest
 from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.interface import (
@@ -267,7 +268,7 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
         _pass_on_batch(body, digest, data, peer)
         return
     content = decode(BatchBody, batch.body)
-    if content.network_id != body.network_id or not _may_author(body, content.author, peer):
+    if content.network_id != body.network_id or not _may_author(body, content.author):
         body.charge(peer, "a batch of another network, or by no validator")
         return
     if content.author not in body.roster.keys:
@@ -292,10 +293,10 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
     body.emit(CheckBatch(body.job(("batch", digest, peer)), data))
 
 
-def _may_author(body: Body, author: bytes, peer: bytes) -> bool:
-    """Whether an honest node may send a batch of this author: who is in another epoch than this node knows others."""
-    known = author in body.roster.keys or author in body.nodes or author in body.former
-    return known or body.neighbours.peers[peer].epoch != body.epoch
+def _may_author(body: Body, author: bytes) -> bool:
+    """Whether an honest node may send a batch of this author: who is in a later epoch knows others than this node."""
+    changing = max(rules.version for rules in body.setup.genesis.rules) > FIRST_RULES
+    return changing or author in body.roster.keys
 
 
 def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted | Refusal) -> None:

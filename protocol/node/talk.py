@@ -224,7 +224,6 @@ def _keepalive(body: Body, message: wire.Keepalive, _data: bytes, peer: bytes) -
     neighbour.hears_ms = body.now.monotonic_ms
     neighbour.final_height = message.final_height
     neighbour.accepting = message.accepting
-    neighbour.epoch = message.epoch
     if message.epoch == body.epoch:
         body.inbox.append(agree.PeerShown(peer, message.view, message.final_view))
     elif message.epoch < body.epoch:

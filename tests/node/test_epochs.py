@@ -9,10 +9,10 @@ import pytest
 
 from protocol.apps.members.records import AddNode, Execute, Propose, Ready, RotateVotingKey, SetPower
 from protocol.codec import decode, encode
-from protocol.consensus.statements import Certificate, Vote, VoteKind
+from protocol.consensus.statements import Certificate, Vote, VoteKind, statement_bytes
 from protocol.crypto.contexts import Context
 from protocol.crypto.signing import SigningKey
-from protocol.errors import OK
+from protocol.errors import OK, PROOF_WRONG_PIN, PROOF_WRONG_VALIDATORS
 from protocol.ledger.closings import closes, read_closing
 from protocol.ledger.genesis import Genesis, RulesFrom
 from protocol.ledger.index import receipt_at
@@ -21,6 +21,10 @@ from protocol.node import interface as node_io
 from protocol.node.interface import JournalKind
 from protocol.node.node import Node
 from protocol.node.setup import NodeSetup, Recovered, recall_epochs
+from protocol.proofs.build import envelope_at, finality_of, receipt_proof
+from protocol.proofs.finality import ProofRefused
+from protocol.proofs.records import ClosedEpoch, Finality, ReceiptProof
+from protocol.proofs.verify import verify_receipt_proof
 from protocol.wire import messages as wire
 from tests.ledger.world import START_MS, key, make_genesis
 from tests.node.driver import Driver
@@ -259,3 +263,51 @@ def test_a_change_without_a_new_set_is_no_epoch() -> None:
     driver.run(3_000)
     assert driver.node.status().epoch == 1
     assert len(driver.all(node_io.TakePart)) == told + 1
+
+
+def test_a_receipt_is_proven_through_the_epochs_and_against_a_pin(rotated: Governed) -> None:
+    """L-21, C-22: from genesis alone, with how each epoch ended; a pin that is not in the chain is refused."""
+    closing = read_closing(rotated.tables, 1)
+    assert closing is not None
+    ended = decode(Block, rotated.blocks[closing.height - 1])
+    assert ended.finalization is not None
+    closed = ClosedEpoch(ended.header, decode(Certificate, ended.finalization), closing.validators)
+    newest = decode(Block, rotated.blocks[-1])
+    assert newest.finalization is not None
+    header = decode(Header, newest.header)
+    assert header.epoch == 2
+    finality = finality_of(header, decode(Certificate, newest.finalization), [closed])
+    first = next(decode(Block, data) for data in rotated.blocks if decode(Block, data).batches)
+    genesis = encode(rotated.genesis)
+    proof = receipt_proof(rotated.genesis, rotated.tables, 0, envelope_at(first.batches, 0), finality)
+    verified = verify_receipt_proof(genesis, proof, pinned=closing.hash)
+    assert verified.final.header == header
+    for wrong, code in (({"pinned": bytes(32)}, PROOF_WRONG_PIN), ({}, PROOF_WRONG_VALIDATORS)):
+        shown = proof if wrong else encode(replace(decode(ReceiptProof, proof), finality=_unchained(finality)))
+        with pytest.raises(ProofRefused) as refused:
+            verify_receipt_proof(genesis, shown, **wrong)
+        assert refused.value.code == code
+
+
+def _unchained(finality: Finality) -> Finality:
+    return replace(finality, closed=(), pinned=None)
+
+
+def test_an_old_key_cannot_speak_for_the_new_epoch(rotated: Governed) -> None:
+    """C-23: a certificate of the new epoch under the old key is refused where proofs are verified, and by nodes."""
+    newest = decode(Block, rotated.blocks[-1])
+    assert newest.finalization is not None
+    certificate = decode(Certificate, newest.finalization)
+    assert certificate.proposal is not None
+    view = certificate.view + 1
+    proposal = replace(certificate.proposal, view=view)
+    payload = statement_bytes(certificate.kind, 2, view, proposal)
+    signature = OLD.sign(Context.FINALIZE, rotated.node.body.network_id, payload)
+    forged = replace(certificate, view=view, proposal=proposal, signatures=(signature,))
+    driver = rotated.again(len(rotated.journal))
+    peer = key(900).public
+    driver.step(node_io.PeerUp(peer))
+    before = driver.node.status().final_view
+    driver.step(node_io.Received(peer, encode(forged)))
+    assert driver.node.status().final_view == before
+    assert driver.notes("peer_charged"), "whoever sends it is charged"
