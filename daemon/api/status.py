@@ -17,9 +17,9 @@ from daemon.api.surroundings import Surroundings
 from daemon.net.interface import PeerStatus
 from protocol.codec import encode
 from protocol.codec.json import to_json
-from protocol.consensus.validators import Validators
 from protocol.errors import NOT_READY, STOPPING
-from protocol.ledger.genesis import Genesis, GenesisMember, member_account
+from protocol.ledger.genesis import GenesisMember, member_account
+from protocol.ledger.members import ValidatorNode
 from protocol.node.setup import NodeStatus
 
 BEHIND_HEIGHTS: Final = 8
@@ -73,14 +73,16 @@ async def network(around: Surroundings, _given: Given) -> Answer:
     """GET /v1/network."""
     genesis = around.node.genesis
     status = around.node.status()
-    powers = [validator.power for validator in genesis.validators]
+    first = [(ValidatorNode(v.voting_key, v.member, v.node_key), v.power) for v in genesis.validators]
+    present = status.validators or first
+    powers = [power for _, power in present]
     answer: Network = {
         "name": genesis.name,
         "network_id": around.network_id.hex(),
         "created_ms": genesis.created_ms,
         "protocol": {"rules": around.rules(status.executed_height + 1).version},
         "epoch": status.epoch,
-        "quorum_power": _quorum(genesis),
+        "quorum_power": 2 * sum(powers) // 3 + 1,
         "total_power": sum(powers),
         "members": [_member(member) for member in genesis.members],
         "validators": [
@@ -88,9 +90,9 @@ async def network(around: Surroundings, _given: Given) -> Answer:
                 "member": validator.member,
                 "node_key": validator.node_key.hex(),
                 "voting_key": validator.voting_key.hex(),
-                "power": validator.power,
+                "power": power,
             }
-            for validator in genesis.validators
+            for validator, power in present
         ],
         "observers": [{"member": o.member, "node_key": o.node_key.hex()} for o in genesis.observers],
         "parameters": to_json(genesis.parameters),
@@ -198,11 +200,6 @@ def _why_not_ready(around: Surroundings, status: NodeStatus) -> str:
     if status.final_height > status.executed_height + BEHIND_HEIGHTS:
         return f"executing: height {status.executed_height} of {status.final_height}"
     return ""
-
-
-def _quorum(genesis: Genesis) -> int:
-    validators = genesis.validators
-    return Validators(tuple(v.voting_key for v in validators), tuple(v.power for v in validators)).quorum
 
 
 def _member(member: GenesisMember) -> MemberOf:

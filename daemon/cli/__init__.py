@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "dev": Entry("daemon.cli.dev:dev", "Run a network of one, to develop applications with."),
     "status": Entry("daemon.cli.status:status", "Show how a node is."),
     "submit": Entry("daemon.cli.submit:submit", "Sign an operation, send it, wait for its receipt."),
+    "members": Entry("daemon.cli.members:members", "Show and change who takes part in the network."),
     "tx": Entry("daemon.cli.ledger:tx", "Show what became of a transaction."),
     "block": Entry("daemon.cli.ledger:block", "Show a final block."),
     "account": Entry("daemon.cli.ledger:account", "Show the keys and transactions of an account."),

@@ -21,7 +21,8 @@ not shown in time; leaders without a sign of life are not waited for; idle netwo
 from the specification's letter: timers are state that the caller reads (`wake_at_ms`), not effects; a
 certificate is forwarded after a quarter of Δ unless shown.
 
-Deliberately absent: epochs after the first change of validators (C-21 to C-24), clocks, I/O, randomness.
+Deliberately absent: what comes after this epoch (C-21 to C-23: the node makes the next instance), lost memories
+(C-24), clocks, I/O, randomness.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from protocol.sim.disk import DiskModel
 from protocol.sim.faults.driver import FaultPlan
+from protocol.sim.governance import ChangePlan
 from protocol.sim.network import LinkModel, Pairs
 from protocol.sim.surroundings import WorkModel
 from protocol.sim.timetable import At
@@ -48,6 +49,8 @@ class Scenario:
     disk: DiskModel = field(default_factory=DiskModel)
     work: WorkModel = field(default_factory=WorkModel)
     load: Load = field(default_factory=Load)
+    changes: ChangePlan | None = None
+    """How the members change who votes; None: never, under the first version of the rules."""
     real_signatures: bool = False
     own_disk_suffices: bool = True
     """A node that restarts has what it acknowledged as final at once, without asking others. Without this the network
