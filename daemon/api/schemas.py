@@ -250,6 +250,17 @@ class Disk(TypedDict):
     free_bytes: int | None
 
 
+class MemoryOf(TypedDict):
+    """What a validator knows of its own votes."""
+
+    phase: Annotated[
+        Literal["known", "asking", "amnesiac", "probation"],
+        Field(description="Only in the first it votes: before, it asks the others what it may have signed."),
+    ]
+    vote_floor: Annotated[Count, Field(description="At and below this view it signs nothing.")]
+    waiting_for: Annotated[list[str], Field(description="Members whose answers are missing for a quorum.")]
+
+
 class Node(TypedDict):
     """This node, now."""
 
@@ -258,6 +269,7 @@ class Node(TypedDict):
     voting_key: Hash | None
     member: str | None
     voting: bool
+    memory: MemoryOf
     ready: bool
     uptime_ms: Count
     epoch: Count

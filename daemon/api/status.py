@@ -6,7 +6,7 @@ becomes final, and is not stopping. *Live* means only that the process answers; 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, cast
 
 from daemon import VERSION
 from daemon.api.messages import HTML, METRICS, Answer
@@ -22,6 +22,7 @@ from protocol.ledger.genesis import GenesisMember, member_account
 from protocol.ledger.members import ValidatorNode
 from protocol.node.setup import NodeStatus
 
+MemoryPhase = Literal["known", "asking", "amnesiac", "probation"]
 BEHIND_HEIGHTS: Final = 8
 """A node that lacks more than so many blocks, or execution of so many, is not ready."""
 
@@ -110,6 +111,11 @@ async def node(around: Surroundings, _given: Given) -> Answer:
         "voting_key": None if identity.voting_key is None else identity.voting_key.hex(),
         "member": identity.member,
         "voting": status.voting,
+        "memory": {
+            "phase": cast("MemoryPhase", status.memory),
+            "vote_floor": status.vote_floor,
+            "waiting_for": [_member_of(status, key) for key in status.memory_missing],
+        },
         "ready": not _why_not_ready(around, status),
         "uptime_ms": int((around.monotonic() - around.started_seconds) * 1000),
         "epoch": status.epoch,
@@ -200,6 +206,11 @@ def _why_not_ready(around: Surroundings, status: NodeStatus) -> str:
     if status.final_height > status.executed_height + BEHIND_HEIGHTS:
         return f"executing: height {status.executed_height} of {status.final_height}"
     return ""
+
+
+def _member_of(status: NodeStatus, voting_key: bytes) -> str:
+    """The member whose validator this is in the present epoch."""
+    return next(node.member for node, _ in status.validators if node.voting_key == voting_key)
 
 
 def _member(member: GenesisMember) -> MemberOf:

@@ -39,6 +39,8 @@ COMMANDS: Final = {
     "run": Entry("daemon.cli.run:run", "Run a node."),
     "config": Entry("daemon.cli.config:config", "Check, show and explain configuration files."),
     "dev": Entry("daemon.cli.dev:dev", "Run a network of one, to develop applications with."),
+    "backup": Entry("daemon.cli.backup:backup", "Copy a node, also while it runs; never its journal."),
+    "restore": Entry("daemon.cli.backup:restore", "Make a node of a backup."),
     "status": Entry("daemon.cli.status:status", "Show how a node is."),
     "submit": Entry("daemon.cli.submit:submit", "Sign an operation, send it, wait for its receipt."),
     "members": Entry("daemon.cli.members:members", "Show and change who takes part in the network."),

@@ -9,9 +9,10 @@ import click
 
 from daemon.cli.output import emit, json_option, say
 from daemon.cli.parameters import AddressType, NameType, PublicKeyType
-from daemon.config.creation import CARD_FILE, NODE_FILE, NodePlan, create_node
+from daemon.config.creation import CARD_FILE, FRESH_FILE, NODE_FILE, NodePlan, create_node
 from daemon.config.creation import join as join_network
 from daemon.config.texts import NETWORK_ID, PUBLIC_KEY, Address
+from protocol.errors import OperatorFault
 
 DEFAULT_LISTEN = Address("127.0.0.1", 7100)
 DEFAULT_API = Address("127.0.0.1", 8100)
@@ -109,6 +110,7 @@ def join(directory: Path, network_file: Path) -> None:
     Example:
         papilio node join node network.toml
     """
+    joined_first = (directory / FRESH_FILE).exists()
     joined = join_network(directory, network_file)
     id_ = NETWORK_ID.format(joined.network.network_id)
     genesis = joined.network.genesis
@@ -123,7 +125,49 @@ def join(directory: Path, network_file: Path) -> None:
             print(f"{name:<10} {value or '-'}")
 
     emit(facts, lines)
+    if joined.is_validator and not joined_first:
+        say("There is no mark that these keys are new: this validator begins without a memory of what it signed.")
+        say("It follows at once, and votes when a quorum of the others has answered: 'Amnesia' in the handbook.")
     say(f"Compare the network id with the other members. Then: papilio run {directory / NODE_FILE}")
+
+
+FORCE_WORDS = """This validator does not know what it signed, and only the others' answers can tell. Commanded to vote
+without a quorum of answers, it believes what those that answer show, and what it sees itself. If it has signed more
+than that, it may now sign the opposite: evidence against its member; and if more than (P-1)//3 of the voting power
+does so, two different blocks can become final and the ledger forks.
+
+Do it only if the others' power is below a quorum for good, or too many have lost their journals; and first
+  * make sure that no other process, machine or image with this key runs, or will be started again;
+  * start every other validator that still has its journal, and look at 'papilio status' there;
+  * agree with the other members, and write down what was decided.
+It holds for one start. A validator that remembers is not touched by it."""
+
+
+@node.command("force-vote")
+@click.argument("place", type=click.Path(path_type=Path), metavar="DIRECTORY|FILE")
+@click.option("--yes", is_flag=True, help="The risk is understood; do not ask.")
+@json_option
+def force_vote(place: Path, yes: bool) -> None:
+    """Let the next start of a validator without a memory vote without a quorum of answers (C-24). The node is stopped.
+
+    Seldom right: a validator that lost its disk comes back by itself when a quorum of the others runs.
+
+    \b
+    Example:
+        papilio node force-vote node
+    """
+    from daemon.cli.run import file_of
+    from daemon.config.node import load_node
+    from daemon.runtime.forcing import give_command
+
+    found = load_node(file_of(place))
+    if not found.is_validator:
+        raise OperatorFault("this node is no validator: it signs no votes")
+    say(FORCE_WORDS)
+    if not yes:
+        click.confirm("Shall the next start vote nevertheless?", abort=True, err=True)
+    give_command(found.data_directory)
+    emit({"forced": True, "data": str(found.data_directory)}, lambda: print("The next start votes."))
 
 
 def _listen(address: Address | None) -> Address:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from daemon.cli.output import emit, json_option
@@ -32,12 +34,14 @@ def _lines(node: object, name: str, network_id: bytes) -> None:
     free = node["disk"]["free_bytes"]
     sync = f"catching up to height {node['sync']['target_height']}" if node["sync"]["syncing"] else "up to date"
     role = "votes" if node["voting"] else "follows, does not vote"
+    memory = _memory(node)
     final = utc_text(node["final_time_ms"]) if node["final_height"] else "no block yet"
     rows = {
         "network": f"{safe(name)}, {NETWORK_ID.format(network_id)}",
         "member": safe(node["member"] or "-"),
         "node": f"{node['node_key']}, papilio {safe(node['version'])}, up {duration_text(node['uptime_ms'])}",
         "state": f"{'ready' if node['ready'] else 'not ready'}, {role}, {sync}",
+        **({"memory": memory} if memory else {}),
         "final": f"height {node['final_height']}, {final}",
         "executed": f"height {node['executed_height']}, {node['log_size']} receipts",
         "state root": node["state_root"],
@@ -49,3 +53,15 @@ def _lines(node: object, name: str, network_id: bytes) -> None:
     }
     for row, text in rows.items():
         print(f"{row:<10} {text}")
+
+
+def _memory(node: dict[str, Any]) -> str:
+    """What a validator without a certain memory does, and whom it waits for (C-24); empty if it remembers."""
+    memory = node.get("memory", {})
+    words = {
+        "asking": "asks the others what it has signed, as at every start",
+        "amnesiac": "does not know what it has signed; asks the others",
+        "probation": f"votes again above view {memory.get('vote_floor')}, when no second node with its key is seen",
+    }.get(memory.get("phase", ""), "")
+    waiting = ", ".join(safe(name) for name in memory.get("waiting_for", []))
+    return f"{words}; waits for {waiting}" if words and waiting else words

@@ -10,8 +10,12 @@ was made in.
     <node>/node.toml  member.toml  network.toml (or one further up)  joined  keys/{node,voting,account}.key  data/
 
 Nothing is ever overwritten. `join` may be repeated when it was interrupted before its last step, the data directory.
-That step leaves a mark first: a validator's journal is made once. A second one with the first one's id would pass for
-its memory, and the node would vote again in views in which it has voted (C-10, C-24).
+
+**A validator's first journal.** An empty journal says "I have signed nothing", which is true once in a key's life. So
+`create_node` leaves a mark beside the new keys, `fresh`, and `join` turns it into `joined` before it makes the journal.
+Without the mark (keys restored or copied, a lost disk, a join that was cut short there) `join` makes a journal that
+knows that it is not the first: its validator begins as an amnesiac and asks the others what it may have signed (C-24).
+So neither the id in the key file nor removing files makes a journal that passes for a memory.
 """
 
 from __future__ import annotations
@@ -59,6 +63,11 @@ NETWORK_FILE: Final = "network.toml"
 ACCOUNT_KEY_FILE: Final = "keys/account.key"
 VOTING_KEY_FILE: Final = "keys/voting.key"
 JOINED_FILE: Final = "joined"
+FRESH_FILE: Final = "fresh"
+FRESH_WORDS: Final = """This validator has never signed anything. 'papilio node join' takes this file away when it makes
+the journal. Never copy it, back it up, or make it: a validator that has signed before, and joins with it, may vote
+twice (C-24).
+"""
 JOURNAL_ID_BYTES: Final = 16
 
 
@@ -103,6 +112,8 @@ def create_node(directory: File, plan: NodePlan, network: str = NETWORK_FILE) ->
     card = card_of(plan, node_key, voting, account)
     write_new(directory / NODE_FILE, to_toml(settings))
     write_new(directory / CARD_FILE, to_toml(card))
+    if plan.votes:
+        write_new(directory / FRESH_FILE, FRESH_WORDS)
     return card
 
 
@@ -198,22 +209,26 @@ def join(directory: File, network_file: File) -> Node:
     check_card(network, read(directory / CARD_FILE, CardFile))
     _copy(network_file, directory / read(directory / NODE_FILE, NodeFile).value.network)
     node = load_node(directory / NODE_FILE)
-    if node.is_validator:
-        _mark(directory / JOINED_FILE, node)
-    create(node.data_directory, network.network_id, node.journal_id)
+    first = True
+    if node.is_validator and not node.data_directory.exists():
+        first = take_fresh(directory, network.network_id)
+    create(node.data_directory, network.network_id, node.journal_id, forgotten=not first)
     return node
 
 
-def _mark(file: File, node: Node) -> None:
-    """Leave word that this validator's journal is made. Raises ConfigurationFault if it was made before."""
-    if file.exists() and not node.data_directory.exists():
-        expected = (
-            f"{node.data_directory}, made when this validator joined; a new journal would not know what it has signed, "
-            f"and it would vote twice. If this node has never run, remove {file} and join again"
-        )
-        raise ConfigurationFault([Problem(str(file), 0, 0, "", expected, "no such directory")])
-    if not file.exists():
-        write_new(file, f"The journal of this validator was made for {NETWORK_ID.format(node.network.network_id)}.\n")
+def take_fresh(directory: File, network: bytes) -> bool:
+    """Turn the mark of a validator that never signed into that of one that joined, durable on return.
+
+    False where there is no such mark: it may have signed before.
+    """
+    fresh, joined = directory / FRESH_FILE, directory / JOINED_FILE
+    if fresh.exists() and not joined.exists():
+        fresh.unlink()
+        write_new(joined, f"The journal of this validator was made for {NETWORK_ID.format(network)}.\n")
+        return True
+    if not joined.exists():
+        write_new(joined, f"This validator joined {NETWORK_ID.format(network)} again, without a memory.\n")
+    return False
 
 
 def check_card(network: Network, found: Read[CardFile]) -> None:

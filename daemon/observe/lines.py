@@ -120,6 +120,8 @@ class Lines:
 LEVELS: Final[Mapping[str, int]] = {
     "amnesiac": logging.ERROR,
     "equivocation": logging.ERROR,
+    "memory_restored": logging.WARNING,
+    "memory_known": logging.WARNING,
     "proposal_invalid": logging.WARNING,
 }
 """Notes that somebody should look at: a validator that cannot vote, and validators that lie or compute otherwise."""

@@ -33,6 +33,7 @@ from daemon.runtime.inbox import Inbox
 from protocol.codec import kind_of
 from protocol.consensus.statements import Certificate
 from protocol.crypto.signing import SigningKey
+from protocol.errors import CONNECTION_REPLACED
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.records import Batch
 from protocol.node.interface import PeerDown, PeerUp, Priority, Received
@@ -106,7 +107,7 @@ class Receiver:
     def disconnected(self, event: PeerDisconnected) -> None:
         """A peer is gone."""
         self._sync_only.discard(event.node_key)
-        self._inbox.put_nowait(PeerDown(event.node_key))
+        self._inbox.put_nowait(PeerDown(event.node_key, replaced=event.code == CONNECTION_REPLACED))
 
     async def message(self, peer: bytes, priority: Priority, data: bytes) -> None:
         """One message; returns when there is room for more."""

@@ -14,7 +14,7 @@ mark in its header over any number of restarts, and the node is told to follow a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -23,6 +23,7 @@ import trio
 from daemon.runtime.workers.executor import Executor
 from daemon.store.directory import Store
 from daemon.store.errors import SegmentDamaged
+from daemon.store.journal import JournalHealth, JournalState
 from daemon.store.segments import Segments
 from daemon.store.tables import StateReader
 from protocol.codec import decode, encode
@@ -31,12 +32,13 @@ from protocol.ledger.closings import Closing
 from protocol.ledger.genesis import Genesis
 from protocol.ledger.index import read_roots
 from protocol.ledger.records import Block, Header
-from protocol.node.interface import Execute, JournalRecord
+from protocol.node.interface import Execute, JournalKind, JournalRecord
 from protocol.node.recovery import journal_reaches
 from protocol.node.setup import Recovered, recall_epochs
 
 REPLAY_AHEAD_BLOCKS = 32
 """Blocks read before those in front of them are executed."""
+_OF_AN_EARLIER_LOSS = frozenset({JournalKind.RESTORED, JournalKind.FORGOTTEN})
 PROGRESS_SECONDS = 5.0
 
 
@@ -65,8 +67,10 @@ async def replay(executor: Executor, segments: Segments, told: Callable[[int, in
     return max(0, last - first + 1)
 
 
-def recovered(store: Store, reader: StateReader, genesis: Genesis, journal: tuple[JournalRecord, ...]) -> Recovered:
-    """What the node is made from. The state is at or above the segments' last height."""
+def recovered(
+    store: Store, reader: StateReader, genesis: Genesis, journal: tuple[JournalRecord, ...], *, forced: bool = False
+) -> Recovered:
+    """What the node is made from. The state is at or above the segments' last height. `forced` as in `Recovered`."""
     blocks = newest_blocks(store.segments, genesis.parameters.batch_ttl_max + 1)
     height = reader.height
     if height is None or height < store.segments.last_height:
@@ -76,8 +80,8 @@ def recovered(store: Store, reader: StateReader, genesis: Genesis, journal: tupl
     executed = tuple(roots.executed for roots in found if roots is not None)
     if len(executed) != len(found):
         raise BrokenInvariant(f"the state lacks roots between heights {lowest} and {height}")
-    if store.health.remembers and lost_its_end(store, reader, journal):
-        forget(store, journal)
+    if would_vote(store.health, journal) and lost_its_end(store, reader, journal):
+        journal = forget(store, journal)
     beginning = read_roots(reader, 0)
     assert beginning is not None, "genesis was written first"
     epochs = recall_epochs(genesis, reader, blocks[-1] if blocks else None)
@@ -91,6 +95,7 @@ def recovered(store: Store, reader: StateReader, genesis: Genesis, journal: tupl
         epochs.closings,
         tuple(_finalizations(store.segments, epochs.closings)),
         amnesiac=not store.health.remembers,
+        forced=forced,
     )
 
 
@@ -120,13 +125,25 @@ def lost_its_end(store: Store, reader: StateReader, journal: tuple[JournalRecord
     return not journal_reaches(journal, hashes, newest.header_hash)
 
 
-def forget(store: Store, journal: tuple[JournalRecord, ...]) -> None:
-    """Begin the journal anew with the mark that it has a hole, before anything is signed (C-24)."""
+def would_vote(health: JournalHealth, journal: Iterable[tuple[int, bytes]]) -> bool:
+    """Whether a validator believes in this journal: nothing was ever lost, or it has come back from that (C-24)."""
+    return health.remembers or any(kind == JournalKind.RESTORED for kind, _ in journal)
+
+
+def without_earlier_returns(journal: Iterable[tuple[int, bytes]]) -> tuple[JournalRecord, ...]:
+    """These records without what an earlier loss and return left: they spoke of a memory that is lost again (C-24)."""
+    return tuple(JournalRecord(kind, data) for kind, data in journal if kind not in _OF_AN_EARLIER_LOSS)
+
+
+def forget(store: Store, journal: tuple[JournalRecord, ...]) -> tuple[JournalRecord, ...]:
+    """Begin the journal anew with the mark that it has a hole, before anything is signed (C-24); gives its records."""
     structlog.get_logger().error("journal_not_whole", words=LOST_END, records=len(journal))
+    kept = without_earlier_returns(journal)
     store.journal.forget(LOST_END)
-    store.journal.rotate(journal)
+    store.journal.rotate(kept)
     store.journal.sync()
     store.health = store.journal.health
+    return kept
 
 
 def newest_blocks(segments: Segments, count: int) -> list[bytes]:
@@ -145,13 +162,20 @@ def newest_blocks(segments: Segments, count: int) -> list[bytes]:
 
 
 def journal_records(store: Store) -> tuple[JournalRecord, ...]:
-    """The journal's records. One that is not whole is begun anew, empty of votes, and reported."""
+    """The journal's records. One that is not whole is reported, and begun anew with what of it still checks.
+
+    But for what an earlier return from amnesia left there: it spoke of a memory that has been lost again since (C-24).
+    """
     records = tuple(JournalRecord(kind, data) for kind, data in store.recovered)
     if store.health.remembers:
         return records
-    log = structlog.get_logger()
-    log.error("journal_not_whole", words=store.health.words, records=len(records))
-    if store.health.state.value != "whole":
+    begun_anew = store.health.state is not JournalState.WHOLE
+    if begun_anew:
+        records = without_earlier_returns(records)
+    if not any(record.kind == JournalKind.RESTORED for record in records):
+        log = structlog.get_logger()
+        log.error("journal_not_whole", words=store.health.words, records=len(records))
+    if begun_anew:
         store.journal.rotate(records)
         store.journal.sync()
     return records

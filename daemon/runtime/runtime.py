@@ -16,6 +16,7 @@ Who supervises the process, signals, logs and exit codes are `main`'s.
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -34,6 +35,7 @@ from daemon.runtime.edges import Edge, PeerNetwork, Running, RuntimeSetup
 from daemon.runtime.evidence import keep_evidence
 from daemon.runtime.finals import Finals
 from daemon.runtime.following import following_nodes
+from daemon.runtime.forcing import take_command
 from daemon.runtime.hands import NodeHands
 from daemon.runtime.keeper import JournalKeeper
 from daemon.runtime.mender import Mender
@@ -56,6 +58,7 @@ from protocol.node.interface import Execute, KeyFound, Persisted, Pressure, Take
 from protocol.node.node import Node
 from protocol.node.setup import NodeSetup, NodeStatus
 from protocol.proofs.records import ClosedEpoch
+from protocol.wire.memory import LIFE_BYTES
 
 SWITCH_INTERVAL_SECONDS = 0.001
 """The interpreter lock's: a thread that comes back from a sync waits for a busy loop at most so long (default 5 ms)."""
@@ -181,7 +184,7 @@ class NodeRuntime:
         needs = VerifyNeeds(genesis, str(state_path), setup.author_member)
         parts.verifiers = Verifiers(setup.verify_workers, needs, lost=partial(self._worker_lost, "verify"))
         with store.state.reader() as reader:
-            found = recovered(store, reader, setup.genesis, journal)
+            found = recovered(store, reader, setup.genesis, journal, forced=take_command(setup.directory))
         seed = int.from_bytes(setup.node_key[:8], "big")
         parts.node = Node(self._node_setup(seed), found)
         self.status = parts.node.status
@@ -295,7 +298,8 @@ class NodeRuntime:
             setup.voting_keys.finish()
         successor = None if setup.voting_keys is None else setup.voting_keys.successor()
         more = () if successor is None else (successor,)
-        return NodeSetup(setup.genesis, setup.node_key, setup.voting_key, seed, more, setup.pinned)
+        life = secrets.token_bytes(LIFE_BYTES)
+        return NodeSetup(setup.genesis, setup.node_key, setup.voting_key, seed, more, setup.pinned, life)
 
     def _take_part(self, parts: Parts, effect: TakePart) -> None:
         """L-29: connections follow the state. A voting key that was made for an epoch to come is taken up (C-21)."""

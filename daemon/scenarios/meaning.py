@@ -62,6 +62,7 @@ def to_scenario(value: ScenarioFile, name: str, command_name: str = "") -> Scena
         links=frozenset((min(pair), max(pair)) for pair in value.links),
         slow_links=tuple([SlowLinks(slow.nodes, slow.to, slow.extra) for slow in link.slow]),
         byzantine=value.byzantine,
+        twin=value.twin,
         faults=FaultPlan(
             tuple(value.faults.weights.items()),
             _ms(value.faults.interval),

@@ -184,6 +184,13 @@ class ScenarioFile(Table):
     byzantine: Annotated[
         tuple[str, ...], Field(description="Members that lie: actors of the last validators, one each.")
     ] = ()
+    twin: Annotated[
+        Literal["", "clone", "keys", "at-once", "old-clone"],
+        Field(
+            description="A second machine with node 0's keys; one of them has to stop: a copy of it while it runs, its "
+            "keys on an empty disk, both new and started at once, or a copy from long before."
+        ),
+    ] = ""
     bound_deltas: int = bounded(
         1, 100_000, "So many Δ after the last fault all that was accepted is final on every honest node.", default=64
     )

@@ -118,8 +118,12 @@ def state_directory(directory: Path) -> Path:
     return directory / _STATE
 
 
-def create(directory: Path, network_id: bytes, journal_id: bytes, files: Files | None = None) -> None:
+def create(
+    directory: Path, network_id: bytes, journal_id: bytes, files: Files | None = None, *, forgotten: bool = False
+) -> None:
     """Make a data directory with an empty journal of this random id (16 bytes, C-24), durable on return.
+
+    forgotten: as in `Journal.create`.
 
     The parent exists. Raises OperatorFault if the directory exists and is not empty.
     """
@@ -129,7 +133,7 @@ def create(directory: Path, network_id: bytes, journal_id: bytes, files: Files |
         raise OperatorFault(f"{directory} is not empty: choose another directory, or delete this one if you can")
     for name in (_JOURNAL, _SEGMENTS):
         files.make_directory(directory / name)
-    Journal.create(directory / _JOURNAL, files, network_id, journal_id)
+    Journal.create(directory / _JOURNAL, files, network_id, journal_id, forgotten=forgotten)
     write_format(directory, files, network_id)
     files.sync_directory(directory.parent)
 

@@ -145,11 +145,14 @@ class Journal:
     # -- Opening ------------------------------------------------------------------------------------
 
     @staticmethod
-    def create(directory: Path, files: Files, network_id: bytes, journal_id: bytes) -> None:
-        """Write the first generation of a new journal, durable on return. `directory` exists and holds none."""
+    def create(directory: Path, files: Files, network_id: bytes, journal_id: bytes, *, forgotten: bool = False) -> None:
+        """Write the first generation of a new journal, durable on return. `directory` exists and holds none.
+
+        forgotten: its validator may have signed before, elsewhere: it begins without a memory (C-24).
+        """
         assert not generations(files, directory), "a journal is created once"
         assert (len(network_id), len(journal_id)) == (32, 16), "ids have 32 and 16 bytes"
-        header = Header(network_id, journal_id, 1, forgotten=False)
+        header = Header(network_id, journal_id, 1, forgotten=forgotten)
         write_generation(directory, files, header, ()).close()
 
     @staticmethod

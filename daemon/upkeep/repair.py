@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daemon.runtime.recovery import LOST_END
+from daemon.runtime.recovery import LOST_END, without_earlier_returns, would_vote
 from daemon.store.directory import FORMAT_NAME, write_format
 from daemon.store.files import Files, OsFiles
 from daemon.store.journal import Journal
@@ -143,9 +143,9 @@ class _Repair:
         place = self._directory / journal.FOLDER
         opened, records, health = Journal.open(place, self._files, self._judge.network_id, self._subject.journal_id)
         try:
-            if health.remembers:
+            if would_vote(health, records):
                 opened.forget(LOST_END)
-                opened.rotate(records)
+                opened.rotate(without_earlier_returns(records))
                 opened.sync()
                 self._done.append("the journal was marked: it lacks what was durable, and the validator will not vote")
         finally:

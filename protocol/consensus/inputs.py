@@ -295,7 +295,8 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """A statement by our own key that we did not make (C-24)."""
+    """A statement by our own key, above the vote floor, that we do not remember (C-24): a twin's, or our memory has
+    a hole. Whoever knows which of the two decides."""
 
     vote: Vote
 

@@ -21,8 +21,9 @@ not shown in time; leaders without a sign of life are not waited for; idle netwo
 from the specification's letter: timers are state that the caller reads (`wake_at_ms`), not effects; a
 certificate is forwarded after a quarter of Δ unless shown.
 
-Deliberately absent: what comes after this epoch (C-21 to C-23: the node makes the next instance), lost memories
-(C-24), clocks, I/O, randomness.
+Deliberately absent: epochs after this one (a new epoch is a new machine, `protocol.node.epochs`), clocks, I/O,
+randomness; the conversation of C-24 (`protocol.node.memory`), of which only the vote floor and what is not remembered
+stand here.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ from protocol.consensus.inputs import (
     VoteReceived,
     WorkChanged,
 )
+from protocol.consensus.memory import statement_in
 from protocol.consensus.pace import Activity, Tempo
 from protocol.consensus.rotation import Rotation
 from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
@@ -186,11 +188,29 @@ class Machine:
         if held is not None and held.kind == VoteKind.NOTARIZE and vote.signer == self.core.rotation.leader(vote.view):
             self.core.equivocated.add(vote.view)
 
-    def _own_seen(self, vote: Vote) -> list[Effect]:
-        """C-24: a statement by our key that we did not make is a twin's. Ours, come back to us, is nothing new."""
+    def raise_floor(self, view: int) -> None:
+        """C-24: at and below `view` nothing is ever signed again. Durable before."""
         core = self.core
-        if core.held_back:
-            return []  # an amnesiac does not know what it signed (C-24): it follows
+        core.vote_floor = max(core.vote_floor, view)
+        if core.view <= core.vote_floor:
+            core.phase = Phase.FOLLOW
+            for timer in (Timer.LEADER, Timer.VIEW, Timer.IDLE):
+                core.timers.pop(timer, None)
+
+    def adopt(self, vote: Vote) -> bool:
+        """C-24, at the operator's command only: take a statement by our key, which others show, as our own.
+
+        False where another one of that kind and view is ours already. While nothing is signed.
+        """
+        own = self.core.own_of(vote.view)
+        if any(held.kind == vote.kind for held in own.votes()):
+            return False
+        self._remember(vote)
+        return True
+
+    def _own_seen(self, vote: Vote) -> list[Effect]:
+        """C-24: a statement by our key that we do not remember. Ours, come back to us, is nothing new."""
+        core = self.core
         if vote.view <= max(core.vote_floor, core.final_view) or vote in core.has_signed(vote.view).votes():
             return []
         return [Twin(vote)]
@@ -206,7 +226,9 @@ class Machine:
             # A vote for a view beyond all reach shows nothing: one would do for ever (C-13).
             core.activity.signed(vote.signer, vote.view, now_ms)
         self._note_equivocation(vote)
-        if spreading.note_vote(core, vote):
+        own_channel = given.peer is not None and given.peer == core.peer_of(vote.signer)
+        if (given.verified or own_channel) and spreading.note_vote(core, vote):
+            # What others say of a peer's view, unchecked, shows nothing of that peer (C-24 asks for it later).
             core.timers.setdefault(Timer.FORWARD, 0)
         return counting.take(core, vote, verified=given.verified, now_ms=now_ms)
 
@@ -242,11 +264,13 @@ class Machine:
             if not all(given.good):
                 return [Charge(None, peer, "a certificate with a bad signature")]
             spreading.note_certificate(core, certificate, peer)
+            own = None if core.me is None else statement_in(certificate, core.me)
+            unremembered = [] if own is None else self._own_seen(own)
             if counting.contradicts(core, certificate):
                 assert core.finalization is not None, "it is what is contradicted"
                 return [Forked(core.finalization, certificate)]
             known = counting.known(core, certificate.view, VoteKind(certificate.kind))
-            return [] if known else counting.certified(core, certificate, now_ms)
+            return [] if known else [*unremembered, *counting.certified(core, certificate, now_ms)]
         if given.job in core.evidence_checks:
             first, second = core.evidence_checks.pop(given.job)
             if not all(given.good):

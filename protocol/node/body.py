@@ -49,6 +49,8 @@ from protocol.node.interface import (
     Send,
     SignatureItem,
 )
+from protocol.node.memory import Memory
+from protocol.node.records import VoteFloor
 from protocol.node.setup import NodeSetup
 from protocol.pool import Pool
 from protocol.sync import BlockSync, Mending
@@ -141,8 +143,8 @@ class Body:
     jobs: dict[int, Any] = field(default_factory=dict)
     job_count: int = 0
     persist_count: int = 0
-    undurable: deque[tuple[int, agree.Input]] = field(default_factory=deque)
-    """(number of the Persist, what consensus hears when it is durable), in order."""
+    undurable: deque[tuple[int, agree.Input | VoteFloor]] = field(default_factory=deque)
+    """(number of the Persist, what consensus hears, or which vote floor holds, when it is durable), in order."""
     verified: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     proposed: dict[int, bytes] = field(default_factory=dict)
     """View -> hash of the first header proposed in it: one each, whatever a leader signs."""
@@ -179,7 +181,7 @@ class Body:
     """Envelopes that wait for their verdict, and their bytes: they count for the pool."""
     disk_full: bool = False
     halted: bool = False
-    amnesiac: bool = False
+    memory: Memory = field(default_factory=Memory)
     behind_since_ms: int | None = None
     housekeeping_ms: int = 0
     rejudge_ms: int | None = None
@@ -212,9 +214,9 @@ class Body:
         self.out.append(effect)
 
     def persist(
-        self, kind: JournalKind, data: bytes, then: agree.Input | None = None, *, patient: bool = False
+        self, kind: JournalKind, data: bytes, then: agree.Input | VoteFloor | None = None, *, patient: bool = False
     ) -> None:
-        """Make a journal record durable; consensus hears `then` when it is."""
+        """Make a journal record durable; consensus hears `then`, or the vote floor holds (C-24), when it is."""
         self.persist_count += 1
         if then is not None:
             self.undurable.append((self.persist_count, then))
@@ -224,6 +226,26 @@ class Body:
         """Send to peers, if any."""
         if to:
             self.emit(Send(to, priority, data))
+
+    @property
+    def amnesiac(self) -> bool:
+        """Whether something may have been signed that is not remembered (C-24)."""
+        return self.memory.forgetful
+
+    @property
+    def held_back(self) -> bool:
+        """Whether nothing new may be signed: a full disk (L-28), or a memory that is not certain (C-24)."""
+        return self.disk_full or self.memory.silent or self.closed is not None
+
+    def pass_on(self, data: bytes, origin: bytes, sender: bytes) -> None:
+        """L-14: pass a verified message of consensus on to those who do not hear its origin."""
+        to = self.neighbours.pass_on(message_hash(data), origin, sender, self.now.monotonic_ms)
+        self.send(to, Priority.CONSENSUS, data)
+
+    def check_message(self, purpose: Any, items: tuple[tuple[bytes, bytes, bytes], ...]) -> None:
+        """Have the signatures of a message checked, unless too many checks are in flight: it is sent again."""
+        if len(self.jobs) < JOBS_MAX:
+            self.check(purpose, items)
 
     def everyone(self) -> tuple[bytes, ...]:
         """All connected peers."""

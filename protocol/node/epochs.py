@@ -37,16 +37,17 @@ from protocol.dissemination import Held
 from protocol.ledger.genesis import ValidatorSet, validators_hash
 from protocol.ledger.members import Governed, ValidatorNode
 from protocol.ledger.records import Batch, BatchBody
-from protocol.node import ordering
+from protocol.node import memory, ordering
 from protocol.node.body import CLOSINGS_REMEMBERED_MAX, FORMER_KEYS_MAX, Body, Journaled, make_machine, roster_of
 from protocol.node.data import check_envelopes
 from protocol.node.interface import EraseKey, JournalKind, Priority, TakePart
 from protocol.node.records import EpochBegun, EpochNode
+from protocol.wire.memory import ChallengeMessage, RecollectionMessage
 from protocol.wire.messages import CertificatesWanted, ProposalMessage
 
 AHEAD_MESSAGES_MAX: Final = 8
 """Messages of the next epoch kept for one peer: the first view's proposal and the votes around it."""
-_OF_AN_INSTANCE: Final = frozenset({"consensus", "vote", "proposal"})
+_OF_AN_INSTANCE: Final = frozenset({"consensus", "vote", "proposal", "challenge", "recollection"})
 """Jobs whose answers are of use to one epoch's machine only."""
 
 
@@ -60,9 +61,7 @@ def settle(body: Body) -> bool:
         return False
     validators = body.sets.get(closed.header.next_validators_hash)
     if validators is None:
-        if not body.machine.core.held_back:
-            ordering.carry(body, body.machine.hold_back(True, body.now.monotonic_ms))
-        return False
+        return False  # nothing is signed meanwhile (`held_back`)
     ended, former = body.epoch, body.roster
     body.closings[ended] = closed.finalization
     while len(body.closings) > CLOSINGS_REMEMBERED_MAX:
@@ -72,6 +71,7 @@ def settle(body: Body) -> bool:
     left = former.keys - body.roster.keys
     body.former = (body.former if len(body.former) + len(left) <= FORMER_KEYS_MAX else set()) | left
     _forget(body)
+    memory.next_epoch(body, former, body.journaled.get(body.epoch, Journaled()))
     _drop_batches(body)
     erase(body)
     body.persist(JournalKind.EPOCH, epoch_record(body))
@@ -168,7 +168,7 @@ def take_part(body: Body) -> None:
 def _start(body: Body) -> None:
     """The new machine enters its first view, meets the peers, and hears what they said already."""
     now_ms, machine = body.now.monotonic_ms, body.machine
-    if body.disk_full or body.amnesiac:
+    if body.held_back:
         ordering.carry(body, machine.hold_back(True, now_ms))
     ordering.carry(body, machine.start(now_ms))
     for peer, neighbour in body.neighbours.peers.items():
@@ -236,6 +236,10 @@ def epoch_of(message: Any) -> int | None:
     """The epoch whose machine a message is for; None if it is for none."""
     if isinstance(message, ProposalMessage):
         return message.proposal.epoch
+    if isinstance(message, ChallengeMessage):
+        return message.challenge.epoch
+    if isinstance(message, RecollectionMessage):
+        return message.recollection.epoch
     if isinstance(message, Vote | Certificate | CertificatesWanted):
         return message.epoch
     return None

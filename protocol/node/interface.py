@@ -55,6 +55,10 @@ class JournalKind(IntEnum):
     VOTE_FLOOR = 5
     HEADER = 6
     EPOCH = 9
+    RESTORED = 7
+    """The vote floor that the others' answers gave to a validator without memory (C-24): from here on it remembers."""
+    FORGOTTEN = 8
+    """A hole in the memory was found (C-24): from here on, until the next `RESTORED`, this validator is amnesiac."""
 
 
 class JournalRecord(NamedTuple):
@@ -140,9 +144,10 @@ class PeerUp:
 
 @dataclass(frozen=True, slots=True)
 class PeerDown:
-    """The connection is gone."""
+    """The connection is gone. `replaced`: it stood until another process with the same key took its place (C-24)."""
 
     peer: bytes
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from protocol.consensus.statements import VoteKind
 from protocol.dissemination import State
 from protocol.errors import BrokenInvariant
 from protocol.ledger.genesis import FIRST_EPOCH
-from protocol.node import catching_up, data, epochs, mending, ordering, talk
+from protocol.node import catching_up, data, epochs, memory, mending, ordering, talk
 from protocol.node.body import VOTING_KEYS_MAX, make_body
 from protocol.node.interface import (
     BatchChecked,
@@ -70,13 +70,10 @@ class Node:
         """Once, before the first step: what follows from what the disk held."""
         body = self.body
         body.now = now
-        if body.amnesiac:
+        if body.held_back:
             ordering.carry(body, body.machine.hold_back(True, now.monotonic_ms))
         ordering.carry(body, body.machine.start(now.monotonic_ms))
-        if body.amnesiac:
-            body.note(
-                "amnesiac", words="the journal is absent, foreign or damaged: this validator follows, and signs nothing"
-            )
+        memory.begin(body)
         epochs.erase(body)
         epochs.take_part(body)
         epochs.follow(body, self.certificates)
@@ -105,6 +102,10 @@ class Node:
                 catching_up.go_on(body)
             elif body.inbox:
                 ordering.carry(body, body.machine.step(body.inbox.popleft(), now_ms))
+            elif body.memory.stale:
+                memory.look(body)
+            elif body.machine.core.held_back != body.held_back:
+                ordering.carry(body, body.machine.hold_back(body.held_back, now_ms))
             elif body.work_stale:
                 ordering.look_for_work(body)
             else:
@@ -154,6 +155,7 @@ class Node:
 
     def on_peer_down(self, given: PeerDown) -> None:
         """A channel is gone."""
+        memory.peer_down(self.body, given.peer, replaced=given.replaced)
         self.body.neighbours.leave(given.peer)
         catching_up.left(self.body, given.peer)
         mending.left(self.body, given.peer)
@@ -173,16 +175,16 @@ class Node:
 
     def on_pressure(self, given: Pressure) -> None:
         """L-28: the disk is nearly full, or has room again."""
-        body = self.body
-        body.disk_full = given.disk_full
-        held_back = given.disk_full or body.amnesiac or body.closed is not None
-        ordering.carry(body, body.machine.hold_back(held_back, body.now.monotonic_ms))
+        self.body.disk_full = given.disk_full
 
     def on_peer_up(self, given: PeerUp) -> None:
         """A channel stands: say how far we are."""
         body, peer = self.body, given.peer
         signer = body.roster.signer_of.get(peer)
+        if peer in body.neighbours.peers:
+            memory.peer_down(body, peer, replaced=True)
         body.neighbours.join(peer, signer, body.now.monotonic_ms)
+        memory.peer_up(body, peer)
         body.send((peer,), Priority.CONSENSUS, talk.keepalive(body))
         body.inbox.append(agree.PeerJoined(peer, signer))
 
@@ -191,7 +193,9 @@ class Node:
         body = self.body
         while body.undurable and body.undurable[0][0] <= given.count:
             _, then = body.undurable.popleft()
-            if not isinstance(then, agree.VoteDurable) or then.vote.epoch == body.epoch:
+            if isinstance(then, VoteFloor):
+                memory.floor_durable(body, then)
+            elif not isinstance(then, agree.VoteDurable) or then.vote.epoch == body.epoch:
                 body.inbox.append(then)
 
     def on_signatures_checked(self, given: SignaturesChecked) -> None:
@@ -206,6 +210,10 @@ class Node:
                 catching_up.checked(self.body, session, covered, certificate, good)
             case ("mend", session, block):
                 mending.checked(self.body, session, block, good)
+            case ("challenge", message, content, peer):
+                memory.challenge_checked(self.body, message, content, peer, good[0])
+            case ("recollection", message, certificate, content, peer):
+                memory.recollection_checked(self.body, message, certificate, content, peer, good)
             case ("proposal", message, content, peer):
                 talk.proposal_checked(self.body, message, content, peer, good[0])
             case _:
@@ -236,6 +244,7 @@ class Node:
         data.pass_on_waiting(body)
         catching_up.watch(body)
         mending.watch(body)
+        memory.look(body)
         ordering.advance(body)
         ordering.judge(body)
         ordering.build(body)
@@ -299,6 +308,9 @@ class Node:
             hears=body.neighbours.hears(body.now.monotonic_ms),
             syncing_to_height=body.sync.target_height if body.sync.peer is not None else 0,
             voting=core.me is not None and not core.held_back,
+            memory=body.memory.phase.value,
+            vote_floor=core.vote_floor,
+            memory_missing=memory.missing(body),
             disk_full=body.disk_full,
             validators=tuple(
                 (body.nodes[key], power)
@@ -316,6 +328,10 @@ class Node:
             floor = VoteFloor(body.epoch + 1, 0)  # nothing of an ended epoch is ever signed again
         floor = VoteFloor(*max((floor.epoch, floor.view), body.vote_floor))
         records = [JournalRecord(JournalKind.VOTE_FLOOR, encode(floor))]
+        if body.memory.restored is not None:
+            records.append(JournalRecord(JournalKind.RESTORED, encode(body.memory.restored)))
+        elif body.memory.phase is memory.Phase.AMNESIAC:
+            records.append(JournalRecord(JournalKind.FORGOTTEN, encode(VoteFloor(body.epoch, core.vote_floor))))
         if body.epoch > FIRST_EPOCH:
             records.append(JournalRecord(JournalKind.EPOCH, epochs.epoch_record(body)))
         certificates = [core.finalization, *core.notarizations.values(), *core.nullifications.values()]

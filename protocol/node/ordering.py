@@ -29,6 +29,7 @@ from protocol.ledger.blocks import (
 from protocol.ledger.closings import closes
 from protocol.ledger.genesis import rules_version
 from protocol.ledger.records import Block, Executed, Header, Reference, header_hash
+from protocol.node import memory
 from protocol.node.body import Body, Closed
 from protocol.node.chain import Known
 from protocol.node.interface import Append, Execute, JournalKind, Priority
@@ -105,7 +106,7 @@ def _happened(body: Body, effect: agree.Effect) -> None:
         case agree.Charge(signer, peer, words):
             body.charge(body.roster.node_keys[signer] if signer is not None else peer, words)
         case agree.Twin(vote):
-            body.halt(BROKEN_INVARIANT, f"another node signs with this node's voting key (view {vote.view}): a twin")
+            memory.own_shown(body, vote)
         case _:
             raise AssertionError(f"unhandled consensus effect {effect!r}")
 
@@ -114,6 +115,7 @@ def _happened(body: Body, effect: agree.Effect) -> None:
 
 
 def _persist_vote(body: Body, vote: Vote) -> None:
+    body.memory.adopting = False
     if vote.kind == VoteKind.NOTARIZE and vote.proposal is not None:
         # After a power cut of everyone the block must still be found: the quorum that notarized it has it.
         _persist_header(body, body.chain.known[vote.proposal.payload])
@@ -127,6 +129,7 @@ def _persist_header(body: Body, known: Known) -> None:
 
 
 def _persist_proposal(body: Body, proposal: Proposal, vote: Vote) -> None:
+    body.memory.adopting = False
     known = body.chain.known[proposal.payload]
     known.journaled = True
     message = ProposalMessage(proposal, vote.signature, known.data)
@@ -392,7 +395,9 @@ def append(body: Body, hashed: bytes, batches: list[bytes], finalization: Certif
         body.chain.executes(header.height, len(block))
     if finalization is not None:
         body.covering = (header.height, header.executed.height)
-        if closes(header):
+        if not closes(header):
+            memory.went_on(body, finalization)
+        else:
             body.closed = Closed(header, hashed, finalization)
     for reference, data in zip(header.references, batches, strict=True):
         body.batches.ordered(reference.digest, data)

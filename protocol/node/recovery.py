@@ -28,6 +28,7 @@ from protocol.ledger.records import (
     header_hash,
     transaction_id,
 )
+from protocol.node import memory
 from protocol.node.body import Body, Journaled
 from protocol.node.epochs import place
 from protocol.node.interface import JournalKind
@@ -36,12 +37,11 @@ from protocol.node.setup import Recovered
 from protocol.wire.messages import ProposalMessage
 
 
-def recover(body: Body, recovered: Recovered) -> list[Certificate]:
+def recover(body: Body, recovered: Recovered) -> list[Certificate]:  # noqa: C901 - one branch for each kind of record
     """Rebuild what the disk holds: the final tip and its epoch, then the journal's records above it.
 
     Returns the certificates of that epoch. Records of later ones wait until these begin, those of ended ones are moot.
     """
-    body.amnesiac = recovered.amnesiac
     tip = _recover_blocks(body, recovered)
     for result in recovered.executed:
         words = body.chain.executed(result)
@@ -50,6 +50,7 @@ def recover(body: Body, recovered: Recovered) -> list[Certificate]:
     body.executed_before_start = body.chain.executed_height
     claims = body.chain.claims
     body.chain.claims = {height: claim for height, claim in claims.items() if height > body.executed_before_start}
+    forgotten, restored = recovered.amnesiac, None
     for record in recovered.journal:
         if record.kind == JournalKind.EPOCH:
             begun = decode(EpochBegun, record.data)
@@ -73,11 +74,17 @@ def recover(body: Body, recovered: Recovered) -> list[Certificate]:
         elif record.kind == JournalKind.VOTE_FLOOR:
             floor = decode(VoteFloor, record.data)
             body.vote_floor = max(body.vote_floor, (floor.epoch, floor.view))
+        elif record.kind == JournalKind.RESTORED:
+            restored = decode(VoteFloor, record.data)
+            body.vote_floor = max(body.vote_floor, (restored.epoch, restored.view))
+        elif record.kind == JournalKind.FORGOTTEN:
+            forgotten, restored = True, None
         else:
             raise BrokenInvariant(f"a journal record of unknown kind {record.kind}")
     _recover_epoch(body, recovered, tip)
-    journaled = body.journaled.pop(body.epoch, None)
-    return [] if journaled is None else journaled.certificates
+    journaled = body.journaled.pop(body.epoch, Journaled())
+    memory.recall_disk(body, amnesiac=forgotten, forced=recovered.forced, restored=restored, remembered=journaled)
+    return journaled.certificates
 
 
 def journal_reaches(journal: Iterable[tuple[int, bytes]], hashes: Collection[bytes], newest: bytes) -> bool:

@@ -26,6 +26,8 @@ class NodeSetup:
 
     more_voting_keys: to be used in the epochs whose set has them, as `voting_key` is.
     pinned: (height, hash of the closing header there) that the operator knows for certain (C-23).
+    life: 16 random bytes, drawn anew at each start of the process (C-24). Empty: nothing is asked of others at the
+    start, and the caller vouches for the journal; for tools that step a node by hand.
     """
 
     genesis: Genesis
@@ -34,6 +36,7 @@ class NodeSetup:
     seed: int = 0
     more_voting_keys: tuple[SigningKey, ...] = ()
     pinned: tuple[int, bytes] | None = None
+    life: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,11 @@ class Recovered:
     closing_finalizations: tuple[bytes, ...] = ()
     """Encoded finalizations of blocks that closed them, as far as they are at hand."""
     amnesiac: bool = False
-    """The journal is absent, of another id, or damaged (C-24): follow, sign nothing."""
+    """The journal is absent, of another id, or damaged (C-24): follow, sign nothing until the others have answered.
+    A `RESTORED` record in `journal` was written after that loss; whoever begins a journal anew leaves older ones out.
+    """
+    forced: bool = False
+    """The operator commands an amnesiac to vote without a quorum of answers (C-24). Nothing for who remembers."""
 
 
 @dataclass(slots=True)
@@ -92,6 +99,11 @@ class NodeStatus:
     hears: tuple[bytes, ...] = ()
     syncing_to_height: int = 0
     voting: bool = False
+    memory: str = "known"
+    """C-24, of a validator: known, asking, amnesiac, or probation."""
+    vote_floor: int = 0
+    memory_missing: tuple[bytes, ...] = ()
+    """Voting keys of validators whose answer is waited for; empty once a quorum has answered, or nothing is asked."""
     disk_full: bool = False
     """L-28: nothing is accepted until there is room."""
     validators: tuple[tuple[ValidatorNode, int], ...] = ()

@@ -20,13 +20,14 @@ from protocol.crypto.hashing import digest
 from protocol.crypto.signing import signing_message
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Header
-from protocol.node import catching_up, epochs, mending
+from protocol.node import catching_up, epochs, memory, mending
 from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.data import announced, authors, batch_received, relayed
 from protocol.node.interface import BlocksRead, Priority, ReadBlocks
 from protocol.node.ordering import header_arrived
 from protocol.sync import end_of_answer, parts_of
 from protocol.wire import messages as wire
+from protocol.wire.memory import ChallengeMessage, RecollectionMessage
 
 ANSWER_BYTES_MAX: Final = 4 * limits.MIB
 READS_IN_FLIGHT_MAX: Final = 8
@@ -276,6 +277,8 @@ HANDLERS: Final[dict[type[Any], Callable[[Body, Any, bytes, bytes], None]]] = {
     wire.BlocksWanted: _blocks_wanted,
     wire.BlockPart: _block_part,
     wire.EnvelopesRelayed: _envelopes_relayed,
+    ChallengeMessage: memory.challenged,
+    RecollectionMessage: memory.recollected,
 }
 """Message -> what is done with it: (body, message, its encoding, peer)."""
 assert set(HANDLERS) == set(wire.MESSAGES.values()), "every message that a peer may send has a handler"

@@ -91,6 +91,8 @@ class Disk:
     """Heights whose block has a flipped bit: its checksum does not hold, so it is not served."""
     forget_certificates: bool = False
     """A planted bug for the checkers' tests: certificates do not reach the journal. Never set otherwise."""
+    forgotten: bool = False
+    """What the header of a real journal says when it was begun anew: memory was lost (C-24)."""
     rotating: list[JournalRecord] | None = None
     """The journal to come, while its rename may or may not be durable."""
     _undo: list[Writes] = field(default_factory=list)
@@ -142,6 +144,21 @@ class Disk:
         self.journal_synced = len(self.rotating)
         self.journal = self.rotating + tail
         self.rotating = None
+
+    # -- Losing and restoring all of it -------------------------------------------------------------
+
+    def image(self) -> Disk:
+        """A copy of what is durable, as a snapshot of the machine takes it; this disk goes on."""
+        tables = self.tables.copy()
+        copy = Disk(self.model, tables, self.genesis, forgotten=self.forgotten)
+        copy.journal = self.journal[: self.journal_synced]
+        copy.blocks = self.blocks[: self.blocks_synced]
+        for writes in reversed(self._undo):
+            tables.apply(writes)
+        copy.executed = self.executed[: self.executed_synced]
+        copy.journal_synced = len(copy.journal)
+        copy.blocks_synced, copy.executed_synced = len(copy.blocks), len(copy.executed)
+        return copy
 
     # -- Crashing and reading -----------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ from random import Random
 from typing import Any
 
 from protocol.codec import decode
+from protocol.crypto.contexts import Domain
+from protocol.crypto.hashing import digest
 from protocol.crypto.signing import SigningKey
 from protocol.ledger.records import Block
 from protocol.node.interface import (
@@ -62,6 +64,7 @@ from protocol.sim.lines import LINES_KEPT, short, words_of_fault, words_of_note
 from protocol.sim.services import AnyNode, NodeFactory
 from protocol.sim.surroundings import WALL_START_MS, Surroundings
 from protocol.sim.workers import Workers
+from protocol.wire.memory import LIFE_BYTES
 
 
 class Host:
@@ -74,6 +77,10 @@ class Host:
         self.around = around
         self.generator = generator
         self.honest = True
+        self.may_stop = False
+        """It runs beside another machine with its key: one of the two has to stop."""
+        self.forced = False
+        """The operator commands the next start to vote without a quorum of answers (C-24)."""
         entries = setup.genesis.validators
         self.member = next((entry.member for entry in entries if entry.node_key == setup.node_key), None)
         """Whose validator this is; None for an observer."""
@@ -157,14 +164,17 @@ class Host:
             nodes=epochs.nodes,
             closings=epochs.closings,
             closing_finalizations=tuple(block.finalization for block in closing_blocks if block.finalization),
+            amnesiac=self.disk.forgotten,
+            forced=self.forced,
         )
+        self.forced = False
         self.line(
             f"boots: {len(recovered.journal)} journal records, height {len(self.disk.blocks)}, {missing} replayed"
         )
         self.waits_for_start = True
         self.lives.append((schedule.now_us, None))
         try:
-            self.node = self.factory(self.setup, recovered)
+            self.node = self.factory(replace(self.setup, life=self._life()), recovered)
             effects = self.node.start(self.now())
         except Exception as fault:  # noqa: BLE001 - whatever a node raises is what we look for
             self.broken(words_of_fault(fault))
@@ -175,6 +185,10 @@ class Host:
         if self.up:
             self._maybe_started()
             self.around.postman.host_up(self.index)
+
+    def _life(self) -> bytes:
+        """What the process draws at its start (C-24)."""
+        return digest(Domain.MESSAGE, b"life %d %d" % (self.index, self.life))[:LIFE_BYTES]
 
     def start_again(self) -> None:
         """Start the node if nothing keeps it down and it does not run."""
@@ -264,9 +278,9 @@ class Host:
         """A connection stands."""
         self.step(PeerUp(peer))
 
-    def peer_down(self, peer: bytes) -> None:
-        """A connection is gone."""
-        self.step(PeerDown(peer))
+    def peer_down(self, peer: bytes, *, replaced: bool = False) -> None:
+        """A connection is gone; `replaced` by one with another machine that has its key."""
+        self.step(PeerDown(peer, replaced))
 
     def receive(self, peer: bytes, data: bytes) -> None:
         """A message has come."""

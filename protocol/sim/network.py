@@ -12,8 +12,9 @@ Two kinds of link (`LinkModel.ordered`):
   overtaken. Only block sync stays in order and whole, because an answer of it is a stream over one channel;
   that it breaks is what ordered links try.
 
-Hosts may have one node key (twins). A peer keeps one channel for each key: a link to one of them stands only while
-none stands to the other, and what is sent to the key goes to the one that is connected.
+Hosts may have one node key (twins). A peer keeps one channel for each key: a newer connection takes the place of the
+older one, as in the product, and the peer is told so (`PeerDown.replaced`). What is sent to the key goes to the one
+that is connected; twins have no link with each other (the product refuses it at the door).
 
 A cut is one-way; a partition is many of them. Cuts are counted, so faults that overlap do not heal each other.
 Delays are drawn from `base` to `base + jitter`, now and then with a long tail; spikes add to everything, a slow link
@@ -168,13 +169,20 @@ class Network:
     def send(self, source: int, to: tuple[bytes, ...], priority: Priority, data: bytes) -> None:
         """Carry one message from `source` to each of `to`; those without a connection are passed over."""
         for name in to:
-            for target in self._index.get(name, ()):
-                link = self.link(source, target)
-                if link is None or not link.connected:
-                    continue
-                self.messages += 1
-                self.bytes += len(data)
-                self._carry(link, source, target, priority, data)
+            target, link = self._standing(source, name)
+            if link is None:
+                continue
+            self.messages += 1
+            self.bytes += len(data)
+            self._carry(link, source, target, priority, data)
+
+    def _standing(self, source: int, name: bytes) -> tuple[int, Link | None]:
+        """The machine of this name that `source` has a connection with, and the link; at most one."""
+        for target in self._index.get(name, ()):
+            link = self.link(source, target)
+            if link is not None and link.connected:
+                return target, link
+        return -1, None
 
     def _carry(self, link: Link, source: int, target: int, priority: Priority, data: bytes) -> None:
         way = link.way_from(source)
@@ -242,10 +250,9 @@ class Network:
 
     def disconnect(self, index: int, peer: bytes) -> None:
         """Close one connection; it is made again after the usual while."""
-        for target in self._index.get(peer, ()):
-            link = self.link(index, target)
-            if link is not None:
-                self._break(link)
+        link = self._standing(index, peer)[1]
+        if link is not None:
+            self._break(link)
 
     def _connect_later(self, link: Link) -> None:
         if not link.connecting and not link.connected:
@@ -256,10 +263,12 @@ class Network:
     def _connect(self, link: Link) -> None:
         link.connecting = False
         both = (self.hosts[link.low], self.hosts[link.high])
-        if link.connected or link.cut or not both[0].up or not both[1].up:
+        if not self._may_connect(link):
             return  # whoever comes up or heals asks again
-        if any(rival.connected for rival in self._rivals(link)):
-            return  # whose end asks again
+        self._replace(link.low, link.high)
+        self._replace(link.high, link.low)
+        if not self._may_connect(link):
+            return  # one stopped when it was told
         link.connected = True
         generation = link.generation
         for way in link.ways:
@@ -267,6 +276,20 @@ class Network:
         both[0].peer_up(self._names[link.high])
         if generation == link.generation:
             both[1].peer_up(self._names[link.low])
+
+    def _may_connect(self, link: Link) -> bool:
+        return not link.connected and not link.cut and self.hosts[link.low].up and self.hosts[link.high].up
+
+    def _replace(self, end: int, newcomer: int) -> None:
+        """Where `end` has a connection with another machine of that name, the newcomer takes its place."""
+        other, link = self._standing(end, self._names[newcomer])
+        if link is None or other == newcomer:
+            return
+        self._break(link)
+        link.generation += 1  # `end` is told at once, in place of later
+        self._count("replaced")
+        self.hosts[end].peer_down(self._names[newcomer], replaced=True)
+        self.schedule.after(self.generator.randrange(1, 50 * MS_US), self._tell_down, link, link.generation, other, end)
 
     def _break(self, link: Link) -> None:
         link.generation += 1
@@ -283,17 +306,6 @@ class Network:
                 self.generator.randrange(1, 50 * MS_US), self._tell_down, link, link.generation, end, other
             )
         self._connect_later(link)
-        for rival in self._rivals(link):
-            self._connect_later(rival)
-
-    def _rivals(self, link: Link) -> list[Link]:
-        """Links from either end to a twin of the other end."""
-        found: list[Link] = []
-        for end, other in ((link.low, link.high), (link.high, link.low)):
-            twins = self._index[self._names[other]]
-            links = [self.link(end, twin) for twin in twins if twin != other] if len(twins) > 1 else []
-            found += [rival for rival in links if rival is not None]
-        return found
 
     def _tell_down(self, link: Link, generation: int, end: int, other: int) -> None:
         if generation == link.generation and not link.connected:

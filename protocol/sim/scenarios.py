@@ -52,6 +52,8 @@ class Scenario:
     changes: ChangePlan | None = None
     """How the members change who votes; None: never, under the first version of the rules."""
     real_signatures: bool = False
+    twin: str = ""
+    """A second machine with the first member's keys: how it comes about (`protocol.sim.twin.TWINS`); empty: none."""
     own_disk_suffices: bool = True
     """A node that restarts has what it acknowledged as final at once, without asking others. Without this the network
     has to have it: what was final when everyone lost power is final again, and on every disk in the end."""

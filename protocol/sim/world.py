@@ -42,6 +42,7 @@ from protocol.sim.services import MakeServices, NodeFactory
 from protocol.sim.signatures import Scheme
 from protocol.sim.surroundings import WALL_START_MS, Surroundings
 from protocol.sim.timetable import At
+from protocol.sim.twin import Twin
 from protocol.sim.workload import Clients
 
 RULES_VERSION = 1
@@ -125,6 +126,7 @@ class World:
             self._host(index, seed, scheme, names, around) for index in range(len(names) + scenario.observers)
         ]
         self.hosts += [self._twin(twin, original, seed, around) for twin, original in twins.items()]
+        self.twin = Twin(self, self.hosts[-1], stream(seed, "twin")) if scenario.twin else None
         self.network.attach(self.hosts)
         self.bench.attach(self.hosts)
         self.stages = self._corrupt(seed, twins)
@@ -160,8 +162,12 @@ class World:
         return dict(enumerate(actors, self.scenario.members - len(actors)))
 
     def _twins(self) -> dict[int, int]:
-        """Further machines of actors that have more than one, behind all others: index -> whose keys it has."""
+        """Further machines, behind all others, of actors that have more than one, and the scenario's twin, the last.
+
+        Index -> whose keys it has.
+        """
         originals = [host for host, actor in self._actors().items() for _ in range(ACTORS[actor].machines - 1)]
+        originals += [0] if self.scenario.twin else []
         return dict(enumerate(originals, self.scenario.members + self.scenario.observers))
 
     def _pairs(self, twins: dict[int, int]) -> Pairs:
@@ -206,6 +212,8 @@ class World:
         """From the first boot to the end of the run, or to the first violation."""
         for host in self.hosts:
             self.schedule.at(self._starts.randrange(50 * MS_US), self._first_boot, host)
+        if self.twin is not None:
+            self.twin.begin(self.faults.until_us)
         self.clients.begin()
         self.faults.begin()
         if self.members is not None:
@@ -255,6 +263,8 @@ class World:
         self.clients.end()
         if self.members is not None:
             self.members.end()
+        if self.twin is not None:
+            self.twin.end_of_faults()
         for host in self.hosts:
             host.start_again()
         self.bench.sample()
@@ -278,6 +288,8 @@ class World:
         honest = self.bench.honest()
         heights = sorted({len(host.disk.blocks) for host in honest})
         executed = sorted({len(host.disk.executed) for host in honest})
+        if self.twin is not None and self.twin.runs_beside():
+            return False
         whole = len(heights) == 1 and heights == executed and heights[0] > 0
         return whole and not self.clients.waiting() and not self.bench.chain.unplaced()
 

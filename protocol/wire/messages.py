@@ -17,6 +17,7 @@ from protocol.codec import U53, Flag, Hash, Items, Key, Octets, Range, Signature
 from protocol.consensus.statements import Certificate, Proposal, Vote
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Reference
+from protocol.wire.memory import ChallengeMessage, RecollectionMessage
 
 Digests = Annotated[tuple[Hash, ...], Items(1, limits.DIGESTS_REQUESTED_MAX)]
 
@@ -126,6 +127,8 @@ Message = (
     | BlocksWanted
     | BlockPart
     | EnvelopesRelayed
+    | ChallengeMessage
+    | RecollectionMessage
 )
 
 MESSAGES: Final[dict[int, type[Any]]] = {
@@ -142,6 +145,8 @@ MESSAGES: Final[dict[int, type[Any]]] = {
     47: BlocksWanted,
     48: BlockPart,
     49: EnvelopesRelayed,
+    57: ChallengeMessage,
+    59: RecollectionMessage,
 }
 """What a peer may send, by kind."""
 

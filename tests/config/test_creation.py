@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config.creation import assemble, create_network, create_node, faults_tolerated, join, load_cards
+from daemon.config.creation import (
+    assemble,
+    create_network,
+    create_node,
+    faults_tolerated,
+    join,
+    load_cards,
+    take_fresh,
+)
 from daemon.config.keyfiles import write_new
+from daemon.config.network import load_network
 from daemon.config.node import load_node
 from daemon.config.problems import ConfigurationFault
 from daemon.config.texts import SECRET_KEY
@@ -103,16 +112,44 @@ def test_an_interrupted_join_is_repeated(tmp_path: Path) -> None:
 
 
 def test_a_validator_gets_one_journal(tmp_path: Path) -> None:
-    """C-24: a second journal of the first one's id would pass for the memory that is gone."""
+    """C-24: a second one never passes for a memory, whatever of the node was removed or copied before."""
     file = cards_and_network(tmp_path)
-    data = join(tmp_path / "bank", file).data_directory
-    shutil.rmtree(data)
-    with pytest.raises(ConfigurationFault, match="a new journal would not know what it has signed"):
-        join(tmp_path / "bank", file)
-    assert not data.exists()
-    (tmp_path / "bank" / "joined").unlink()
+    bank = tmp_path / "bank"
+    assert (bank / "fresh").exists()
+    data = join(bank, file).data_directory
+    assert remembers(data, bank)
+    assert not (bank / "fresh").exists()
+    for remove_mark in (False, True):
+        shutil.rmtree(data)
+        if remove_mark:
+            (bank / "joined").unlink()
+        join(bank, file)
+        assert not remembers(data, bank)
+        assert (bank / "joined").exists()
+
+
+def test_keys_alone_make_no_memory(tmp_path: Path) -> None:
+    """C-24: keys, settings and card from a safe, on a new machine."""
+    file = cards_and_network(tmp_path)
     join(tmp_path / "bank", file)
-    assert data.exists()
+    again = tmp_path / "again"
+    shutil.copytree(tmp_path / "bank", again, ignore=shutil.ignore_patterns("data", "joined"))
+    assert not remembers(join(again, file).data_directory, again)
+
+
+def test_a_join_that_was_cut_short_makes_no_memory(tmp_path: Path) -> None:
+    """C-24: the mark is taken before the journal is made, so there are never two."""
+    file = cards_and_network(tmp_path)
+    assert take_fresh(tmp_path / "bank", load_network(file).network_id)
+    join(tmp_path / "bank", file)
+    assert not remembers(tmp_path / "bank" / "data", tmp_path / "bank")
+
+
+def remembers(data: Path, node: Path) -> bool:
+    found = load_node(node / "node.toml")
+    store = open_directory(data, found.network.network_id, found.journal_id, state=StateAccess.NONE)
+    store.close()
+    return store.health.remembers
 
 
 def test_an_observer_may_begin_anew(tmp_path: Path) -> None:

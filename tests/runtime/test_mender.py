@@ -13,10 +13,12 @@ from daemon import limits
 from daemon.store.directory import open_directory
 from daemon.store.errors import SegmentDamaged
 from daemon.store.files import OsFiles
+from daemon.store.journal import Journal
 from daemon.store.segments import Segments
 from protocol.codec import decode, encode
 from protocol.ledger.genesis import network_id
-from protocol.node.interface import Priority
+from protocol.node.interface import JournalKind, Priority
+from protocol.node.records import VoteFloor
 from protocol.wire import messages as wire
 from tests.runtime.nodes import JOURNAL_ID, Life, Place, Port, Switch, genesis_of
 
@@ -268,7 +270,17 @@ async def test_a_truncated_state_is_begun_anew_and_kept(tmp_path: Path) -> None:
     assert [path.name for path in (places[1].directory / "quarantine").iterdir()] == ["data.mdb.1"]
 
 
-async def test_a_journal_that_was_cut_between_two_records_is_no_memory(tmp_path: Path) -> None:
+def leave_a_return(place: Place) -> None:
+    """The journal as it stands after a loss of memory and the return from it."""
+    journal, records, _ = Journal.open(place.directory / "journal", OsFiles(), network_id(place.genesis), JOURNAL_ID)
+    journal.forget("lost before")
+    journal.rotate([*records, (JournalKind.RESTORED, encode(VoteFloor(1, 1)))])
+    journal.sync()
+    journal.close()
+
+
+@pytest.mark.parametrize("returned", [False, True])
+async def test_a_journal_that_was_cut_between_two_records_is_no_memory(tmp_path: Path, returned: bool) -> None:
     """L-24, C-24: the journal looks whole, but the state has executed what it should hold."""
     genesis, switch = genesis_of(1), Switch()
     place = Place(tmp_path / "node", genesis)
@@ -283,6 +295,8 @@ async def test_a_journal_that_was_cut_between_two_records_is_no_memory(tmp_path:
         path.unlink()
     for name, content in empty.items():
         (place.directory / "journal" / name).write_bytes(content)
+    if returned:  # what an earlier return from amnesia left speaks of no later loss
+        leave_a_return(place)
     for _ in range(2):
         async with place.running(Switch()) as life:
             assert not life.service.status().voting

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.sim.byzantine import ACTORS
-from protocol.sim.faults import FAULTS
+from protocol.sim.faults import FAULTS, memories
 from protocol.sim.network import TOPOLOGIES
 from protocol.sim.run import Report, make_world, report_of, run
 from protocol.sim.scenarios import Scenario
@@ -66,7 +66,8 @@ def test_every_fault_happens_in_the_scenario_that_has_them_all() -> None:
         counts.update(report.faults)
         hosts.update(report.hosts)
     assert set(counts) == {fault for fault, _ in SCENARIOS["everything"].faults.weights}
-    assert set(FAULTS) - set(counts) == {"partition", "quorum_ahead"}, "which have scenarios of their own"
+    elsewhere = {"partition", "quorum_ahead", *memories.KINDS}
+    assert set(FAULTS) - set(counts) == elsewhere, "which have scenarios of their own"
     assert hosts["torn"], "tails of the journal or segments were kept in part"
     assert hosts["lost_writes"]
     assert hosts["rotations"]

@@ -1,8 +1,8 @@
 """Twins: two machines with one node's keys, each with its own disk, each connected to a part of the network (C-24).
 
 Somebody cloned a machine, or started the spare while the first still ran. Both are honest programs; together they sign
-what C-10 forbids, and count as one faulty power. A peer keeps one channel for each node key, so a link to one twin
-stands only while none stands to the other; now and then a link moves over. A twin that learns of the other stops
+what C-10 forbids, and count as one faulty power. A peer keeps one channel for each node key: a link to one twin takes
+the place of the link to the other, again and again, and now and then one breaks. A twin that learns of the other stops
 itself; an operator who knows no better starts it again.
 """
 

@@ -28,6 +28,8 @@ from protocol.node.body import (
 )
 from protocol.node.chain import HEADERS_MAX
 from protocol.node.epochs import AHEAD_MESSAGES_MAX
+from protocol.node.lives import LIVES_MAX
+from protocol.node.memory import ANSWERED_MAX
 from protocol.node.ordering import EXECUTING_BLOCKS_MAX, EXECUTING_BYTES_MAX
 from protocol.node.talk import READS_IN_FLIGHT_MAX
 from protocol.sim.checkers.checker import Checker
@@ -134,6 +136,15 @@ BOUNDS: dict[str, Limit] = {
     "chain.final_used": _final_heights,
     "chain.used": lambda body: _final_heights(body) * body.parameters.block_references_max,
     "chain.results": _final_heights,
+    "memory.answered": _fixed(ANSWERED_MAX),
+    "memory.answers": _validators(),
+    "memory.life_of": _fixed(limits.PEERS_MAX),
+    "memory.lives": _validators(),
+    "memory.lives[].heard_ms": _fixed(LIVES_MAX),
+    "memory.lives[].twins": _fixed(LIVES_MAX),
+    "memory.lives[].views": _fixed(LIVES_MAX),
+    "mending.avoid": _fixed(limits.PEERS_MAX),
+    "mending.wanted": _fixed(limits.MEND_WANTED_MAX),
     "neighbours.peers": _fixed(limits.PEERS_MAX),
     "neighbours.peers[].hears": _fixed(limits.VALIDATORS_MAX),
     "neighbours.passed": _fixed(PASSED_REMEMBERED_MAX),

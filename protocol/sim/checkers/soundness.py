@@ -1,4 +1,7 @@
-"""Soundness: honest nodes neither stop by themselves nor break the rules of their own interface."""
+"""Soundness: honest nodes neither stop by themselves nor break the rules of their own interface.
+
+But one that runs beside a second machine with its key may stop: one of the two has to (C-24).
+"""
 
 from __future__ import annotations
 
@@ -13,5 +16,5 @@ class Soundness(Checker):
 
     def broken(self, host: Host, words: str) -> None:
         """Any stop by itself."""
-        if host.honest:
+        if host.honest and not host.may_stop:
             self.violated(words, host)

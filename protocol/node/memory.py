@@ -1,0 +1,569 @@
+"""Memory: what this validator may have signed, when its disk does not say, and whether a second one has its key (C-24).
+
+    asking ──── a quorum answered, or 3Δ with a channel passed ────────────────────────► known
+       │ a peer shows what is not remembered                                              ▲
+       ▼                                                                                  │
+    amnesiac ── a quorum answered: vote floor, durable ──► probation ── answered again ───┘
+       └─────── the operator commands it: vote floor, durable ────────────────────────────┘
+
+*Asking* is how every start begins. A node whose journal is not whole begins as *amnesiac*. Only a *known* memory votes
+and gives answers that count. The floor of an amnesiac is the highest answered view + 1 (`protocol.consensus.memory`
+has the argument). In *probation* it looks on until the others are some views above the floor, then asks anew: a second
+process with its key would have voted there by then, and the answers show it.
+
+Two processes with one key are noticed in three ways. A statement above the floor that this process did not make, shown
+by anybody. The *life*: a process draws 16 random bytes and says them on each channel; a peer sees one life take the
+place of another that was alive, and that one come back. And a view: whoever is known to have been in a later view than
+its journal knows of has an older journal than it had.
+
+What needs a signature is believed at once. What anybody may claim (a life, a view) is believed when more power claims
+it than may lie. The one who came later gives way: the older life is not told, and goes on.
+
+Deliberately absent: how much of the disk was lost (whoever opens it says so), and random bytes (a setup brings them).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from protocol.codec import decode, encode
+from protocol.consensus import memory as recall
+from protocol.consensus.certificates import certificate_items, vote_well_formed, well_formed
+from protocol.consensus.counting import item
+from protocol.consensus.inputs import VoteReceived
+from protocol.consensus.statements import Certificate, Vote, VoteKind
+from protocol.crypto.contexts import Context
+from protocol.errors import BROKEN_INVARIANT, Malformed
+from protocol.node.interface import JournalKind, Priority
+from protocol.node.lives import Lives
+from protocol.node.records import VoteFloor
+from protocol.wire.memory import (
+    STATEMENTS_SHOWN_MAX,
+    Challenge,
+    ChallengeMessage,
+    Recollection,
+    RecollectionMessage,
+    restore_message,
+)
+
+if TYPE_CHECKING:
+    from protocol.node.body import Body, Journaled, Roster
+
+PROBATION_VIEWS: Final = 2
+"""Views that the others complete above the floor before an amnesiac asks for the last time."""
+START_DELTAS: Final = 3
+"""At a start with a whole journal, so many Δ with a channel are waited for a quorum of answers."""
+FORCED_RETRIES: Final = 16
+"""Under the operator's command, answers are gathered for so many retry intervals with a channel."""
+ANSWERED_MAX: Final = 1_024
+
+
+class Phase(Enum):
+    """How much this validator knows of what it signed."""
+
+    KNOWN = "known"
+    ASKING = "asking"
+    AMNESIAC = "amnesiac"
+    PROBATION = "probation"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one validator answered, as far as it was checked."""
+
+    view: int
+    """That it proved; 0: its answer does not count."""
+    shown_view: int
+    standing: int
+
+
+@dataclass(slots=True)
+class Memory:
+    """See the essay."""
+
+    phase: Phase = Phase.KNOWN
+    forced: bool = False
+    hole: bool = False
+    """The journal is older than what else is on the disk."""
+    adopting: bool = False
+    """Statements by our key that peers show are taken as ours (after the operator's command, until the first vote)."""
+    round: int = 1
+    start_view: int = 0
+    since_ms: int | None = None
+    """Since when a channel to a validator stands without a break; None: none does."""
+    asked_ms: int = -1
+    answers: dict[int, Answer] = field(default_factory=dict)
+    restored: VoteFloor | None = None
+    lives: dict[int, Lives] = field(default_factory=dict)
+    life_of: dict[bytes, bytes] = field(default_factory=dict)
+    """Channel -> the life that it said."""
+    answered: OrderedDict[tuple[int, bytes, int], int] = field(default_factory=OrderedDict)
+    """(asker, life, round) -> when it may be answered again."""
+    stale: bool = False
+    """Something was learned that `look` has not seen."""
+    lost: bool = False
+    """The journal was not whole at the start, and nothing has restored it since."""
+    asked: bool = False
+    """This process has known, as a validator, what it signed."""
+    went_on: bool = False
+    """A block that does not close the epoch was finalized at or above the floor that was restored in it."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing may be signed."""
+        return self.phase is not Phase.KNOWN
+
+    @property
+    def forgetful(self) -> bool:
+        """Whether something may have been signed that is not remembered: no batches are sealed either."""
+        return self.phase in (Phase.AMNESIAC, Phase.PROBATION)
+
+
+# -- The start --------------------------------------------------------------------------------------
+
+
+def recall_disk(body: Body, *, amnesiac: bool, forced: bool, restored: VoteFloor | None, remembered: Journaled) -> None:
+    """Judge the disk: which phase the start begins with. `Machine.restore` was called.
+
+    remembered: what journal and segments hold of the present epoch. A statement by our own key in a certificate, above
+    the vote floor and not among the votes, means that the journal is older than the rest. A floor that was restored in
+    an ended epoch is none for this one.
+    """
+    memory, core = body.memory, body.machine.core
+    memory.restored = restored
+    memory.lost = amnesiac and (restored is None or restored.epoch < body.epoch)
+    if core.me is None:
+        return
+    if restored is not None and restored.epoch == body.epoch:
+        for certificate in remembered.certificates:
+            if certificate.kind == VoteKind.FINALIZE:
+                went_on(body, certificate)
+    hole = _has_hole(body, remembered)
+    if memory.lost or hole or (restored is not None and restored.epoch < body.epoch):
+        memory.phase, memory.forced, memory.restored, memory.hole = Phase.AMNESIAC, forced, None, hole
+    else:
+        _begin_asking(body)
+
+
+def _begin_asking(body: Body) -> None:
+    memory = body.memory
+    if body.setup.life and len(body.machine.core.instance.validators.keys) > 1:
+        memory.phase = Phase.ASKING
+    else:
+        memory.phase, memory.asked = Phase.KNOWN, True
+
+
+def _has_hole(body: Body, remembered: Journaled) -> bool:
+    """Whether a certificate holds a statement of ours, above the floor, that the journal does not have."""
+    core = body.machine.core
+    if core.me is None:
+        return False
+    votes = [*remembered.votes]
+    mine = {(vote.kind, vote.view, vote.proposal) for vote in votes}
+    mine |= {(int(VoteKind.NOTARIZE), m.proposal.view, m.proposal) for m in remembered.proposals}
+    shown = [own for own in (recall.statement_in(c, core.me) for c in remembered.certificates) if own is not None]
+    return any(own.view > core.vote_floor and (own.kind, own.view, own.proposal) not in mine for own in shown)
+
+
+# -- Epochs -----------------------------------------------------------------------------------------
+
+
+def went_on(body: Body, finalization: Certificate) -> None:
+    """A block that closes nothing is final: whether the epoch goes on above the floor that was restored in it."""
+    restored = body.memory.restored
+    if restored is not None and finalization.epoch == restored.epoch and finalization.view >= restored.view:
+        body.memory.went_on = True
+
+
+def next_epoch(body: Body, former: Roster, remembered: Journaled) -> None:
+    """C-24 across epochs: the machine of the next epoch stands in its place, and is not started.
+
+    In doubt amnesiac: a floor of the ended epoch says nothing of this one, unless that epoch went on above it. Durable
+    before the record that the epoch has begun.
+    """
+    memory, core = body.memory, body.machine.core
+    was, restored = memory.phase, memory.restored
+    safe = restored is None or restored.epoch >= body.epoch or (memory.went_on and was is Phase.KNOWN)
+    lost = memory.lost or memory.forgetful or not safe
+    places = {
+        former.validators.keys.index(key): at
+        for at, key in enumerate(body.roster.validators.keys)
+        if key in former.keys
+    }
+    memory.lives = {places[at]: lives for at, lives in memory.lives.items() if at in places}
+    for lives in memory.lives.values():
+        lives.views.clear()
+    memory.answers.clear()
+    memory.answered.clear()
+    memory.round, memory.start_view, memory.asked_ms, memory.went_on, memory.stale = 1, 1, -1, False, False
+    memory.adopting = memory.forced = False
+    memory.since_ms = body.now.monotonic_ms if body.neighbours.validators() else None
+    if core.me is None:
+        memory.lost, memory.phase, memory.restored = lost, Phase.KNOWN, None if lost else restored
+        if lost:
+            body.persist(JournalKind.FORGOTTEN, encode(VoteFloor(body.epoch, 0)))
+        return
+    if lost or _has_hole(body, remembered):
+        memory.lost = True
+        _find_hole(body, "what was signed in this epoch may be forgotten")
+        return
+    if restored is not None and restored.epoch < body.epoch:
+        memory.restored = VoteFloor(body.epoch, 0)
+        body.persist(JournalKind.RESTORED, encode(memory.restored))
+    if was is Phase.ASKING or not memory.asked:
+        _begin_asking(body)
+
+
+def begin(body: Body) -> None:
+    """The machine has entered the view that the disk implies."""
+    memory = body.memory
+    memory.start_view = body.machine.core.view
+    if memory.hole:
+        _find_hole(body, "a certificate on the disk has a statement that the journal does not have: it is older")
+    elif memory.phase is Phase.AMNESIAC:
+        _tell_amnesia(body, "the journal is absent, foreign or damaged")
+
+
+def _find_hole(body: Body, why: str) -> None:
+    """Durable too: who once saw a hole in its memory has it at the next start, whether or not it is shown again."""
+    memory = body.memory
+    memory.phase, memory.restored = Phase.AMNESIAC, None
+    body.persist(JournalKind.FORGOTTEN, encode(VoteFloor(body.machine.core.instance.epoch, memory.start_view)))
+    _tell_amnesia(body, why)
+
+
+def _tell_amnesia(body: Body, why: str) -> None:
+    then = "it follows, and signs nothing until a quorum of the others has answered"
+    if body.memory.forced:
+        then = "by the operator's command it gathers what the others show, and then votes"
+    body.note("amnesiac", words=f"{why}: {then}")
+
+
+# -- Channels ---------------------------------------------------------------------------------------
+
+
+def peer_up(body: Body, peer: bytes) -> None:
+    """Say which process has the key; ask, if there is something to ask."""
+    memory = body.memory
+    memory.life_of.pop(peer, None)
+    if body.roster.signer_of.get(peer) is not None and memory.since_ms is None:
+        memory.since_ms = body.now.monotonic_ms
+    message = _challenge(body)
+    if message is not None:
+        body.send((peer,), Priority.CONSENSUS, message)
+
+
+def peer_down(body: Body, peer: bytes, *, replaced: bool) -> None:
+    """A channel is gone; what it showed of its node stays."""
+    memory, signer = body.memory, body.roster.signer_of.get(peer)
+    life = memory.life_of.pop(peer, None)
+    neighbour, view = body.neighbours.peers.get(peer), body.machine.core.peers.get(peer)
+    if signer is None or neighbour is None:
+        return
+    seen = 0 if view is None else view.view
+    _lives(body, signer).gone(life, seen, neighbour.heard_ms, body.now.monotonic_ms, replaced=replaced)
+    if all(other == peer for other in body.neighbours.validators()):
+        memory.since_ms = None
+
+
+def _lives(body: Body, signer: int) -> Lives:
+    return body.memory.lives.setdefault(signer, Lives(body.parameters.retry_interval_ms))
+
+
+def _heard_life(body: Body, signer: int, peer: bytes, life: bytes) -> None:
+    """A process said its life on its own channel."""
+    if body.memory.life_of.get(peer) != life:
+        body.memory.life_of[peer] = life
+        _lives(body, signer).said(life, body.now.monotonic_ms)
+
+
+# -- Asking -----------------------------------------------------------------------------------------
+
+
+def _challenge(body: Body) -> bytes | None:
+    """This node's challenge, encoded; None for an observer, and where nothing is asked at all."""
+    core, memory = body.machine.core, body.memory
+    if core.me is None or core.key is None or not body.setup.life:
+        return None
+    above = max(core.vote_floor, core.final_view if memory.phase is Phase.ASKING else 0)
+    challenge = Challenge(body.setup.life, memory.round, core.instance.epoch, above, memory.silent, core.me)
+    signature = core.key.sign(Context.RESTORE, body.network_id, encode(challenge))
+    return encode(ChallengeMessage(challenge, signature))
+
+
+def _ask(body: Body) -> None:
+    message = _challenge(body)
+    if message is not None:
+        body.memory.asked_ms = body.now.monotonic_ms
+        body.send(body.everyone(), Priority.CONSENSUS, message)
+
+
+def challenged(body: Body, message: ChallengeMessage, data: bytes, peer: bytes) -> None:
+    """A challenge came: have its signature checked."""
+    challenge = message.challenge
+    if challenge.signer >= len(body.roster.node_keys) or challenge.epoch != body.machine.core.instance.epoch:
+        return
+    if challenge.signer == body.machine.core.me:
+        return
+    key = body.roster.validators.keys[challenge.signer]
+    body.check_message(
+        ("challenge", message, data, peer), ((key, restore_message(body.network_id, challenge), message.signature),)
+    )
+
+
+def challenge_checked(body: Body, message: ChallengeMessage, data: bytes, peer: bytes, good: bool) -> None:
+    """Pass it on to those who do not hear the asker (L-14), and answer it."""
+    challenge = message.challenge
+    if not good:
+        body.charge(peer, "a challenge with a bad signature")
+        return
+    origin = body.roster.node_keys[challenge.signer]
+    if peer == origin:
+        _heard_life(body, challenge.signer, peer, challenge.life)
+    if challenge.asks:
+        body.pass_on(data, origin, peer)
+        _answer(body, challenge, origin)
+
+
+def _answer(body: Body, challenge: Challenge, asker: bytes) -> None:
+    core, memory, now = body.machine.core, body.memory, body.now.monotonic_ms
+    mark = (challenge.signer, challenge.life, challenge.round)
+    if core.me is None or core.key is None or now < memory.answered.get(mark, -1):
+        return
+    memory.answered.pop(mark, None)
+    memory.answered[mark] = now + max(1, body.parameters.retry_interval_ms // 4)
+    while len(memory.answered) > ANSWERED_MAX:
+        memory.answered.popitem(last=False)
+    entry, lives = recall.entry_to_show(core), _lives(body, challenge.signer)
+    certain = not memory.silent and core.view > core.vote_floor and (entry is not None or core.view == 1)
+    recollection = Recollection(
+        challenge.life,
+        challenge.round,
+        challenge.signer,
+        core.instance.epoch,
+        core.view,
+        b"" if entry is None else encode(entry),
+        certain,
+        lives.view_of_others(challenge.life),
+        lives.standing(challenge.life, now),
+        recall.statements_by(core, challenge.signer, challenge.above_view, STATEMENTS_SHOWN_MAX),
+        core.me,
+    )
+    signature = core.key.sign(Context.RESTORE, body.network_id, encode(recollection))
+    to = (asker,) if asker in body.neighbours.peers else body.everyone()
+    body.send(to, Priority.CONSENSUS, encode(RecollectionMessage(recollection, signature)))
+
+
+# -- Answers ----------------------------------------------------------------------------------------
+
+
+def recollected(body: Body, message: RecollectionMessage, data: bytes, peer: bytes) -> None:
+    """An answer came, to us or to be passed on: have what it says checked."""
+    found, core = message.recollection, body.machine.core
+    validators = body.roster.validators
+    known = max(found.signer, found.asker) < len(validators.keys) and found.epoch == core.instance.epoch
+    if not known or found.signer == core.me:
+        return
+    key = validators.keys[found.signer]
+    items = [(key, restore_message(body.network_id, found), message.signature)]
+    certificate: Certificate | None = None
+    if found.asker == core.me:
+        if not body.memory.silent or found.life != body.setup.life:
+            return
+        certificate = _entry_of(body, found)
+        if certificate is not None:
+            items.extend(certificate_items(body.network_id, validators, certificate))
+        items.extend(item(core, vote) for vote in found.statements if _is_own(body, vote))
+    body.check_message(("recollection", message, certificate, data, peer), tuple(items))
+
+
+def _entry_of(body: Body, found: Recollection) -> Certificate | None:
+    """The certificate in an answer. Raises Malformed where it proves less than the view that is named."""
+    if not found.entered_by:
+        if found.counts and found.view != 1:
+            raise Malformed("entered_by", "an answer without the certificate of its view")
+        return None
+    certificate = decode(Certificate, found.entered_by)
+    proves = well_formed(body.roster.validators, certificate, body.machine.core.instance.epoch)
+    if not proves or recall.proven_view(certificate) < found.view:
+        raise Malformed("entered_by", "a certificate that does not prove its view")
+    return certificate
+
+
+def _is_own(body: Body, vote: Vote) -> bool:
+    return vote.signer == body.machine.core.me and vote_well_formed(
+        body.roster.validators, vote, body.machine.core.instance.epoch
+    )
+
+
+def recollection_checked(
+    body: Body,
+    message: RecollectionMessage,
+    certificate: Certificate | None,
+    data: bytes,
+    peer: bytes,
+    good: tuple[bool, ...],
+) -> None:
+    """Take an answer to our question; pass on one to another's."""
+    found, core = message.recollection, body.machine.core
+    count = 1 + (0 if certificate is None else len(certificate.signatures))
+    if not all(good[:count]):
+        body.charge(peer, "an answer to a challenge with a bad signature")
+        return
+    if found.asker != core.me:
+        asker = body.roster.node_keys[found.asker]
+        origin = body.roster.node_keys[found.signer]
+        if asker in body.neighbours.peers:
+            body.send((asker,), Priority.CONSENSUS, data)
+        else:
+            body.pass_on(data, origin, peer)
+        return
+    own = [vote for vote in found.statements if _is_own(body, vote)]
+    for vote, genuine in zip(own, good[count:], strict=True):
+        if genuine:
+            body.inbox.append(VoteReceived(vote, peer, True))
+    if body.memory.silent and found.round == body.memory.round:
+        view = recall.proven_view(certificate) if found.counts else 0
+        before = body.memory.answers.get(found.signer)
+        answer = Answer(max(view, 0 if before is None else before.view), found.shown_view, found.standing)
+        body.memory.answers[found.signer] = answer
+        body.memory.stale = True
+
+
+def own_shown(body: Body, vote: Vote) -> None:
+    """A statement by our key, above the floor, that we do not remember."""
+    memory = body.memory
+    if memory.adopting or (memory.phase is Phase.AMNESIAC and memory.forced):
+        if body.machine.adopt(vote):
+            body.persist(JournalKind.VOTE, encode(vote))
+    elif memory.phase is Phase.ASKING:
+        _find_hole(body, f"others show a statement of view {vote.view} that the journal does not have")
+    elif memory.phase is not Phase.AMNESIAC:
+        words = f"another node signs with this node's voting key (view {vote.view}): a twin"
+        body.halt(BROKEN_INVARIANT, words)
+
+
+# -- Going on ---------------------------------------------------------------------------------------
+
+
+def look(body: Body) -> None:
+    """Each half retry interval, and after each answer: what follows from what is known."""
+    memory = body.memory
+    memory.stale = False
+    if not memory.silent or body.halted:
+        return
+    suspects, twins = _claims(body, 1), _claims(body, 2)
+    tolerated = recall.tolerated(body.roster.validators)
+    if twins > tolerated:
+        words = "another process runs with this node's keys, and was there before: a twin"
+        body.halt(BROKEN_INVARIANT, words)
+        return
+    if memory.phase is Phase.ASKING:
+        _look_asking(body, suspects > tolerated)
+    elif memory.phase is Phase.AMNESIAC and suspects <= tolerated:
+        _look_amnesiac(body)
+    elif memory.phase is Phase.PROBATION:
+        _look_probation(body, suspects > tolerated)
+    _ask_again(body)
+
+
+def _ask_again(body: Body) -> None:
+    due_ms = body.memory.asked_ms + max(1, body.parameters.retry_interval_ms // 2)
+    if body.memory.silent and not body.halted and body.now.monotonic_ms >= due_ms:
+        _ask(body)
+
+
+def _claims(body: Body, least: int) -> int:
+    """Power that says of this life that it has (1: may have) a twin."""
+    answers = body.memory.answers.items()
+    return recall.power_of(body.roster.validators, [signer for signer, a in answers if a.standing >= least])
+
+
+def _answered_views(body: Body) -> dict[int, int]:
+    return {signer: answer.view for signer, answer in body.memory.answers.items() if answer.view}
+
+
+def _waited(body: Body, ms: int) -> bool:
+    since = body.memory.since_ms
+    return since is not None and body.now.monotonic_ms - since >= ms
+
+
+def _look_asking(body: Body, suspect: bool) -> None:
+    memory, validators, me = body.memory, body.roster.validators, body.machine.core.me
+    assert me is not None, "only validators ask"
+    later = [signer for signer, answer in memory.answers.items() if answer.shown_view > memory.start_view]
+    if recall.power_of(validators, later) > recall.tolerated(validators):
+        _find_hole(body, "others know this validator to have been in a later view than its journal does")
+        return
+    enough = recall.power_of(validators, _answered_views(body)) >= recall.may_be_all(validators, me)
+    heard = recall.power_of(validators, memory.answers) >= validators.quorum - validators.powers[me]
+    late = _waited(body, START_DELTAS * body.parameters.delta_ms)
+    if not suspect and (enough or (heard and late)):
+        _know(body)
+
+
+def _look_amnesiac(body: Body) -> None:
+    memory, core = body.memory, body.machine.core
+    assert core.me is not None, "only validators ask"
+    views = _answered_views(body)
+    floor = recall.vote_floor(views, body.roster.validators, core.me)
+    if floor is None and memory.forced and _waited(body, FORCED_RETRIES * body.parameters.retry_interval_ms):
+        floor = max([core.view, *views.values()]) - 1
+        memory.adopting = True
+    if floor is None or memory.restored is not None:
+        return
+    memory.restored = VoteFloor(core.instance.epoch, floor)
+    body.persist(JournalKind.RESTORED, encode(memory.restored), memory.restored)
+
+
+def floor_durable(body: Body, floor: VoteFloor) -> None:
+    """The vote floor is on the disk; one of an ended epoch is moot."""
+    memory = body.memory
+    if floor.epoch != body.epoch or memory.restored != floor:
+        return
+    memory.lost = False
+    body.vote_floor = max(body.vote_floor, (floor.epoch, floor.view))
+    body.machine.raise_floor(floor.view)
+    body.note("memory_restored", view=floor.view, forced=memory.adopting)
+    if memory.adopting:
+        _know(body)
+        return
+    memory.phase = Phase.PROBATION
+    memory.answers.clear()
+
+
+def _look_probation(body: Body, suspect: bool) -> None:
+    memory, core = body.memory, body.machine.core
+    if core.view <= core.vote_floor + PROBATION_VIEWS:
+        return
+    if memory.round == 1:
+        memory.round = 2
+        memory.answers.clear()
+        memory.asked_ms = -1
+        return
+    power = recall.power_of(body.roster.validators, _answered_views(body))
+    if power >= body.roster.validators.quorum and not suspect:
+        _know(body)
+
+
+def _know(body: Body) -> None:
+    memory, core = body.memory, body.machine.core
+    if memory.forgetful:
+        body.note("memory_known", view=core.view, vote_floor=core.vote_floor)
+    memory.phase, memory.asked = Phase.KNOWN, True
+    memory.answers.clear()
+
+
+def missing(body: Body) -> tuple[bytes, ...]:
+    """Voting keys of those whose answer is waited for."""
+    memory, core = body.memory, body.machine.core
+    if not memory.silent or core.me is None:
+        return ()
+    answered = _answered_views(body)
+    if recall.power_of(body.roster.validators, answered) >= body.roster.validators.quorum:
+        return ()
+    keys = body.roster.validators.keys
+    return tuple(key for signer, key in enumerate(keys) if signer != core.me and signer not in answered)

@@ -1,0 +1,1 @@
+"""Backups: what belongs into one, and that nothing restored passes for a memory (C-24)."""

@@ -1,0 +1,142 @@
+"""Memories lost, old, or there twice (C-24), in whole runs: nothing is signed twice, and who can comes back.
+
+The named scenarios (`lost-disk`, `old-backup`, `twin-…`) run with all others in test_runs. Here: more than the network
+tolerates, the operator's command, and bugs planted so that the checker of votes is seen to see them.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.node import memory
+from protocol.node.interface import JournalKind
+from protocol.node.setup import NodeStatus
+from protocol.sim.events import MS_US
+from protocol.sim.faults import memories
+from protocol.sim.faults.driver import FaultPlan
+from protocol.sim.faults.memories import empty_disk, put
+from protocol.sim.host import Host
+from protocol.sim.run import make_world, report_of
+from protocol.sim.scenarios import Scenario
+from protocol.sim.twin import TWINS
+from protocol.sim.world import World
+from tests.sim.named import SCENARIOS
+
+LOSS_MS = 1_500
+LOOK_MS = 4_000
+UNTIL_MS = 7_000
+QUIET = Scenario(
+    "losses",
+    "several members lose their memory at once",
+    faults=FaultPlan(until_ms=UNTIL_MS),
+    own_disk_suffices=False,
+    bound_deltas=150,
+)
+
+
+def status_of(host: Host) -> NodeStatus:
+    assert host.node is not None
+    return host.node.status()
+
+
+def lose_journal(host: Host) -> None:
+    """The journal alone is gone: what is begun in its place knows it."""
+    host.fall("loses its journal")
+    host.disk.journal.clear()
+    host.disk.journal_synced = 0
+    host.disk.forgotten = True
+    host.boot()
+
+
+def force(host: Host) -> None:
+    """The operator's command, which holds for one start."""
+    host.fall("is stopped by its operator")
+    host.forced = True
+    host.boot()
+
+
+def whole_run(world: World, seed: int) -> None:
+    world.run()
+    report = report_of(world, seed)
+    assert report.ok, report.text()
+    assert report.clients["final"] > 0
+
+
+def test_the_named_scenarios_have_every_fault_of_memory_and_every_kind_of_twin() -> None:
+    faults = {name for scenario in SCENARIOS.values() for name, _ in scenario.faults.weights}
+    assert set(memories.KINDS) <= faults
+    assert {scenario.twin for scenario in SCENARIOS.values()} - {""} == set(TWINS)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_lost_disk_comes_back_by_itself_and_votes_above_its_floor(seed: int) -> None:
+    """C-24: steps: all disks whole; one is lost; it follows, is restored, and votes again."""
+    world = make_world(QUIET, seed)
+    lost = world.hosts[0]
+    world.schedule.at(LOSS_MS * MS_US, lambda: put(lost, empty_disk(lost)))
+    whole_run(world, seed)
+    status = status_of(lost)
+    assert (status.memory, status.voting) == ("known", True)
+    assert status.vote_floor > 0
+    assert any(record.kind == JournalKind.RESTORED for record in lost.disk.journal)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_more_than_are_tolerated_stay_without_memory_and_say_whom_they_wait_for(seed: int) -> None:
+    """C-24: two of four lost their disks: no quorum of others; nothing is signed until the operator commands it."""
+    world = make_world(QUIET, seed)
+    lost, other = world.hosts[0], world.hosts[1]
+    looked: list[tuple[NodeStatus, int]] = []
+
+    def look() -> None:
+        looked.extend((status_of(host), len(host.disk.blocks)) for host in (lost, other))
+        force(lost)
+
+    for host in (lost, other):
+        world.schedule.at(LOSS_MS * MS_US, put, host, empty_disk(host))
+    world.schedule.at(LOOK_MS * MS_US, look)
+    whole_run(world, seed)
+    for status, _ in looked:
+        assert (status.memory, status.voting) == ("amnesiac", False)
+        assert status.memory_missing, "it says who is missing"
+    assert len(looked) == 2
+    assert status_of(lost).voting
+    assert status_of(other).memory in ("probation", "known"), (
+        "once one votes by command, the other comes back by itself"
+    )
+    assert other.counters["memory_restored"] == 1
+
+
+def test_where_all_lost_their_journals_nobody_votes_without_a_command() -> None:
+    """C-24: what was final may have stood in the journals alone; so the network stands still, and says why."""
+    world = make_world(QUIET, 3)
+
+    def lose() -> None:
+        for host in world.hosts:
+            lose_journal(host)
+
+    world.schedule.at(LOSS_MS * MS_US, lose)
+    world.bench.leave_out(frozenset({"liveness"}))
+    world.run()
+    assert world.bench.violation is None, world.bench.violation
+    for host in world.hosts:
+        status = status_of(host)
+        assert (status.memory, status.voting, len(status.memory_missing)) == ("amnesiac", False, 3)
+
+
+def first_violation(scenario: str, seeds: int, rule: str) -> World:
+    for seed in range(seeds):
+        world = make_world(SCENARIOS[scenario], seed)
+        world.bench.leave_out(frozenset({"soundness", "liveness"}))
+        world.run()
+        if world.bench.violation is not None and world.bench.violation.rule == rule:
+            return world
+    pytest.fail(f"{seeds} seeds of {scenario}, and {rule} saw nothing")
+
+
+@pytest.mark.parametrize("scenario", ["twin-clone", "twin-at-once", "twin-keys"])
+def test_planted_a_start_that_does_not_ask_is_caught(monkeypatch: pytest.MonkeyPatch, scenario: str) -> None:
+    """The checker of votes sees two processes with one key that both vote; one of them without a memory."""
+    monkeypatch.setattr(memory.Memory, "silent", property(lambda _self: False))
+    monkeypatch.setattr(memory, "own_shown", lambda _body, _vote: None)
+    first_violation(scenario, 10, "votes")
