@@ -55,3 +55,13 @@ def test_votes_are_told_apart_by_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(epochs, "epoch_of", lambda _message: None)
     reports = [run(SHORT, seed) for seed in (12, 13)]
     assert any(not report.ok for report in reports)
+
+
+def test_who_lost_its_memory_finds_it_again_over_epochs() -> None:
+    """C-24 across epochs: seed 1 loses five disks while four epochs follow each other."""
+    report = run(SCENARIOS["changes-without-memory"], 1)
+    assert report.ok, report.text()
+    assert report.faults["lost_disk"] >= 3
+    assert report.clients["epochs"] >= 3
+    assert report.hosts["memory_known"] >= 3
+    assert report.hosts["amnesiac"] > report.hosts["memory_restored"], "some were amnesiac again in the next epoch"

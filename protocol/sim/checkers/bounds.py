@@ -148,8 +148,6 @@ BOUNDS: dict[str, Limit] = {
     "neighbours.peers": _fixed(limits.PEERS_MAX),
     "neighbours.peers[].hears": _fixed(limits.VALIDATORS_MAX),
     "neighbours.passed": _fixed(PASSED_REMEMBERED_MAX),
-    "mending.avoid": _fixed(limits.PEERS_MAX),
-    "mending.wanted": _fixed(limits.MEND_WANTED_MAX),
     "sync.parts": _fixed(limits.SYNC_BLOCKS_MAX),
     "sync.parts[]": _fixed(limits.REFERENCES_MAX),
     "sync.pending": _fixed(WAITING_BLOCKS_MAX),
