@@ -105,6 +105,7 @@ def test_agreement_nullifications_taken_out(monkeypatch: pytest.MonkeyPatch) -> 
     assert "fork" in seen.bench.violation.words or seen.bench.violation.rule == "agreement"
 
 
+@pytest.mark.long  # `tests/consensus/test_planted.py` has the same bug in less time
 def test_agreement_nullifications_taken_out_and_nobody_halts(monkeypatch: pytest.MonkeyPatch) -> None:
     without_nullifications(monkeypatch)
     first("stale-leader", frozenset({"agreement"}), deaf=frozenset({"soundness"}))

@@ -22,9 +22,11 @@ from tests.sim.runs import report_for
 LONG_SEEDS = 150
 LONG_SEEDS_OF_A_TIMETABLE = 5
 SLOW = frozenset({
-    "all-restarted", "bridge", "clock-a-day-wrong", "clocks-apart", "disk-full-for-days", "far-member", "late-starter",
-    "member-away", "night-without-quorum", "power-cut-under-load", "restless-member", "ring-link-lost", "rolling-crash",
-    "rolling-restart", "sites-link-lost", "slow-line", "slow-machine", "ten",
+    "all-disks-full", "all-restarted", "bridge", "clock-a-day-wrong", "clocks-apart", "disk-full-for-days",
+    "far-member", "halves-and-heal", "late-starter", "member-away", "night-without-quorum",
+    "power-cut-under-load", "restless-member", "ring-link-lost", "rolling-crash",
+    "rolling-restart", "site-lost", "sites-link-lost", "slow-line", "slow-machine", "ten",
+    "two-of-four-paused",
 })  # fmt: skip
 """Take more than two seconds or so: days, many nodes, much load."""
 NAMES = [pytest.param(name, marks=pytest.mark.long if name in SLOW else ()) for name in SCENARIOS]
