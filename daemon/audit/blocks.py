@@ -104,7 +104,10 @@ class BlockStream:
                     return None
             self._pass_marks(self._file)
             if self._offset < self._size:
-                return self._read(self._file)
+                found = self._read(self._file)
+                if isinstance(found, Found) and not found.data:
+                    continue  # the mark of an orderly end: no block
+                return found
             if self._is_last:
                 self.torn_bytes = 0
                 return None
