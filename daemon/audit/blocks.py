@@ -18,7 +18,7 @@ from typing import Final
 
 from daemon.store.files import File, OsFiles
 from daemon.store.framing import CHECK_BYTES, HEAD_BYTES, Frame, Seal, body_of, head_at, next_head
-from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader, first_heights, is_mark, segment_path
+from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader, first_heights, segment_path
 from protocol import limits
 from protocol.errors import OperatorFault
 
@@ -102,7 +102,6 @@ class BlockStream:
                     return damaged
                 if self._file is None:
                     return None
-            self._pass_marks(self._file)
             if self._offset < self._size:
                 found = self._read(self._file)
                 if isinstance(found, Found) and not found.data:
@@ -151,16 +150,6 @@ class BlockStream:
         self._passed_bytes += self._offset
         self._offset = 0
         self.close()
-
-    def _pass_marks(self, file: File) -> None:
-        """Go beyond records that hold no block: they say that what stands before them was synced."""
-        while self._offset < self._size:
-            frame = head_at(file, self._seal, self._offset)
-            if frame is None or not is_mark(frame) or frame.end > self._size:
-                return
-            if body_of(file, self._seal, frame) is None:
-                return
-            self._offset = frame.end
 
     def _read(self, file: File) -> Found | Damaged | None:
         frame = head_at(file, self._seal, self._offset)
