@@ -49,6 +49,9 @@ WRITE_SMALL_BYTES: Final = 256 * KIB
 """Larger writes never run on the loop."""
 EVIDENCE_FILES_MAX: Final = 256
 """Of a validator that signs twice in each view the first proofs are as good as all."""
+EVIDENCE_TRIES: Final = 60
+EVIDENCE_RETRY_SECONDS: Final = 1.0
+"""Evidence of an epoch that has just begun waits until the end of the one before is executed."""
 
 # -- Store ------------------------------------------------------------------------------------------
 JOURNAL_RECORD_BYTES_MAX: Final = 16 * MIB

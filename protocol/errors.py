@@ -177,6 +177,12 @@ REDEEMER_UNKNOWN = define("redeemer_unknown", Fault.CLIENT, Retry.CHANGED, "the 
 ALREADY_REDEEMED = define("already_redeemed", Fault.CLIENT, Retry.CHANGED, "the redeemer's reference has been used already")
 NOTHING_TO_EXPIRE = define("nothing_to_expire", Fault.CLIENT, Retry.CHANGED, "no points of this account have expired")
 
+# Applications: members.
+PROPOSAL_CLOSED = define("proposal_closed", Fault.CLIENT, Retry.CHANGED, "the proposal was executed or withdrawn, or has expired; the words say which")
+NOT_APPROVED = define("not_approved", Fault.CLIENT, Retry.LATER, "fewer members approve the proposal than the rule asks for; the words say how many")
+KEY_NOT_READY = define("key_not_ready", Fault.CLIENT, Retry.LATER, "a new voting key has not signed that its node is ready for this change; the words name it")
+KEY_USED_BEFORE = define("key_used_before", Fault.CLIENT, Retry.CHANGED, "this voting key is or was a validator's; make a new one")
+
 # Proofs (L-21). Whoever asks for one, or verifies one offline.
 NOT_COVERED = define("not_covered", Fault.NETWORK, Retry.LATER, "final, but no final header covers it yet; it is provable in a moment")
 PROOF_MALFORMED = define("proof_malformed", Fault.OPERATOR, Retry.NEVER, "the proof is not a canonical record; the words name the field")

@@ -17,9 +17,9 @@ from daemon.api.surroundings import Surroundings
 from daemon.net.interface import PeerStatus
 from protocol.codec import encode
 from protocol.codec.json import to_json
-from protocol.consensus.validators import Validators
 from protocol.errors import NOT_READY, STOPPING
-from protocol.ledger.genesis import Genesis, GenesisMember, member_account
+from protocol.ledger.genesis import GenesisMember, member_account
+from protocol.ledger.members import ValidatorNode
 from protocol.node.setup import NodeStatus
 
 MemoryPhase = Literal["known", "asking", "amnesiac", "probation"]
@@ -74,14 +74,16 @@ async def network(around: Surroundings, _given: Given) -> Answer:
     """GET /v1/network."""
     genesis = around.node.genesis
     status = around.node.status()
-    powers = [validator.power for validator in genesis.validators]
+    first = [(ValidatorNode(v.voting_key, v.member, v.node_key), v.power) for v in genesis.validators]
+    present = status.validators or first
+    powers = [power for _, power in present]
     answer: Network = {
         "name": genesis.name,
         "network_id": around.network_id.hex(),
         "created_ms": genesis.created_ms,
         "protocol": {"rules": around.rules(status.executed_height + 1).version},
         "epoch": status.epoch,
-        "quorum_power": _quorum(genesis),
+        "quorum_power": 2 * sum(powers) // 3 + 1,
         "total_power": sum(powers),
         "members": [_member(member) for member in genesis.members],
         "validators": [
@@ -89,9 +91,9 @@ async def network(around: Surroundings, _given: Given) -> Answer:
                 "member": validator.member,
                 "node_key": validator.node_key.hex(),
                 "voting_key": validator.voting_key.hex(),
-                "power": validator.power,
+                "power": power,
             }
-            for validator in genesis.validators
+            for validator, power in present
         ],
         "observers": [{"member": o.member, "node_key": o.node_key.hex()} for o in genesis.observers],
         "parameters": to_json(genesis.parameters),
@@ -112,7 +114,7 @@ async def node(around: Surroundings, _given: Given) -> Answer:
         "memory": {
             "phase": cast("MemoryPhase", status.memory),
             "vote_floor": status.vote_floor,
-            "waiting_for": [_named(around.node.genesis, key) for key in status.memory_missing],
+            "waiting_for": [_member_of(status, key) for key in status.memory_missing],
         },
         "ready": not _why_not_ready(around, status),
         "uptime_ms": int((around.monotonic() - around.started_seconds) * 1000),
@@ -206,14 +208,9 @@ def _why_not_ready(around: Surroundings, status: NodeStatus) -> str:
     return ""
 
 
-def _named(genesis: Genesis, voting_key: bytes) -> str:
-    """The member whose validator this is."""
-    return next(validator.member for validator in genesis.validators if validator.voting_key == voting_key)
-
-
-def _quorum(genesis: Genesis) -> int:
-    validators = genesis.validators
-    return Validators(tuple(v.voting_key for v in validators), tuple(v.power for v in validators)).quorum
+def _member_of(status: NodeStatus, voting_key: bytes) -> str:
+    """The member whose validator this is in the present epoch."""
+    return next(node.member for node, _ in status.validators if node.voting_key == voting_key)
 
 
 def _member(member: GenesisMember) -> MemberOf:

@@ -23,6 +23,7 @@ from protocol.crypto.signing import verify_message
 from protocol.errors import PROOF_BAD_SIGNATURE, PROOF_NO_QUORUM, PROOF_WRONG_STATEMENT, Malformed, Refused
 from protocol.ledger.batch import ParsedBatch, batch_signature_items, parse_batch
 from protocol.ledger.blocks import Parent, Standing, Surroundings, judge_header, parent_of
+from protocol.ledger.closings import closes
 from protocol.ledger.genesis import Genesis, network_id, validators_hash
 from protocol.ledger.genesis_state import genesis_state
 from protocol.ledger.records import Block, Executed, Header, Reference, header_hash
@@ -119,7 +120,8 @@ class Judge:
         header, parent, voters = judged.header, self._parent, self.voters
         if parent is None or voters.validators is None:
             return
-        leader = None if certificate is None else voters.leader(certificate.view)
+        # A closing block may have become final in a later view, whose leader repeated it (C-21).
+        leader = None if certificate is None or closes(header) else voters.leader(certificate.view)
         around = Surroundings(
             parameters=self._genesis.parameters,
             rules=header.rules,
@@ -131,6 +133,7 @@ class Judge:
             used=lambda digest: any(digest in digests for _, digests in self._recent),
             ready=lambda reference: _expiry(reference, batches),
             executed_at=self._executed_at,
+            next_at=self._next_at,
             lag=lambda executed: sum(height > executed for height in self._filled),
             clock_ms=header.time_ms,
         )
@@ -139,6 +142,10 @@ class Judge:
         judgement = judge_header(header, around)
         if judgement.standing is Standing.INVALID:
             yield Fault("header", "", "a valid block (L-18)", judgement.words, "no honest validator votes for it")
+
+    def _next_at(self, height: int) -> bytes | None:
+        """Hash of the next set that the state of an executed height names."""
+        return None if self._executed_at(height) is None else validators_hash(self.voters.next_at(height))
 
     def _batches(self, judged: Judged) -> dict[bytes, ParsedBatch]:
         """The batches that are what the header references, by digest; every signature in them is checked."""
@@ -172,9 +179,8 @@ class Judge:
     def _certificate(self, judged: Judged) -> Certificate | None:
         """The block's own certificate, if it has one and it is good."""
         header, data, voters = judged.header, judged.block.finalization, self.voters
-        closes = header.next_validators_hash != header.validators_hash
         if data is None:
-            if closes:
+            if closes(header):
                 words = "the last block of an epoch has to be final by itself (C-21)"
                 judged.faults.append(Fault("certificate", "", "a finalization", "none", words))
             return None

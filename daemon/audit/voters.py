@@ -14,6 +14,7 @@ from protocol.consensus.rotation import Rotation
 from protocol.consensus.validators import Validators
 from protocol.ledger.genesis import FIRST_EPOCH, Genesis, ValidatorSet, network_id, validator_set, validators_hash
 from protocol.ledger.records import Header
+from protocol.proofs.finality import voters_of
 
 
 class Voters:
@@ -29,8 +30,7 @@ class Voters:
         self._take(first)
 
     def _take(self, entries: ValidatorSet) -> None:
-        powers = entries.validators
-        self.validators = Validators(tuple(v.voting_key for v in powers), tuple(v.power for v in powers))
+        self.validators = voters_of(entries)
         self.hashed = validators_hash(entries)
         self._rotation = Rotation(self._network_id, self.epoch, self.validators)
 

@@ -43,6 +43,7 @@ COMMANDS: Final = {
     "restore": Entry("daemon.cli.backup:restore", "Make a node of a backup."),
     "status": Entry("daemon.cli.status:status", "Show how a node is."),
     "submit": Entry("daemon.cli.submit:submit", "Sign an operation, send it, wait for its receipt."),
+    "members": Entry("daemon.cli.members:members", "Show and change who takes part in the network."),
     "tx": Entry("daemon.cli.ledger:tx", "Show what became of a transaction."),
     "block": Entry("daemon.cli.ledger:block", "Show a final block."),
     "account": Entry("daemon.cli.ledger:account", "Show the keys and transactions of an account."),

@@ -12,6 +12,7 @@ import click
 from daemon.cli.output import emit, json_option, say
 from daemon.config.keyfiles import KeyFile, create_key, load_key
 from daemon.config.texts import ACCOUNT, JOURNAL_ID, PUBLIC_KEY
+from protocol.errors import OperatorFault
 from protocol.ledger.records import account_name
 
 
@@ -48,6 +49,35 @@ def new(file: Path, purpose: str) -> None:
     """
     made = create_key(file, "voting" if purpose == "voting" else "account")
     say(f"Wrote {file}. Keep a copy in a safe place: nobody can make this key again.")
+    _show(made)
+
+
+@key.command()
+@click.argument("node", type=click.Path(path_type=Path), default="node.toml")
+@json_option
+def rotate(node: Path) -> None:
+    """Make the next voting key of the node in NODE (a node.toml), beside the present one, and show its public half.
+
+    The node goes on with the present key. Propose the new one to the members, say that it is ready, and have it
+    executed: the node votes with it from the next epoch on and erases the old one by itself.
+
+    \b
+    Example:
+        papilio key rotate node.toml
+        papilio members propose --rotate ed25519:9f…3a ed25519:77…e1 --note "new voting key" --key member.key
+        papilio members ready 7 --voting-key keys/voting.key.next
+        papilio members execute 7 --key member.key
+    """
+    from daemon.config.files import read
+    from daemon.config.node import NodeFile
+    from daemon.config.voting_keys import VotingKeys
+
+    voting = read(node, NodeFile).value.keys.voting
+    keys = None if voting is None else VotingKeys(voting, node.parent)
+    if keys is None or keys.is_credential:
+        raise OperatorFault(f"{node}: [keys] voting must name a file: beside it the next key is made")
+    made = keys.make_successor()
+    say(f"Wrote {made.file}. The node takes it up by itself when the members decide on it.")
     _show(made)
 
 

@@ -113,7 +113,11 @@ def join(directory: Path, network_file: Path) -> None:
     joined_first = (directory / FRESH_FILE).exists()
     joined = join_network(directory, network_file)
     id_ = NETWORK_ID.format(joined.network.network_id)
+    genesis = joined.network.genesis
+    known = {each.node_key for each in genesis.validators} | {each.node_key for each in genesis.observers}
     role = "validator" if joined.is_validator else "observer"
+    if joined.is_validator and joined.node_key.public not in known:
+        role = "newcomer: genesis does not know this node; the members decide on it (papilio members --help)"
     facts = {"network": joined.network.genesis.name, "network_id": id_, "member": joined.member, "role": role}
 
     def lines() -> None:

@@ -16,7 +16,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -31,6 +31,9 @@ from daemon.cli.remote import (
     waiting,
 )
 from protocol.errors import BAD_ARGUMENTS, OperatorFault
+
+if TYPE_CHECKING:
+    from protocol.crypto.signing import SigningKey
 
 OPERATIONS_BYTES_MAX: Final = 4 * 1024 * 1024
 SHA256: Final = "1"
@@ -216,15 +219,19 @@ def send(
     wait_seconds: float | None,
     nodes: tuple[str, ...],
     timeout_seconds: float,
+    also: Sequence[SigningKey] = (),
 ) -> int:
-    """Sign, send, wait, show. Raises Ended for everything but a receipt of success."""
+    """Sign, send, wait, show. Raises Ended for everything but a receipt of success.
+
+    also: keys that sign besides those in files of accounts, or alone, as the account that the one key names.
+    """
     from daemon.client.account import Account
     from daemon.client.core import succeeded
 
-    if not keys:
+    if not keys and not also:
         raise click.UsageError("missing: --key with the key file to sign with (papilio key new makes one)")
     try:
-        account = Account.read(*keys, name=sender)
+        account = Account([*(Account.read(file).keys[0] for file in keys), *also], sender)
         others = [Account.read(file) for file in consents]
     except ValueError as fault:
         raise OperatorFault(f"--key: {fault}", code=BAD_ARGUMENTS) from fault

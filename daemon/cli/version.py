@@ -28,10 +28,10 @@ def library_version(name: str) -> str | None:
 
 def _formats() -> dict[str, int]:
     """Versions of what nodes and disks understand; imported here, so that only this command pays for it."""
-    from protocol.ledger.genesis import FIRST_RULES
+    from protocol.apps.registry import NEWEST_RULES
     from protocol.wire.channel import VERSION_HIGH, VERSION_LOW
 
-    return {"channel": VERSION_HIGH, "channel_lowest": VERSION_LOW, "rules": FIRST_RULES}
+    return {"channel": VERSION_HIGH, "channel_lowest": VERSION_LOW, "rules": NEWEST_RULES}
 
 
 @click.command()

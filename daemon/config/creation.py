@@ -46,6 +46,7 @@ from daemon.config.tables import (
 from daemon.config.texts import NETWORK_ID, PUBLIC_KEY, Address
 from daemon.config.values import from_ms
 from daemon.config.write import to_toml
+from protocol.apps.registry import NEWEST_RULES
 from protocol.ledger.genesis import (
     DEFAULT_PARAMETERS,
     FIRST_RULES,
@@ -152,7 +153,7 @@ def assemble(
         name=name,
         created=from_ms(created_ms),
         parameters=checked_parameters(parameters),
-        rules=(RulesTable(height=1, version=FIRST_RULES),),
+        rules=(RulesTable(height=1, version=NEWEST_RULES),),
         members=_members(cards),
         validators=tuple(
             ValidatorTable(member=c.member, node_key=c.node_key, voting_key=c.voting_key, power=c.power)
@@ -235,16 +236,20 @@ def check_card(network: Network, found: Read[CardFile]) -> None:
     card, source, genesis = found.value.card, found.source, network.genesis
     problems = list(found.problems)
     where = f"as in {network.file}"
+    # Where the members can change who takes part, a node may be newer than genesis.
+    newer = max(rules.version for rules in genesis.rules) > FIRST_RULES
     member = next((m for m in genesis.members if m.name == card.member), None)
     validator = next((v for v in genesis.validators if v.node_key == card.node_key), None)
     observer = next((o for o in genesis.observers if o.node_key == card.node_key), None)
-    if member is None:
+    if member is None and newer:
+        pass
+    elif member is None:
         names = ", ".join(m.name for m in genesis.members)
         problems.append(source.problem(("card", "member"), f"one of {names}, {where}", card.member))
     elif (member.keys, member.threshold) != (tuple(sorted(card.account_keys)), card.threshold):
         expected = f"the account keys and threshold of member {member.name}, {where}"
         problems.append(source.problem(("card", "account_keys"), expected, "others: someone changed one of the files"))
-    if card.voting_key is not None and validator is None:
+    if card.voting_key is not None and validator is None and not newer:
         expected = f"the node key of one of the {len(genesis.validators)} validators, {where}"
         problems.append(source.problem(("card", "node_key"), expected, PUBLIC_KEY.format(card.node_key)))
     elif validator is not None and validator.voting_key != card.voting_key:

@@ -3,8 +3,9 @@
 Paths are relative to the file. Everything but where the node listens has a default. `load_node` gives the node with its
 network and its keys, all checked against each other, or every problem of all these files at once.
 
-What decides whether a node votes is the network's `[genesis]`, not a switch here: a node whose key is a validator's
-must hold that validator's voting key, any other node must hold none.
+What decides whether a node votes is the network, not a switch here: a node votes in the epochs whose set of validators
+has its voting key. Where the members cannot change who votes (the first rules), a node whose key is a validator's of
+`[genesis]` must hold that validator's voting key, and any other node none.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from daemon.config.network import Network, NodeAddress, load_network
 from daemon.config.problems import ConfigurationFault, Problems
 from daemon.config.texts import PUBLIC_KEY, Address
 from daemon.config.values import AddressText, PublicKey, Table, bounded
+from daemon.config.voting_keys import VotingKeys
 from protocol import limits
 from protocol.crypto.signing import SigningKey
-from protocol.ledger.genesis import GenesisValidator
+from protocol.ledger.genesis import FIRST_RULES, GenesisValidator
 
 
 class KeysTable(Table):
@@ -97,6 +99,13 @@ class WorkersTable(Table):
     verify: int = bounded(1, 64, "Processes that check clients' signatures; about one for each two cores.", default=1)
 
 
+class PinnedTable(Table):
+    """A closing header that the operator knows for certain (C-23): the node stops at another block of its height."""
+
+    height: int | None = bounded(1, limits.U53_MAX, "Height of the block that closed an epoch.", default=None)
+    hash: Annotated[str | None, Field(description="Its hash, in hex.", pattern="^[0-9a-f]{64}$")] = None
+
+
 class NodeFile(Table):
     """One node's own settings. Paths are relative to this file."""
 
@@ -108,6 +117,7 @@ class NodeFile(Table):
     peers: Annotated[PeersTable, Field(description="Other nodes.")]
     api: Annotated[ApiTable, Field(description="The HTTP API.")] = ApiTable()
     log: Annotated[LogTable, Field(description="The log.")] = LogTable()
+    pinned: Annotated[PinnedTable, Field(description="A closing header known for certain.")] = PinnedTable()
     workers: Annotated[WorkersTable, Field(description="Processes beside the node's own.")] = WorkersTable()
 
 
@@ -125,6 +135,7 @@ class Node:
     network: Network
     node_key: SigningKey
     voting_key: SigningKey | None
+    voting_keys: VotingKeys | None
     journal_id: bytes
     member: str | None
     addresses: Mapping[bytes, Address]
@@ -142,8 +153,16 @@ class Node:
 
     @property
     def is_validator(self) -> bool:
-        """Whether genesis lets it vote."""
+        """Whether it has a voting key: it votes in the epochs whose set has that."""
         return self.voting_key is not None
+
+    @property
+    def pinned(self) -> tuple[int, bytes] | None:
+        """Height and hash of a closing header that the operator knows for certain (C-23)."""
+        pinned = self.settings.pinned
+        if pinned.height is None or pinned.hash is None:
+            return None
+        return (pinned.height, bytes.fromhex(pinned.hash))
 
 
 def load_node(file: File) -> Node:
@@ -154,7 +173,8 @@ def load_node(file: File) -> Node:
     network = _load_network(found, problems)
     node_key = _load_key(found, found.value.keys.node, "node", problems)
     voting = found.value.keys.voting
-    voting_key = None if voting is None else _load_key(found, voting, "voting", problems)
+    voting_keys = None if voting is None else VotingKeys(voting, found.source.file.parent)
+    voting_key = None if voting_keys is None else _load_voting_key(voting_keys, problems)
     if network is not None and node_key is not None and (voting is None or voting_key is not None):
         _check_role(found, network, node_key.key.public, voting_key, problems)
     addresses = _addresses(found.value, network, node_key)
@@ -169,6 +189,7 @@ def load_node(file: File) -> Node:
         network,
         node_key.key,
         None if voting_key is None else voting_key.key,
+        voting_keys,
         node_key.journal_id,
         member_of(network, node_key.key.public),
         addresses,
@@ -199,16 +220,43 @@ def _load_key(found: Read[NodeFile], reference: str, purpose: Purpose, problems:
         return None
 
 
+def _load_voting_key(keys: VotingKeys, problems: Problems) -> KeyFile | None:
+    try:
+        return keys.present()
+    except ConfigurationFault as fault:
+        problems.catch(fault)
+        return None
+
+
+def _anothers(network: Network, node_key: bytes, voting_key: bytes) -> bool:
+    """Whether genesis knows this node, and this voting key as another node's."""
+    genesis = network.genesis
+    known = {each.node_key for each in genesis.validators} | {each.node_key for each in genesis.observers}
+    return node_key in known and any(
+        validator.voting_key == voting_key and validator.node_key != node_key for validator in genesis.validators
+    )
+
+
+def _governed(network: Network) -> bool:
+    """Whether the members may change who votes: then genesis says only who did at first."""
+    return max(rules.version for rules in network.genesis.rules) > FIRST_RULES
+
+
 def _check_role(
     found: Read[NodeFile], network: Network, node_key: bytes, voting: KeyFile | None, problems: Problems
 ) -> None:
-    """A validator holds its voting key, anyone else none."""
+    """A validator of genesis holds a voting key; where the members cannot change who votes, that one, and others none.
+
+    Where they can, keys may be newer than genesis; but no node of genesis has the key of another one of genesis.
+    """
     validators = network.genesis.validators
     mine: GenesisValidator | None = next((v for v in validators if v.node_key == node_key), None)
     path = ("keys", "voting")
     if mine is not None and voting is None:
         expected = f"the key file of {PUBLIC_KEY.format(mine.voting_key)}, since genesis makes this node a validator"
         problems.add(found.source.problem(path, expected, "nothing"))
+    elif _governed(network) and (voting is None or not _anothers(network, node_key, voting.key.public)):
+        return
     elif mine is not None and voting is not None and voting.key.public != mine.voting_key:
         expected = f"the key of this validator's votes, {PUBLIC_KEY.format(mine.voting_key)}"
         problems.add(found.source.problem(path, expected, PUBLIC_KEY.format(voting.key.public)))

@@ -6,13 +6,14 @@ once `service.stopping()` returns; after `SHUTDOWN_SECONDS` it is cancelled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import trio
 
+from daemon.config.voting_keys import VotingKeys
 from daemon.net.interface import PeerStatus
 from daemon.observe.lines import Lines
 from daemon.runtime.finals import Finals
@@ -40,6 +41,10 @@ class PeerNetwork(Sender, Edge, Protocol):
         """End in order: a goodbye to each peer."""
         ...
 
+    def take_part(self, validators: Collection[bytes], following: Collection[bytes]) -> None:
+        """Node keys that are let in from now on: validators', and those that may follow."""
+        ...
+
     def status(self) -> Sequence[PeerStatus]:
         """Everyone connected."""
         ...
@@ -54,7 +59,8 @@ class RuntimeSetup:
     """Who runs, and where.
 
     node_key: public key of the channel. journal_id: as created with the node's key (C-24). member: whose node it is,
-    None for an observer. verify_workers: processes, at least 1.
+    None for an observer. verify_workers: processes, at least 1. voting_keys: where its keys are, to find the next and
+    to erase the last (C-23). pinned: (height, hash) of a closing header that is known for certain.
     """
 
     directory: Path
@@ -64,6 +70,8 @@ class RuntimeSetup:
     journal_id: bytes | None
     member: str | None
     verify_workers: int = 1
+    voting_keys: VotingKeys | None = None
+    pinned: tuple[int, bytes] | None = None
 
     @property
     def author_member(self) -> str | None:

@@ -13,6 +13,7 @@ log.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -20,8 +21,10 @@ from typing import Final
 from daemon import limits
 from protocol.codec import decode
 from protocol.consensus.statements import Vote
+from protocol.ledger.genesis import FIRST_EPOCH
 from protocol.node.interface import Note
 from protocol.proofs.equivocation import equivocation
+from protocol.proofs.records import ClosedEpoch
 
 FOLDER: Final = "evidence"
 SUFFIX: Final = ".evidence"
@@ -32,11 +35,19 @@ def is_evidence(note: Note) -> bool:
     return isinstance(note.facts.get("first"), bytes) and isinstance(note.facts.get("second"), bytes)
 
 
-def keep_evidence(directory: Path, network_id: bytes, note: Note) -> Path | None:
-    """Write a note's evidence below `directory`, if it is new and there are not too many; the file. Raises OSError."""
+Closed = Callable[[int], Sequence[ClosedEpoch]]
+"""How the epochs before this one ended (C-22)."""
+
+
+def keep_evidence(directory: Path, network_id: bytes, note: Note, closed: Closed = lambda _epoch: ()) -> Path | None:
+    """Write a note's evidence below `directory`, if it is new and there are not too many; the file.
+
+    Raises OSError; Refused(not_covered) while `closed` does not know yet how the epochs before ended.
+    """
     folder = directory / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    record = equivocation(network_id, _vote(note, "first"), _vote(note, "second"))
+    first, second = _vote(note, "first"), _vote(note, "second")
+    record = equivocation(network_id, first, second, closed(first.epoch) if first.epoch > FIRST_EPOCH else ())
     path = folder / f"{note.name}-{sha256(record).hexdigest()[:16]}{SUFFIX}"
     if path.exists() or len(os.listdir(folder)) >= limits.EVIDENCE_FILES_MAX:
         return None

@@ -40,7 +40,7 @@ from daemon.runtime.workers.verify import Judge
 from daemon.store.errors import SegmentDamaged
 from protocol import errors
 from protocol.crypto.signing import verify_message
-from protocol.errors import BrokenInvariant
+from protocol.errors import BrokenInvariant, Refused
 from protocol.node.interface import (
     Answer,
     Append,
@@ -53,6 +53,7 @@ from protocol.node.interface import (
     Disconnect,
     Effect,
     EnvelopesChecked,
+    EraseKey,
     Execute,
     Mended,
     Note,
@@ -60,6 +61,7 @@ from protocol.node.interface import (
     Refusal,
     Send,
     SignaturesChecked,
+    TakePart,
 )
 
 READS_AT_ONCE = 2
@@ -89,7 +91,9 @@ class RangeReader(Protocol):
 class NodeHands:
     """Carries effects out; see the essay. `nursery` is for reads; `evidence` keeps what a note proves, in a thread.
 
-    `mended` takes blocks that were damaged here and are whole again."""
+    mended: takes blocks that were damaged here and are whole again. erase_key, take_part: how these effects are carried
+    out, at once.
+    """
 
     def __init__(
         self,
@@ -105,6 +109,8 @@ class NodeHands:
         lines: Lines,
         evidence: Callable[[Note], object] = lambda _note: None,
         mended: Callable[[Mended], object] = lambda _mended: None,
+        erase_key: Callable[[bytes], None] = lambda _voting_key: None,
+        take_part: Callable[[TakePart], None] = lambda _effect: None,
     ) -> None:
         self._nursery = nursery
         self._inbox = inbox
@@ -117,6 +123,8 @@ class NodeHands:
         self._lines = lines
         self._evidence = evidence
         self._mended = mended
+        self._erase_key = erase_key
+        self._take_part = take_part
         self._reads = trio.CapacityLimiter(READS_AT_ONCE)
         self._log: Any = structlog.get_logger()
         self.sends_dropped = 0
@@ -193,15 +201,24 @@ class NodeHands:
         self._inbox.put_nowait(BlocksRead(effect.job, effect.first_height, tuple(blocks)), urgent=False)
 
     async def _keep_evidence(self, note: Note) -> None:
-        try:
-            await trio.to_thread.run_sync(self._evidence, note, limiter=self._reads)
-        except OSError as fault:
-            self._log.error("evidence_not_kept", kind=note.name, words=str(fault))
+        words = ""
+        for _ in range(limits.EVIDENCE_TRIES):
+            try:
+                await trio.to_thread.run_sync(self._evidence, note, limiter=self._reads)
+            except Refused as refused:  # how the epoch before ended is not executed here yet
+                words = refused.words
+                await trio.sleep(limits.EVIDENCE_RETRY_SECONDS)
+            except (OSError, SegmentDamaged) as fault:
+                words = str(fault)
+                break
+            else:
+                return
+        self._log.error("evidence_not_kept", kind=note.name, words=words)
 
     # -- In order -----------------------------------------------------------------------------------
 
     def carry_out(self, effect: Effect) -> None:
-        """Send, append, execute, answer or disconnect."""
+        """Send, append, execute, answer, disconnect, erase a key, or say whose nodes take part."""
         match effect:
             case Send():
                 for peer in effect.to:
@@ -214,6 +231,10 @@ class NodeHands:
                 self._tell_refused(effect)
             case Disconnect():
                 self._network.disconnect(effect.peer, effect.words)
+            case EraseKey():
+                self._erase_key(effect.voting_key)
+            case TakePart():
+                self._take_part(effect)
             case _:
                 raise BrokenInvariant(f"{type(effect).__name__} is not carried out in order")
 

@@ -76,6 +76,8 @@ def setup_of(node: Node) -> RuntimeSetup:
         journal_id=node.journal_id,
         member=node.member,
         verify_workers=node.settings.workers.verify,
+        voting_keys=node.voting_keys,
+        pinned=node.pinned,
     )
 
 

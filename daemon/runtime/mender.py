@@ -30,6 +30,8 @@ from protocol.codec import decode
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
 from protocol.errors import Malformed
+from protocol.ledger.closings import closings
+from protocol.ledger.genesis import Genesis, ValidatorSet, validator_set
 from protocol.ledger.index import read_roots
 from protocol.ledger.records import Block
 from protocol.node.interface import MendBlocks, Mended
@@ -81,11 +83,13 @@ class Mender:
 
     def __init__(
         self,
+        genesis: Genesis,
         segments: MendableSegments,
         state: StateStore,
         *,
         put: Callable[[MendBlocks], None],
     ) -> None:
+        self._genesis = genesis
         self._segments = segments
         self._state = state
         self._put = put
@@ -141,14 +145,17 @@ class Mender:
             words = "not served any more; asked of peers"
             self._log.error("damage_found", height=new[0], blocks=len(new), words=words)
 
-    def _identities(self, heights: list[int]) -> tuple[tuple[int, bytes, bytes], ...]:
-        """Height, parent and hash of each, as the state has them."""
+    def _identities(self, heights: list[int]) -> tuple[tuple[int, bytes, bytes, ValidatorSet], ...]:
+        """Height, parent and hash of each, and the set of its epoch, as the state has them (C-22)."""
         found = []
         with self._state.reader() as reader:
+            ended = closings(reader)
             for height in heights:
+                before = [closing.validators for closing in ended if closing.height < height]
+                validators = before[-1] if before else validator_set(self._genesis)
                 own, below = read_roots(reader, height), read_roots(reader, height - 1)
                 if own is not None and below is not None:
-                    found.append((height, below.header_hash, own.header_hash))
+                    found.append((height, below.header_hash, own.header_hash, validators))
         return tuple(found)
 
     async def _mend(self) -> None:

@@ -4,8 +4,9 @@ Messages of consensus go to the urgent line of the inbox, all others to the bulk
 the network then reads that peer's stream no further. Sync answers wait besides while many final blocks are still to
 be written: a node that catches up takes in what its disk takes.
 
-Who is let in: validators and observers of genesis, observers that the operator named, and, for sync only, nodes whose
-address the operator configured though this node does not know their key (its knowledge may be old).
+Who is let in: validators' and observers' nodes as the newest state says (genesis at first), those of the present
+epoch's validators until it ends, observers that the operator named, and, for sync only, nodes whose address the
+operator configured though this node does not know their key (its knowledge may be old).
 
 **For sync only** means: of such a peer only the messages in `SYNC_MESSAGES` go on to the node, which prove themselves
 or answer what was asked. Its votes and proposals are left out, not charged: it may be a validator of a set that this
@@ -22,7 +23,7 @@ from typing import Any, Final
 
 import trio
 
-from daemon.net.interface import NetConfig, PeerConnected, PeerDisconnected, PeerStatus, Policy
+from daemon.net.interface import NetConfig, PeerConnected, PeerDisconnected, PeerStatus
 from daemon.net.network import Network
 from daemon.net.opening import PeerRole
 from daemon.observe.lines import Limiter
@@ -55,21 +56,36 @@ SYNC_MESSAGES: Final = frozenset(
 _SYNC_KINDS: Final = frozenset(kind for kind, cls in wire.MESSAGES.items() if cls in SYNC_MESSAGES)
 
 
-def policy_of(genesis: Genesis, observers: Collection[bytes], configured: Collection[bytes]) -> Policy:
-    """Who is let in, and as what; words for who is not."""
-    validators = {validator.node_key for validator in genesis.validators}
-    following = {observer.node_key for observer in genesis.observers} | set(observers)
+class Admission:
+    """Who is let in, and as what; words for who is not. It follows the state: `take_part` says what that says.
 
-    def judge(node_key: bytes) -> PeerRole | str:
-        if node_key in validators:
+    observers: let follow by the operator, whatever the state says. configured: those whose address the operator gave.
+    """
+
+    def __init__(self, genesis: Genesis, observers: Collection[bytes], configured: Collection[bytes]) -> None:
+        self._named = frozenset(observers)
+        self._configured = frozenset(configured)
+        self._validators = frozenset(validator.node_key for validator in genesis.validators)
+        self._following = frozenset(observer.node_key for observer in genesis.observers)
+        self._removed: frozenset[bytes] = frozenset()
+
+    def take_part(self, validators: Collection[bytes], following: Collection[bytes]) -> None:
+        """From now on these node keys are validators', and these may follow; who could and cannot is removed."""
+        before = self._validators | self._following | self._removed
+        self._validators, self._following = frozenset(validators), frozenset(following)
+        self._removed = before - self._validators - self._following
+
+    def __call__(self, node_key: bytes) -> PeerRole | str:
+        """Its role, or why it is refused."""
+        if node_key in self._validators:
             return PeerRole.VALIDATOR
-        if node_key in following:
+        if node_key in self._following or node_key in self._named:
             return PeerRole.OBSERVER
-        if node_key in configured:
+        if node_key in self._removed:
+            return "the members have removed this node key"
+        if node_key in self._configured:
             return PeerRole.SYNC_ONLY
         return "this node key is of no validator or observer that this node knows"
-
-    return judge
 
 
 class Receiver:
@@ -122,7 +138,7 @@ class Peers:
         self._config = config
         self._identity = identity
         self._genesis = genesis
-        self.policy = policy_of(genesis, observers, configured)
+        self.policy = Admission(genesis, observers, configured)
         self._limiter = limiter
         self._network: Network | None = None
         self._receiver: Receiver | None = None
@@ -151,6 +167,12 @@ class Peers:
     def send(self, peer: bytes, priority: Any, data: bytes) -> bool:
         """Queue one message; False if the peer is gone or has no room."""
         return self._network is not None and self._network.send(peer, priority, data)
+
+    def take_part(self, validators: Collection[bytes], following: Collection[bytes]) -> None:
+        """From now on these are let in; who is not any more is disconnected (L-29)."""
+        self.policy.take_part(validators, following)
+        if self._network is not None:
+            self._network.recheck()
 
     def disconnect(self, peer: bytes, words: str) -> None:
         """The peer broke the protocol."""

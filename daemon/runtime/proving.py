@@ -2,7 +2,8 @@
 
 The header of a proof is the newest final one with a finalization of its own; the segments hold both. It covers results
 up to its *executed*: a receipt that is final but younger is refused with `not_covered`, and can be proven a block or
-two later.
+two later. A header of a later epoch than the first comes with how each epoch before ended (C-22): closing header,
+finalization and next set, from the segments and the state.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from daemon.store.tables import StateReader
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate
 from protocol.errors import NOT_COVERED, NOT_FOUND, BrokenInvariant, Refused
-from protocol.ledger.genesis import Genesis
+from protocol.ledger.closings import closings
+from protocol.ledger.genesis import FIRST_EPOCH, Genesis
 from protocol.ledger.index import locate
 from protocol.ledger.records import Block, Header
 from protocol.proofs.build import envelope_at, finality_of, receipt_proof, state_proof
-from protocol.proofs.records import Finality
+from protocol.proofs.records import ClosedEpoch, Finality
 
 
 class Prover:
@@ -32,6 +34,8 @@ class Prover:
         self._segments = segments
         self._covering_height = covering_height
         self._held: tuple[int, Finality] | None = None
+        self._closed: list[ClosedEpoch] = []
+        """Of ended epochs, from the first on, as far as they were needed."""
 
     def finality(self) -> Finality:
         """Header and finalization. Raises Refused(not_covered) before the first, SegmentDamaged."""
@@ -71,7 +75,27 @@ class Prover:
     def _finality_within(self, reader: StateReader) -> Finality:
         """The header to prove under; this node must have executed what it covers."""
         finality = self.finality()
-        covered = decode(Header, finality.header).executed.height
+        header = decode(Header, finality.header)
+        covered = header.executed.height
         if covered > (reader.height or 0):
             raise Refused(NOT_COVERED, f"height {covered} is final and not executed here yet")
-        return finality
+        if header.epoch == FIRST_EPOCH:
+            return finality
+        return finality_of(header, finality.finalization, self.closed_before(reader, header.epoch))
+
+    def closed_before(self, reader: StateReader, epoch: int) -> list[ClosedEpoch]:
+        """C-22: how each epoch before this one ended. Raises Refused(not_covered) until that is written here."""
+        known = list(self._closed)
+        for closing in closings(reader, len(known) + 1, max(0, epoch - 1 - len(known))):
+            data = self._segments.read(closing.height)
+            if data is None:
+                break
+            block = decode(Block, data)
+            if block.finalization is None:
+                raise BrokenInvariant(f"block {closing.height} closes an epoch without a finalization")
+            certificate = decode(Certificate, block.finalization)
+            known.append(ClosedEpoch(block.header, certificate, closing.validators))
+        self._closed = known
+        if len(known) < epoch - 1:
+            raise Refused(NOT_COVERED, f"how epoch {len(known) + 1} ended is not executed or not written here yet")
+        return known[: epoch - 1]

@@ -14,7 +14,7 @@ mark in its header over any number of restarts, and the node is told to follow a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -22,17 +22,19 @@ import trio
 
 from daemon.runtime.workers.executor import Executor
 from daemon.store.directory import Store
+from daemon.store.errors import SegmentDamaged
 from daemon.store.journal import JournalHealth, JournalState
 from daemon.store.segments import Segments
 from daemon.store.tables import StateReader
 from protocol.codec import decode, encode
 from protocol.errors import BrokenInvariant
+from protocol.ledger.closings import Closing
 from protocol.ledger.genesis import Genesis
 from protocol.ledger.index import read_roots
 from protocol.ledger.records import Block, Header
 from protocol.node.interface import Execute, JournalKind, JournalRecord
 from protocol.node.recovery import journal_reaches
-from protocol.node.setup import Recovered
+from protocol.node.setup import Recovered, recall_epochs
 
 REPLAY_AHEAD_BLOCKS = 32
 """Blocks read before those in front of them are executed."""
@@ -82,8 +84,31 @@ def recovered(
         journal = forget(store, journal)
     beginning = read_roots(reader, 0)
     assert beginning is not None, "genesis was written first"
-    amnesiac = not store.health.remembers
-    return Recovered(journal, tuple(blocks), executed, beginning.executed, amnesiac=amnesiac, forced=forced)
+    epochs = recall_epochs(genesis, reader, blocks[-1] if blocks else None)
+    return Recovered(
+        journal,
+        tuple(blocks),
+        executed,
+        beginning.executed,
+        epochs.sets,
+        epochs.nodes,
+        epochs.closings,
+        tuple(_finalizations(store.segments, epochs.closings)),
+        amnesiac=not store.health.remembers,
+        forced=forced,
+    )
+
+
+def _finalizations(segments: Segments, closings: Sequence[Closing]) -> Iterator[bytes]:
+    """Of closing blocks that are here and can be read: what peers in an ended epoch are answered with (C-21)."""
+    for closing in closings:
+        try:
+            data = segments.read(closing.height)
+        except SegmentDamaged:
+            continue  # only answers are lost; what is damaged is told elsewhere
+        finalization = None if data is None else decode(Block, data).finalization
+        if finalization is not None:
+            yield finalization
 
 
 LOST_END: Final = "the journal lacks what was durable: a block that this node has executed, and its segments lack"

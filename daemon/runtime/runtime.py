@@ -34,6 +34,7 @@ from daemon.runtime.driver import Driver
 from daemon.runtime.edges import Edge, PeerNetwork, Running, RuntimeSetup
 from daemon.runtime.evidence import keep_evidence
 from daemon.runtime.finals import Finals
+from daemon.runtime.following import following_nodes
 from daemon.runtime.forcing import take_command
 from daemon.runtime.hands import NodeHands
 from daemon.runtime.keeper import JournalKeeper
@@ -51,10 +52,12 @@ from daemon.runtime.workers.verify import Judge
 from daemon.store.directory import StateAccess, Store, open_directory, state_directory
 from daemon.store.tables import StateStore
 from protocol.codec import encode
+from protocol.errors import OperatorFault
 from protocol.ledger.genesis import network_id
-from protocol.node.interface import Execute, Persisted, Pressure
+from protocol.node.interface import Execute, KeyFound, Persisted, Pressure, TakePart
 from protocol.node.node import Node
 from protocol.node.setup import NodeSetup, NodeStatus
+from protocol.proofs.records import ClosedEpoch
 from protocol.wire.memory import LIFE_BYTES
 
 SWITCH_INTERVAL_SECONDS = 0.001
@@ -183,8 +186,7 @@ class NodeRuntime:
         with store.state.reader() as reader:
             found = recovered(store, reader, setup.genesis, journal, forced=take_command(setup.directory))
         seed = int.from_bytes(setup.node_key[:8], "big")
-        life = secrets.token_bytes(LIFE_BYTES)
-        parts.node = Node(NodeSetup(setup.genesis, setup.node_key, setup.voting_key, seed, life), found)
+        parts.node = Node(self._node_setup(seed), found)
         self.status = parts.node.status
         self._assemble(nursery, parts)
         return parts
@@ -211,7 +213,9 @@ class NodeRuntime:
             numbers=parts.numbers,
             peers=self._network.status,
         )
-        mender = Mender(store.segments, store.state, put=partial(parts.inbox.put_nowait, urgent=False))
+        mender = Mender(setup.genesis, store.segments, store.state, put=partial(parts.inbox.put_nowait, urgent=False))
+        prover = Prover(setup.genesis, store.segments, lambda: node.covering_height)
+        closed = partial(_closed_before, prover, store.state)
         hands = NodeHands(
             nursery=nursery,
             inbox=parts.inbox,
@@ -222,8 +226,10 @@ class NodeRuntime:
             finals=finals,
             service=lambda: service,
             lines=self._lines,
-            evidence=partial(keep_evidence, setup.directory, network_id(setup.genesis)),
+            evidence=partial(keep_evidence, setup.directory, network_id(setup.genesis), closed=closed),
             mended=mender.take,
+            erase_key=self._erase_key,
+            take_part=partial(self._take_part, parts),
         )
         keeper = JournalKeeper(
             store.journal,
@@ -239,7 +245,6 @@ class NodeRuntime:
         parts.driver, parts.pump = Driver(node, self._clock, parts.inbox, pump), pump
         parts.finals, parts.keeper, parts.hands, parts.disk, parts.mender = finals, keeper, hands, disk, mender
         parts.lines, parts.network = self._lines, self._network
-        prover = Prover(setup.genesis, store.segments, lambda: node.covering_height)
         parts.running = Running(setup, service, prover, parts.inbox, finals, self._lines, mender)
         tasks = (parts.verifiers.run, pump.run, finals.run, disk.run, self._watch_clock)
         for task in (*tasks, mender.run_mending, mender.run_scrub):
@@ -285,6 +290,43 @@ class NodeRuntime:
         if patience.cancelled_caught:
             self._log.warning("stopped_late", words="not all final blocks were executed; the next start does it")
 
+    # -- Epochs -------------------------------------------------------------------------------------
+
+    def _node_setup(self, seed: int) -> NodeSetup:
+        setup = self._setup
+        if setup.voting_keys is not None:
+            setup.voting_keys.finish()
+        successor = None if setup.voting_keys is None else setup.voting_keys.successor()
+        more = () if successor is None else (successor,)
+        life = secrets.token_bytes(LIFE_BYTES)
+        return NodeSetup(setup.genesis, setup.node_key, setup.voting_key, seed, more, setup.pinned, life)
+
+    def _take_part(self, parts: Parts, effect: TakePart) -> None:
+        """L-29: connections follow the state. A voting key that was made for an epoch to come is taken up (C-21)."""
+        assert parts.store.state is not None, "it was opened"
+        with parts.store.state.reader() as reader:
+            following = following_nodes(self._setup.genesis, reader)
+        self._network.take_part(effect.node_keys, following)
+        if self._setup.voting_keys is None:
+            return
+        try:
+            successor = self._setup.voting_keys.successor()
+        except OperatorFault as fault:
+            self._log.error("next_voting_key_not_read", words=fault.words)
+            return
+        if successor is not None:
+            parts.inbox.put_nowait(KeyFound(successor))
+
+    def _erase_key(self, voting_key: bytes) -> None:
+        """C-23; what cannot be done from here is said loudly."""
+        keys, done, words = self._setup.voting_keys, False, "it is not a file of this node: erase it where it is kept"
+        try:
+            done = keys is not None and keys.erase(voting_key)
+        except (OSError, OperatorFault) as fault:
+            words = str(fault)
+        if not done:
+            self._log.error("voting_key_not_erased", voting_key=voting_key.hex(), words=words)
+
     # -- Watches ------------------------------------------------------------------------------------
 
     async def _watch_clock(self) -> None:
@@ -302,6 +344,12 @@ class NodeRuntime:
         words = f"executing block {height} of {last}"
         self._log.info("replaying", height=height, last=last)
         self._notifier.still_starting(words, 60)
+
+
+def _closed_before(prover: Prover, state: StateStore, epoch: int) -> Sequence[ClosedEpoch]:
+    """How the epochs before this one ended. Raises Refused(not_covered) until that is written here."""
+    with state.reader() as reader:
+        return prover.closed_before(reader, epoch)
 
 
 async def _watch(watchdog: Watchdog) -> None:

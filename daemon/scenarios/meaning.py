@@ -14,13 +14,14 @@ from typing import Any
 from daemon.config.files import Read
 from daemon.config.places import Path
 from daemon.config.problems import ConfigurationFault, Problem, Source, show
-from daemon.scenarios.tables import STRIKES_MAX, AtTable, ScenarioFile
+from daemon.scenarios.tables import STRIKES_MAX, AtTable, ChangesTable, ScenarioFile
 from protocol.errors import PapilioError
 from protocol.sim.byzantine import ACTORS
 from protocol.sim.disk import DiskModel
 from protocol.sim.faults import FAULTS, Aim, Amount
 from protocol.sim.faults.aim import Hits
 from protocol.sim.faults.driver import FaultPlan
+from protocol.sim.governance import CHANGES, ChangePlan
 from protocol.sim.network import LinkModel
 from protocol.sim.scenarios import Scenario, SlowLinks
 from protocol.sim.signatures import StandIn
@@ -96,6 +97,7 @@ def to_scenario(value: ScenarioFile, name: str, command_name: str = "") -> Scena
         ),
         disk=DiskModel(disk.sync, disk.maintenance, disk.rotate_records, disk.keep_nothing_per_mille),
         work=WorkModel(work.check, work.signature, work.execute, work.envelope, work.read),
+        changes=_changes(value.changes),
         real_signatures=value.real_signatures,
         own_disk_suffices=value.own_disk_suffices,
         delta_ms=timing.delta // 1_000,
@@ -118,6 +120,12 @@ def is_sensible(value: ScenarioFile) -> bool:
     except PapilioError:
         return False
     return True
+
+
+def _changes(table: ChangesTable | None) -> ChangePlan | None:
+    if table is None:
+        return None
+    return ChangePlan(tuple(table.weights.items()), _ms(table.pause), table.look // 1_000, table.least, table.most)
 
 
 def _ms(pair: tuple[int, int]) -> tuple[int, int]:
@@ -167,6 +175,15 @@ def _problems(source: Source, value: ScenarioFile) -> Iterator[Problem]:
         yield from _known(source, ("faults", "weights", fault), fault, FAULTS, "a fault")
     for place, entry in enumerate(value.at):
         yield from _entry(source, ("at", place), entry, nodes)
+    if value.changes is not None:
+        yield from _bad_changes(source, value.changes)
+
+
+def _bad_changes(source: Source, changes: ChangesTable) -> Iterator[Problem]:
+    for change in changes.weights:
+        yield from _known(source, ("changes", "weights", change), change, CHANGES, "a change")
+    if changes.least > changes.most:
+        yield source.problem(("changes", "most"), f"at least {changes.least}, as `least`", str(changes.most))
 
 
 def _liars(source: Source, value: ScenarioFile) -> Iterator[Problem]:

@@ -240,9 +240,9 @@ def _lane(lane: Lane, trace: Trace, across: Across) -> Iterator[str]:
                 f"<title>ends at {end_ms} ms</title></path>"
             )
     nullified = frozenset(trace.nullified)
-    for x, width, view, leader in _views(lane, trace.end_ms, across):
-        is_null = view in nullified
-        told = f"view {view}, led by node {leader}{', nullified' if is_null else ''}"
+    for x, width, (epoch, view), leader in _views(lane, trace.end_ms, across):
+        is_null = (epoch, view) in nullified
+        told = f"view {view}{of_epoch(epoch)}, led by node {leader}{', nullified' if is_null else ''}"
         opacity = ".3" if is_null else "1"
         yield (
             f'<rect x="{x:.1f}" y="{top + 16}" width="{width:.1f}" height="18" fill="{_colour(leader)}" '
@@ -255,8 +255,13 @@ def _lane(lane: Lane, trace: Trace, across: Across) -> Iterator[str]:
         yield f'<path d="{ticks}" stroke="{_colour(lane.index)}" stroke-width="1"/>'
 
 
-def _views(lane: Lane, end_ms: int, across: Across) -> Iterator[tuple[float, float, int, int]]:
-    """(x, width, view, leader) of the views of a lane; of those within one half pixel the last."""
+def of_epoch(epoch: int) -> str:
+    """Said of views where there is more than one epoch."""
+    return f" of epoch {epoch}" if epoch > 1 else ""
+
+
+def _views(lane: Lane, end_ms: int, across: Across) -> Iterator[tuple[float, float, tuple[int, int], int]]:
+    """(x, width, (epoch, view), leader) of the views of a lane; of those within one half pixel the last."""
     lives = [end for _, end in lane.lives if end is not None]
     last = -1.0
     for place, (at_ms, view, leader) in enumerate(lane.views):

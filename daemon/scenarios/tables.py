@@ -13,6 +13,7 @@ from pydantic.functional_validators import AfterValidator
 from daemon.config.problems import show
 from daemon.config.values import Table, Wrong, bounded
 from daemon.scenarios.durations import Duration, DurationRange, SignedDuration
+from protocol.sim.governance import ChangePlan
 
 NODES_MAX = 128
 WEIGHT_MAX = 1_000
@@ -125,6 +126,19 @@ class FaultsTable(Table):
     ] = 6_000_000
 
 
+class ChangesTable(Table):
+    """Members change who votes, again and again, as long as faults last (rules version 2)."""
+
+    weights: dict[str, Annotated[int, Field(ge=1, le=WEIGHT_MAX)]] = Field(
+        default_factory=lambda: dict(ChangePlan().weights),
+        description="Change to weight: add, remove, replace, rotate, rotate_all, power.",
+    )
+    pause: Annotated[DurationRange, Field(description="From the end of one to the next proposal.")] = (50_000, 500_000)
+    look: Annotated[Duration, Field(description="Members look at the state so often.", ge=1_000)] = 60_000
+    least: int = bounded(1, 100, "Fewest validators of a set.", default=4)
+    most: int = bounded(1, 100, "Most validators of a set.", default=6)
+
+
 class AtTable(Table):
     """One fault at a moment. Exactly one of time, height, nullified and leader says when."""
 
@@ -190,4 +204,7 @@ class ScenarioFile(Table):
     disk: Annotated[DiskTable, Field(description="How disks behave.")] = DiskTable()
     work: Annotated[WorkTable, Field(description="How long workers take.")] = WorkTable()
     faults: Annotated[FaultsTable, Field(description="Faults drawn at random.")] = FaultsTable()
+    changes: Annotated[
+        ChangesTable | None, Field(description="Members change who votes. Without this: nobody does.")
+    ] = None
     at: Annotated[tuple[AtTable, ...], Field(description="Faults at their moment.", max_length=10_000)] = ()

@@ -14,7 +14,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from daemon.upkeep.findings import Finding, Part, Remedy, Report, Tell, untold
 from daemon.upkeep.judging import Judge
 from daemon.upkeep.segments import Survey
 from protocol.errors import Malformed, OperatorFault
-from protocol.ledger.genesis import Genesis
+from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.index import read_roots
 from protocol.node.recovery import journal_reaches
 
@@ -51,6 +51,7 @@ class Found:
     report: Report
     survey: Survey
     above: dict[int, bytes]
+    judge: Judge
 
     def read(self, files: Files, height: int) -> bytes | None:
         """A good block of the directory, wherever it stands."""
@@ -73,15 +74,24 @@ def check_directory(
 
 def examine(subject: Subject, files: Files, *, quick: bool, scratch: Path | None = None, tell: Tell = untold) -> Found:
     """As `check_directory`, with what a repair needs; the caller sees to it that nobody else is there."""
-    directory, judge, report = subject.directory, Judge(subject.genesis), Report()
-    _check_identity(directory, files, judge.network_id, report)
-    survey = segments.check_segments(directory / segments.FOLDER, files, judge, report, tell)
-    records = journal.check_journal(directory / journal.FOLDER, files, judge.network_id, subject.journal_id, report)
-    store = state.look_at_state(directory / state.FOLDER, subject.genesis, report, blocks=report.last_height)
-    if store is None:
-        return Found(report, survey, {})
-    with closing(store):
-        found = Found(report, survey, dict(_above(store, survey, records, report)))
+    directory, report, of_state = subject.directory, Report(), Report()
+    _check_identity(directory, files, network_id(subject.genesis), report)
+    with ExitStack() as stack:
+        store = None
+        if (directory / state.FOLDER / state.DATA).exists():  # opened first: it tells the sets of later epochs
+            store = state.look_at_state(directory / state.FOLDER, subject.genesis, of_state, blocks=1)
+        if store is not None:
+            stack.callback(store.close)
+        judge = Judge(subject.genesis, state.known_closings(store))
+        survey = segments.check_segments(directory / segments.FOLDER, files, judge, report, tell)
+        records = journal.check_journal(directory / journal.FOLDER, files, judge.network_id, subject.journal_id, report)
+        if store is None and not of_state.findings:
+            state.look_at_state(directory / state.FOLDER, subject.genesis, of_state, blocks=report.last_height)
+        report.findings += of_state.findings
+        report.state_height = of_state.state_height
+        if store is None:
+            return Found(report, survey, {}, judge)
+        found = Found(report, survey, dict(_above(store, survey, records, report)), judge)
         _check_reach(found)
         _check_journal_end(store, records, report)
         state.check_roots(store, lambda height: found.read(files, height), survey.hashes, report)

@@ -3,8 +3,15 @@
 The checks of a segment's frames find what a disk changes. They do not find what a program wrote wrongly, a file that
 was put together by hand, or a block that another node sent. So a block is judged by what it says itself: its header
 names its height and, by hash, the block below; each batch has the digest, length, author and number of envelopes that
-the header references, under its author's signature; a finalization, where there is one, is a quorum's over exactly this
-header. What stands on genesis in an unbroken chain below a finalization is final, whoever gave it.
+the header references, under its author's signature; a finalization, where there is one, is a quorum's over exactly
+this header, and a block that closes its epoch has one. What stands on genesis in an unbroken chain below a finalization
+is final, whoever gave it.
+
+**Epochs.** The first set is genesis'. The sets of later epochs are told by whoever makes the judge, with the block that
+closed each epoch before (`closings`, from the state); a block of such an epoch has to name that set, and the block at
+such a height has to be that block, so the chain of closing blocks is judged with the rest (C-22), and a state that
+tells something else is found. Of an epoch whose set is not known here nothing is certified: then only what good blocks
+above stand on is believed.
 
 Clients' signatures are not checked again: a digest covers them, and a quorum stands for it. Execution is not repeated
 here either (`state`).
@@ -21,9 +28,10 @@ from protocol.consensus.validators import Validators
 from protocol.crypto.contexts import Context
 from protocol.crypto.signing import signing_message, verify_message
 from protocol.errors import Malformed, PapilioError
-from protocol.ledger.genesis import Genesis, network_id
+from protocol.ledger.closings import Closing, closes
+from protocol.ledger.genesis import FIRST_EPOCH, Genesis, network_id, validator_set, validators_hash
 from protocol.ledger.records import Batch, BatchBody, Block, Header, Reference, batch_digest, header_hash
-from protocol.proofs.finality import ProofRefused, check_certificate
+from protocol.proofs.finality import ProofRefused, check_certificate, voters_of
 
 
 class NotFinal(PapilioError):
@@ -45,12 +53,16 @@ class Judged:
 
 
 class Judge:
-    """Judges blocks of one network. `genesis`: all that is believed."""
+    """Judges blocks of one network. `genesis`: all that is believed. closings: of its ended epochs, as far as known."""
 
-    def __init__(self, genesis: Genesis) -> None:
+    def __init__(self, genesis: Genesis, closings: Sequence[Closing] = ()) -> None:
         self.network_id = network_id(genesis)
-        validators = genesis.validators
-        self._validators = Validators(tuple(v.voting_key for v in validators), tuple(v.power for v in validators))
+        first = validator_set(genesis)
+        self._sets: dict[int, tuple[bytes, Validators]] = {FIRST_EPOCH: (validators_hash(first), voters_of(first))}
+        self._closings: dict[int, Closing] = {}
+        for closing in closings:
+            self._closings[closing.epoch] = closing
+            self._sets[closing.epoch + 1] = validators_hash(closing.validators), voters_of(closing.validators)
 
     def judge(self, height: int, data: bytes) -> Judged:
         """The block of `height`, judged by itself: on which parent it stands is told, not judged. Raises NotFinal."""
@@ -64,13 +76,29 @@ class Judge:
                 raise NotFinal(f"it has {len(block.batches)} batches where its header names {len(header.references)}")
             for at, (reference, batch) in enumerate(zip(header.references, block.batches, strict=True)):
                 self._check_batch(at, reference, batch)
-            if certificate is not None:
-                check_certificate(self.network_id, self._validators, certificate, header)
+            certified = self._check_epoch(header, certificate)
         except Malformed as fault:
             raise NotFinal(f"it cannot be read: {fault.words}") from fault
         except ProofRefused as fault:
             raise NotFinal(f"its certificate: {fault.words}") from fault
-        return Judged(height, header_hash(header), header.parent, certificate is not None, block, header)
+        return Judged(height, header_hash(header), header.parent, certified, block, header)
+
+    def _check_epoch(self, header: Header, certificate: Certificate | None) -> bool:
+        """Whether the certificate stands under the block. Raises NotFinal, ProofRefused."""
+        named, voters = self._sets.get(header.epoch, (header.validators_hash, None))
+        if header.validators_hash != named:
+            raise NotFinal(f"it is not by the validators of epoch {header.epoch}")
+        closing = self._closings.get(header.epoch)
+        if closing is not None and header.height > closing.height:
+            raise NotFinal(f"epoch {header.epoch} ended at height {closing.height}")
+        if closing is not None and header.height == closing.height and header_hash(header) != closing.hash:
+            raise NotFinal(f"another block closed epoch {header.epoch}")
+        if closes(header) and certificate is None:
+            raise NotFinal("it closes its epoch and has no certificate of its own")
+        if certificate is None or voters is None:
+            return False
+        check_certificate(self.network_id, voters, certificate, header)
+        return True
 
     def _check_batch(self, at: int, reference: Reference, data: bytes) -> None:
         batch = decode(Batch, data)

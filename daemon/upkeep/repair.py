@@ -114,6 +114,7 @@ class _Repair:
 
     def run(self, *, quick: bool) -> Repaired:
         before = found = examine(self._subject, self._files, quick=quick, tell=self._tell)
+        self._judge = self._fetcher.judge = found.judge
         if found.report.damage:
             self._identity(found.report)
             self._remember_loss(found.report)

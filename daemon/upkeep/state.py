@@ -25,6 +25,7 @@ from daemon.store.tables import StateReader, StateStore
 from daemon.upkeep.findings import Finding, Part, Progress, Remedy, Report, Tell
 from protocol.codec import decode, encode
 from protocol.errors import OperatorFault, PapilioError
+from protocol.ledger.closings import Closing, closings
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.index import read_roots
 from protocol.ledger.records import Block, Header
@@ -66,6 +67,17 @@ def look_at_state(directory: Path, genesis: Genesis, report: Report, *, blocks: 
         store.close()
         return None
     return store
+
+
+def known_closings(store: StateStore | None) -> list[Closing]:
+    """Ended epochs as the state tells them (judging.py says how far that is believed)."""
+    if store is None:
+        return []
+    with store.reader() as reader:
+        try:
+            return closings(reader)
+        except (PapilioError, ValueError):
+            return []  # what is wrong with the state is found when it is compared
 
 
 def check_roots(store: StateStore, read: ReadBlock, hashes: dict[int, bytes], report: Report) -> None:

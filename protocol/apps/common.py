@@ -37,17 +37,27 @@ class App:
     operations: Mapping[str, OperationKind]
     spaces: tuple[Space[Any], ...]
     explanations: Mapping[str, Explain]
+    begin: Callable[[Genesis, State], None] | None = None
+    governs: bool = False
 
     def __post_init__(self) -> None:
         if list(self.operations) != list(self.explanations):
             raise BrokenInvariant(f"{self.name}: operations and explanations differ")
 
-    def genesis(self, _genesis: Genesis, _state: State) -> None:
-        """Applications of this room begin empty: what genesis says of accounts, the ledger writes."""
+    def genesis(self, genesis: Genesis, state: State) -> None:
+        """Most applications begin empty: what genesis says of accounts, the ledger writes."""
+        if self.begin is not None:
+            self.begin(genesis, state)
 
 
 def make_app(
-    name: str, words: str, spaces: tuple[Space[Any], ...], kinds: Iterable[tuple[OperationKind, Explain]]
+    name: str,
+    words: str,
+    spaces: tuple[Space[Any], ...],
+    kinds: Iterable[tuple[OperationKind, Explain]],
+    *,
+    begin: Callable[[Genesis, State], None] | None = None,
+    governs: bool = False,
 ) -> App:
     """An application of these operations, in the given order. Raises BrokenInvariant if two have one name."""
     listed = list(kinds)
@@ -55,7 +65,7 @@ def make_app(
     if len(operations) != len(listed):
         raise BrokenInvariant(f"{name}: two operations have one name")
     explanations = {kind.name: explain for kind, explain in listed}
-    return App(name, words, MappingProxyType(operations), spaces, MappingProxyType(explanations))
+    return App(name, words, MappingProxyType(operations), spaces, MappingProxyType(explanations), begin, governs)
 
 
 @structure

@@ -16,6 +16,7 @@ from typing import Any, Final
 from protocol.apps.accounts import ACCOUNTS_APP
 from protocol.apps.common import App, quoted
 from protocol.apps.evidence.application import EVIDENCE_APP
+from protocol.apps.members.application import MEMBERS_APP
 from protocol.apps.points.application import POINTS_APP
 from protocol.codec import decode
 from protocol.errors import CODES, OK, Malformed, OperatorFault
@@ -23,8 +24,15 @@ from protocol.ledger.application import Rules, make_rules
 from protocol.ledger.genesis import Genesis, rules_version
 from protocol.ledger.records import Operation, Receipt
 
-APPLICATIONS: Final[Mapping[int, tuple[App, ...]]] = MappingProxyType({1: (ACCOUNTS_APP, EVIDENCE_APP, POINTS_APP)})
+APPLICATIONS: Final[Mapping[int, tuple[App, ...]]] = MappingProxyType(
+    {
+        1: (ACCOUNTS_APP, EVIDENCE_APP, POINTS_APP),
+        2: (ACCOUNTS_APP, EVIDENCE_APP, POINTS_APP, MEMBERS_APP),
+    }
+)
 """Version of the rules to its applications."""
+NEWEST_RULES: Final = max(APPLICATIONS)
+"""What a new network begins with."""
 
 RULES: Final[Mapping[int, Rules]] = MappingProxyType(
     {version: make_rules(version, applications) for version, applications in APPLICATIONS.items()}

@@ -21,8 +21,9 @@ not shown in time; leaders without a sign of life are not waited for; idle netwo
 from the specification's letter: timers are state that the caller reads (`wake_at_ms`), not effects; a
 certificate is forwarded after a quarter of Δ unless shown.
 
-Deliberately absent: epochs after the first change of validators (C-21 to C-23), clocks, I/O, randomness; the
-conversation of C-24 (`protocol.node.memory`), of which only the vote floor and what is not remembered stand here.
+Deliberately absent: epochs after this one (a new epoch is a new machine, `protocol.node.epochs`), clocks, I/O,
+randomness; the conversation of C-24 (`protocol.node.memory`), of which only the vote floor and what is not remembered
+stand here.
 """
 
 from __future__ import annotations

@@ -30,6 +30,9 @@ class Neighbour:
     charges: int = 0
     answered_since_ms: int = 0
     answered_bytes: int = 0
+    closing_told_ms: int | None = None
+    closing_asked_ms: int | None = None
+    """When it was last told, or asked, how an epoch ended (C-21)."""
 
 
 @dataclass(slots=True)

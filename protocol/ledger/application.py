@@ -12,7 +12,8 @@ What an application has to keep:
   *and words* stand in receipts, so both are consensus: build words from arguments and state only, by f-strings
   of text, integers and hex; never from `repr`, exceptions of libraries, or anything that may change with a
   version. Any other exception is our bug and stops the node.
-* Write only its own spaces. What others hold it reads through functions that their modules export.
+* Write only its own spaces. What others hold it reads through functions that their modules export. One that *governs*
+  also writes what the ledger holds of members and validators.
 * Cost bounded by the operation's size: an operation reads and writes a bounded number of keys.
 
 `Rules` are the applications that hold from one height on (L-23): another version of the program's rules is
@@ -38,7 +39,7 @@ from protocol.errors import (
 )
 from protocol.ledger.accounts import authorised
 from protocol.ledger.genesis import Genesis
-from protocol.ledger.members import LEDGER_SPACES, member_of_account
+from protocol.ledger.members import GOVERNED_SPACES, LEDGER_SPACES, member_of_account
 from protocol.ledger.records import Operation
 from protocol.ledger.spaces import Space
 from protocol.ledger.state import State, StateView
@@ -130,6 +131,11 @@ class Application(Protocol):
         """The spaces it owns; their names begin with its name and a dot."""
         ...
 
+    @property
+    def governs(self) -> bool:
+        """Whether it may also write `protocol.ledger.members.GOVERNED_SPACES`."""
+        ...
+
     def genesis(self, genesis: Genesis, state: State) -> None:
         """Write what the application's state holds at height 0."""
         ...
@@ -154,9 +160,13 @@ class Rules:
                 if space.name in spaces:
                     raise BrokenInvariant(f"space {space.name} is declared twice")
                 spaces[space.name] = space
-        owned = {name: frozenset(s.name for s in app.spaces) for name, app in self.applications.items()}
+        owned = {name: frozenset(s.name for s in _writable(app)) for name, app in self.applications.items()}
         object.__setattr__(self, "writable", owned)
         object.__setattr__(self, "spaces", spaces)
+
+
+def _writable(application: Application) -> tuple[Space[Any], ...]:
+    return application.spaces + (GOVERNED_SPACES if application.governs else ())
 
 
 def make_rules(version: int, applications: Iterable[Application]) -> Rules:

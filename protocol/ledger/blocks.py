@@ -52,6 +52,7 @@ class Surroundings:
     used: whether an ancestor references this digest. ready: expiry height of a batch that is ready here, None if it is
         not, -1 if the reference does not fit the batch of its digest.
     executed_at: what was computed here at a final height, or None if it was not (yet).
+    next_at: hash of the next set that the state of a final height names, or None if it is not known here (yet).
     lag: how many blocks with references lie above a height in the ancestry, up to and including the parent.
     """
 
@@ -65,6 +66,7 @@ class Surroundings:
     used: Callable[[bytes], bool]
     ready: Callable[[Reference], int | None]
     executed_at: Callable[[int], Executed | None]
+    next_at: Callable[[int], bytes | None]
     lag: Callable[[int], int]
     clock_ms: int
 
@@ -97,8 +99,6 @@ def _wrong_frame(header: Header, around: Surroundings) -> str:
         (header.proposer == around.proposer, "proposer is not the leader of the view"),
         (header.time_ms > parent.time_ms, "time is not after the parent's"),
         (header.validators_hash == around.validators_hash, "another validator set"),
-        # Changes of the set come with their own rules version; in this one the set stays (C-21).
-        (header.next_validators_hash == around.validators_hash, "another next validator set"),
     )
     return next((words for holds, words in checks if not holds), "")
 
@@ -120,13 +120,19 @@ def _wrong_references(header: Header, around: Surroundings) -> str:
 def _wrong_executed(header: Header, around: Surroundings) -> str:
     parent = around.parent
     if header.executed == parent.executed:
-        return _wrong_lag(header, around)
+        # The state that the parent's set was taken from: a block that closes its epoch is nobody's parent (C-21).
+        return _wrong_next(header, around.validators_hash) or _wrong_lag(header, around)
     if not parent.executed.height < header.executed.height <= parent.height:
         return f"executed height {header.executed.height} is not between the parent's and the parent"
     here = around.executed_at(header.executed.height)
     if here is not None and here != header.executed:
         return f"executed differs from what was computed here at height {here.height}"
-    return _wrong_lag(header, around)
+    return _wrong_next(header, around.next_at(header.executed.height)) or _wrong_lag(header, around)
+
+
+def _wrong_next(header: Header, expected: bytes | None) -> str:
+    """L-18, C-21: next validators as the state at *executed* says."""
+    return "" if expected in (None, header.next_validators_hash) else "another next validator set"
 
 
 def _wrong_lag(header: Header, around: Surroundings) -> str:
@@ -149,8 +155,9 @@ def _judge_batches(header: Header, around: Surroundings) -> Judgement | None:
 
 
 def _judge_rest(header: Header, around: Surroundings) -> Judgement | None:
-    if header.executed != around.parent.executed and around.executed_at(header.executed.height) is None:
-        return Judgement(Standing.LATER, f"height {header.executed.height} is not executed here yet")
+    height, known = header.executed.height, around.executed_at(header.executed.height) is not None
+    if header.executed != around.parent.executed and (not known or around.next_at(height) is None):
+        return Judgement(Standing.LATER, f"height {height} is not executed here yet")
     latest = max(around.clock_ms + around.parameters.clock_drift_max_ms, around.parent.time_ms + 1)
     if header.time_ms > latest:
         return Judgement(Standing.LATER, f"time is {header.time_ms - around.clock_ms} ms ahead of the clock here")

@@ -46,8 +46,9 @@ from protocol.errors import (
 from protocol.ledger.accounts import authorised
 from protocol.ledger.application import Context, Rules, apply_operation
 from protocol.ledger.batch import ParsedBatch, parse_batch
+from protocol.ledger.closings import Closing, closes, closing_key, pack_closing, validators_at
 from protocol.ledger.envelope import ParsedEnvelope
-from protocol.ledger.genesis import Parameters
+from protocol.ledger.genesis import Parameters, validators_hash
 from protocol.ledger.index import (
     HEIGHT_KEY,
     Roots,
@@ -66,7 +67,17 @@ from protocol.ledger.index import (
     trie_key,
     unpack_seen,
 )
-from protocol.ledger.members import LEDGER_SPACES, USAGE, Usage, member_by_name, member_of_validator, usage_bytes
+from protocol.ledger.members import (
+    GOVERNANCE,
+    LEDGER_SPACES,
+    USAGE,
+    Governed,
+    Usage,
+    governed,
+    member_by_name,
+    member_of_validator,
+    usage_bytes,
+)
 from protocol.ledger.records import Executed, Header, Receipt, header_hash
 from protocol.ledger.state import StateTransaction
 from protocol.ledger.tables import Reader, Table, Writes
@@ -74,6 +85,7 @@ from protocol.ledger.undo import pack_undo, prune_undo
 
 LEDGER_WRITABLE = frozenset(space.name for space in LEDGER_SPACES)
 _FORGOTTEN_IN_ONE_BLOCK_MIN = 256
+_GOVERNANCE_KEY = GOVERNANCE.key(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,8 @@ class Execution:
     writes: Writes
     receipts: tuple[Receipt, ...]
     outcomes: tuple[EnvelopeOutcome, ...]
+    governed: Governed | None = None
+    """Who takes part from this height on, if this block changed it."""
 
 
 class Diverged(BrokenInvariant):
@@ -328,10 +342,22 @@ class BlockWork:
         executed = Executed(header.height, self._finish_state(), *self._finish_log())
         if header.references:
             prune_undo(self._reader, header.executed.height, writes)
+        if closes(header):
+            self._close_epoch()
         key = number_key(header.height)
         writes[Table.ROOTS, key] = pack_roots(Roots(executed, header_hash(header), header.time_ms))
         writes[Table.META, HEIGHT_KEY] = key
-        return Execution(header.height, executed, writes, tuple(self._receipts), tuple(self._outcomes))
+        changed = governed(self._state) if (Table.STATE, _GOVERNANCE_KEY) in writes else None
+        return Execution(header.height, executed, writes, tuple(self._receipts), tuple(self._outcomes), changed)
+
+    def _close_epoch(self) -> None:
+        """Remember the block that closes its epoch, with the set that it names (C-21, C-22)."""
+        header = self._header
+        named = validators_at(self._reader, header.executed.height)
+        if validators_hash(named) != header.next_validators_hash:
+            raise Diverged(f"block {header.height} names other next validators than the state at its executed height")
+        value = pack_closing(Closing(header.epoch, header.height, header_hash(header), named))
+        self._writes[Table.META, closing_key(header.epoch)] = value
 
     def _charge(self) -> None:
         """Write what the members' usage has become (L-12)."""

@@ -7,22 +7,33 @@ parts (`ordering`, `data`, `talk`) are modules of functions over it: each change
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from protocol import limits
 from protocol.codec import encode
 from protocol.consensus import inputs as agree
 from protocol.consensus.core import Instance
 from protocol.consensus.machine import Machine
 from protocol.consensus.pace import Tempo
-from protocol.consensus.statements import Certificate, Proposal
+from protocol.consensus.statements import Certificate, Proposal, Vote
 from protocol.consensus.validators import Validators
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
+from protocol.crypto.signing import SigningKey
 from protocol.dissemination import Batches, Wants
 from protocol.gossip import Neighbours
-from protocol.ledger.genesis import Genesis, Parameters, network_id, validator_set, validators_hash
-from protocol.ledger.records import Executed
+from protocol.ledger.genesis import (
+    FIRST_EPOCH,
+    Parameters,
+    ValidatorSet,
+    network_id,
+    validator_set,
+    validators_hash,
+)
+from protocol.ledger.members import ValidatorNode
+from protocol.ledger.records import Executed, Header
 from protocol.node.chain import Chain
 from protocol.node.interface import (
     CheckSignatures,
@@ -43,14 +54,20 @@ from protocol.node.records import VoteFloor
 from protocol.node.setup import NodeSetup
 from protocol.pool import Pool
 from protocol.sync import BlockSync, Mending
+from protocol.wire.messages import ProposalMessage
 
-FIRST_EPOCH: Final = 1
 VERIFIED_REMEMBERED_MAX: Final = 4_096
 """Hashes of signed messages whose signature was good: what is passed around a ring is checked once."""
 JOBS_MAX: Final = 4_096
 """Checks in flight; past it messages that would need one are dropped (they are sent again)."""
 CHARGES_MAX: Final = 20
 """Faults after which a peer is disconnected."""
+CLOSINGS_REMEMBERED_MAX: Final = 64
+"""Closing finalizations at hand for peers in an ended epoch; who is further behind needs block sync anyway."""
+FORMER_KEYS_MAX: Final = (CLOSINGS_REMEMBERED_MAX + 1) * limits.VALIDATORS_MAX
+"""Voting keys of ended epochs that are known as such; past it only those of the last epoch are."""
+VOTING_KEYS_MAX: Final = 256
+"""Voting keys that one node holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +87,37 @@ class Roster:
     """Voting key -> member."""
 
 
-def roster_of(genesis: Genesis) -> Roster:
-    """The first epoch's roster."""
-    entries = genesis.validators
-    nodes = tuple(entry.node_key for entry in entries)
+def roster_of(validators: ValidatorSet, nodes: Mapping[bytes, ValidatorNode]) -> Roster:
+    """The roster of an epoch with this set; `nodes`: whose each voting key is."""
+    entries = [(entry, nodes[entry.voting_key]) for entry in validators.validators]
+    node_keys = tuple(node.node_key for _, node in entries)
     return Roster(
-        Validators(tuple(entry.voting_key for entry in entries), tuple(entry.power for entry in entries)),
-        validators_hash(validator_set(genesis)),
-        frozenset(entry.voting_key for entry in entries),
-        nodes,
-        {key: index for index, key in enumerate(nodes)},
-        {entry.voting_key: entry.node_key for entry in entries},
-        {entry.voting_key: entry.member for entry in entries},
+        Validators(tuple(entry.voting_key for entry, _ in entries), tuple(entry.power for entry, _ in entries)),
+        validators_hash(validators),
+        frozenset(entry.voting_key for entry, _ in entries),
+        node_keys,
+        {key: index for index, key in enumerate(node_keys)},
+        {entry.voting_key: node.node_key for entry, node in entries},
+        {entry.voting_key: node.member for entry, node in entries},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The block that closed the present epoch is final and appended; the next begins when its set is known here."""
+
+    header: Header
+    hash: bytes
+    finalization: Certificate
+
+
+@dataclass(slots=True)
+class Journaled:
+    """What the journal holds of one epoch, until that begins here (L-24)."""
+
+    votes: list[Vote] = field(default_factory=list)
+    proposals: list[ProposalMessage] = field(default_factory=list)
+    certificates: list[Certificate] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -123,6 +158,24 @@ class Body:
     """Whether this validator's previous turn to lead was nullified (L-18)."""
     work_stale: bool = True
     executed_before_start: int = 0
+    keys: dict[bytes, SigningKey] = field(default_factory=dict)
+    """Voting keys of this node, by their public halves; one is erased when its epoch has ended."""
+    nodes: dict[bytes, ValidatorNode] = field(default_factory=dict)
+    """Voting key -> whose it is: of all sets that matter here, former ones too."""
+    sets: dict[bytes, ValidatorSet] = field(default_factory=dict)
+    """Sets by their hash: the present one, and those that the state has named since."""
+    next_sets: list[tuple[int, bytes]] = field(default_factory=list)
+    """(height, hash of the set that the state names next from there on), ascending."""
+    closings: OrderedDict[int, Certificate] = field(default_factory=OrderedDict)
+    """Ended epoch -> its closing finalization, of the last ones."""
+    former: set[bytes] = field(default_factory=set)
+    """Voting keys of ended epochs, as far as known here."""
+    closed: Closed | None = None
+    journaled: dict[int, Journaled] = field(default_factory=dict)
+    vote_floor: tuple[int, int] = (0, 0)
+    """(epoch, view) at and below which nothing is signed, from the journal."""
+    ahead: dict[bytes, list[bytes]] = field(default_factory=dict)
+    """Peer -> its first messages of the next epoch, kept until that begins here."""
     checking_envelopes: int = 0
     checking_bytes: int = 0
     """Envelopes that wait for their verdict, and their bytes: they count for the pool."""
@@ -137,6 +190,22 @@ class Body:
     relays: OrderedDict[bytes, tuple[int, int]] = field(default_factory=OrderedDict)
     """Observer: transaction -> (when passed on, how often)."""
     counters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def epoch(self) -> int:
+        """The present epoch."""
+        return self.machine.core.instance.epoch
+
+    @property
+    def key(self) -> SigningKey | None:
+        """The key that this node votes and seals with in the present epoch; None if it is no validator of it."""
+        return self.machine.core.key
+
+    def next_at(self, height: int) -> bytes | None:
+        """Hash of the next set that the state at this height names; None if that is not known here (yet)."""
+        if height > self.chain.executed_height:
+            return None
+        return next((named for since, named in reversed(self.next_sets) if since <= height), None)
 
     # -- Verbs --------------------------------------------------------------------------------------
 
@@ -166,7 +235,7 @@ class Body:
     @property
     def held_back(self) -> bool:
         """Whether nothing new may be signed: a full disk (L-28), or a memory that is not certain (C-24)."""
-        return self.disk_full or self.memory.silent
+        return self.disk_full or self.memory.silent or self.closed is not None
 
     def pass_on(self, data: bytes, origin: bytes, sender: bytes) -> None:
         """L-14: pass a verified message of consensus on to those who do not hear its origin."""
@@ -247,13 +316,11 @@ def message_hash(data: bytes) -> bytes:
 def make_body(setup: NodeSetup, genesis_executed: Executed, now: Now) -> Body:
     """A node without memory."""
     genesis, parameters = setup.genesis, setup.genesis.parameters
-    network, roster = network_id(genesis), roster_of(genesis)
-    tempo = Tempo(
-        parameters.delta_ms, parameters.idle_interval_ms, parameters.retry_interval_ms, parameters.backoff_max
-    )
-    machine = Machine(
-        Instance(network, FIRST_EPOCH, roster.validators, network), tempo, setup.voting_key, now.monotonic_ms
-    )
+    network, first = network_id(genesis), validator_set(genesis)
+    nodes = {v.voting_key: ValidatorNode(v.voting_key, v.member, v.node_key) for v in genesis.validators}
+    roster = roster_of(first, nodes)
+    keys = {key.public: key for key in (setup.voting_key, *setup.more_voting_keys) if key is not None}
+    machine = make_machine(parameters, Instance(network, FIRST_EPOCH, roster.validators, network), keys, now)
     retry = parameters.retry_interval_ms
     return Body(
         setup,
@@ -267,7 +334,20 @@ def make_body(setup: NodeSetup, genesis_executed: Executed, now: Now) -> Body:
         Wants(retry),
         Wants(retry),
         now,
+        keys=keys,
+        nodes=nodes,
+        sets={roster.validators_hash: first},
+        next_sets=[(0, roster.validators_hash)],
     )
+
+
+def make_machine(parameters: Parameters, instance: Instance, keys: Mapping[bytes, SigningKey], now: Now) -> Machine:
+    """Consensus of one epoch, signing with the one of these keys that is in its set, if there is one."""
+    tempo = Tempo(
+        parameters.delta_ms, parameters.idle_interval_ms, parameters.retry_interval_ms, parameters.backoff_max
+    )
+    key = next((keys[voting_key] for voting_key in instance.validators.keys if voting_key in keys), None)
+    return Machine(instance, tempo, key, now.monotonic_ms)
 
 
 def encoded(value: Any) -> bytes:

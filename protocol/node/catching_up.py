@@ -15,8 +15,9 @@ from protocol.consensus.statements import Certificate, VoteKind
 from protocol.crypto.contexts import Context
 from protocol.crypto.signing import signing_message
 from protocol.errors import BROKEN_INVARIANT, Malformed
+from protocol.ledger.closings import closes
 from protocol.ledger.records import Batch, BatchBody
-from protocol.node.body import FIRST_EPOCH, Body
+from protocol.node.body import Body
 from protocol.node.interface import JournalKind, Priority
 from protocol.node.ordering import SYNC_GAP, advance, append, backlog_full
 from protocol.sync import FetchedBlock
@@ -61,9 +62,12 @@ def block_part(body: Body, part: BlockPart, _data: bytes, peer: bytes) -> None:
 def go_on(body: Body) -> None:
     """Have the next finalization checked, or ask for the next range, or end."""
     sync = body.sync
-    if sync.peer is None or sync.checking or body.halted:
+    if sync.peer is None or sync.checking or body.halted or body.closed is not None:
         return
     covered = sync.finalized()
+    while covered and sync.pending[covered - 1].header.epoch < body.epoch:
+        sync.release(covered)  # of an epoch that has ended here meanwhile: nothing of it is news, or believed
+        covered = sync.finalized()
     if covered:
         if not backlog_full(body):
             _check(body, covered)
@@ -86,7 +90,8 @@ def _check(body: Body, covered: int) -> None:
         return
     proposal = certificate.proposal
     if (
-        not well_formed(body.roster.validators, certificate, FIRST_EPOCH)
+        not well_formed(body.roster.validators, certificate, body.epoch)
+        or any(closes(block.header) for block in blocks[:-1])
         or certificate.kind != VoteKind.FINALIZE
         or proposal is None
         or proposal.payload != blocks[-1].hash
@@ -125,7 +130,7 @@ def checked(body: Body, session: int, covered: int, certificate: Certificate, go
         _append(body, block, certificate if block is blocks[-1] else None)
         if body.halted:
             return
-    if certificate.view > body.machine.core.final_view:
+    if body.closed is None and certificate.view > body.machine.core.final_view:
         body.inbox.append(agree.CertificateReceived(certificate, sync.peer))
     advance(body)
     go_on(body)
@@ -156,6 +161,8 @@ def watch(body: Body) -> None:
     """A peer that was asked and says nothing more is asked for the rest, or left for another; so is a slow one."""
     sync = body.sync
     go_on(body)
+    if body.closed is not None:
+        return
     if sync.peer is not None and not sync.checking and sync.measure(_highest_of_others(body), body.now.monotonic_ms):
         _end(body, failed=True)
         return

@@ -21,6 +21,7 @@ from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
 from protocol.errors import BrokenInvariant
 from protocol.ledger.blocks import Parent
+from protocol.ledger.closings import closes
 from protocol.ledger.records import Executed, Header
 
 HEADERS_MAX: Final = 16 * limits.VIEW_LOOKAHEAD
@@ -111,6 +112,11 @@ class Chain:
             return None
         header = known.header
         return Parent(hashed, header.height, header.time_ms, header.executed)
+
+    def closes(self, hashed: bytes) -> bool:
+        """Whether this block, known and not final here, closes its epoch (C-21)."""
+        known = self.known.get(hashed)
+        return known is not None and closes(known.header)
 
     def path(self, hashed: bytes) -> tuple[list[bytes], bytes | None]:
         """Hashes above the final tip up to `hashed`, lowest first; and a missing header's hash, if one is missing."""

@@ -22,6 +22,7 @@ from protocol.errors import (
     POOL_FULL,
     TOO_LARGE,
 )
+from protocol.ledger.genesis import FIRST_RULES
 from protocol.ledger.records import Batch, BatchBody, Reference, batch_digest
 from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.interface import (
@@ -201,8 +202,8 @@ def _groups(envelopes: list[bytes]) -> list[tuple[bytes, ...]]:
 
 def may_seal(body: Body) -> bool:
     """Whether this node authors batches, and others would take one more."""
-    key = body.setup.voting_key
-    if key is None or body.machine.core.me is None or body.disk_full or body.amnesiac:
+    key = body.key
+    if key is None or body.machine.core.me is None or body.disk_full or body.amnesiac or body.closed is not None:
         return False
     share = OWN_SHARE_PERCENT
     count, size = body.batches.count_of.get(key.public, 0), body.batches.bytes_of.get(key.public, 0)
@@ -224,7 +225,7 @@ def seal_due_ms(body: Body) -> int | None:
 
 def seal(body: Body) -> None:
     """L-11: seal a batch, store it, send it to every validator."""
-    key = body.setup.voting_key
+    key = body.key
     now = body.now.monotonic_ms
     due = seal_due_ms(body)
     if key is None or due is None or due > now:
@@ -268,8 +269,11 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
         _pass_on_batch(body, digest, data, peer)
         return
     content = decode(BatchBody, batch.body)
-    if content.network_id != body.network_id or content.author not in body.roster.keys:
+    if content.network_id != body.network_id or not _may_author(body, content.author):
         body.charge(peer, "a batch of another network, or by no validator")
+        return
+    if content.author not in body.roster.keys:
+        body.count("batches_passed_over")  # of a validator of another epoch
         return
     want = body.batch_wants.missing.get(digest)
     needed = want is not None and want.needed
@@ -290,6 +294,12 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
     body.emit(CheckBatch(body.job(("batch", digest, peer)), data))
 
 
+def _may_author(body: Body, author: bytes) -> bool:
+    """Whether an honest node may send a batch of this author: who is in a later epoch knows others than this node."""
+    changing = max(rules.version for rules in body.setup.genesis.rules) > FIRST_RULES
+    return changing or author in body.roster.keys
+
+
 def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted | Refusal) -> None:
     """Good: store it, pass it on; it is ready. Bad: drop it whole, charge its author (L-13)."""
     held = body.batches.held.get(digest)
@@ -300,7 +310,7 @@ def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted
         if verdict.code == INTERNAL_ERROR:
             body.count("batches_unchecked")  # this node failed, and nobody else did
             return
-        author = body.roster.node_of[held.reference.author]
+        author = body.roster.node_of.get(held.reference.author, held.reference.author)
         # Whoever passes a batch on has verified it first: the one who sent it answers for it.
         body.charge(peer, f"a batch of {author.hex()[:16]} with {verdict.words}")
         return
@@ -309,7 +319,7 @@ def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted
     held.transactions = tuple(envelope.transaction for envelope in verdict.envelopes)
     body.persist(JournalKind.BATCH, held.data, patient=True)
     _pass_on_batch(body, digest, held.data, peer)
-    key = body.setup.voting_key
+    key = body.key
     if key is None or held.reference.author != key.public:
         for transaction in held.transactions:
             body.batches.sealed_elsewhere.setdefault(transaction, body.now.monotonic_ms)
@@ -320,7 +330,7 @@ def _pass_on_batch(body: Body, digest: bytes, data: bytes, sender: bytes) -> Non
     held = body.batches.held.get(digest)
     if held is None or held.state is State.CHECKING:
         return
-    origin = body.roster.node_of[held.reference.author]
+    origin = body.roster.node_of.get(held.reference.author, sender)
     to = body.neighbours.pass_on(message_hash(digest), origin, sender, body.now.monotonic_ms)
     validators = set(body.neighbours.validators())
     body.send(tuple(peer for peer in to if peer in validators), Priority.BATCHES, data)

@@ -8,11 +8,13 @@ node (the daemon, the simulator) has these duties:
    of a later list, is carried out; a *patient* one before the next that is not, and before any later `Append`.
    Many lists may share one sync. If a sync fails, nothing of them is carried out, ever: the node is abandoned.
 2. `Persisted(count)` is stepped once the first `count` `Persist` effects since the start are durable.
-3. `Append` and `Execute` are carried out in order. A block is handed to `Append` before `Execute`.
+3. `Append` and `Execute` are carried out in order, and results are stepped in order. A block is handed to `Append`
+   before `Execute`.
 4. `CheckSignatures`, `CheckEnvelopes`, `CheckBatch`, `ReadBlocks` may be carried out at any time and in any
    order, also never (then nothing breaks, the node only waits and asks again where it can).
-5. `Tick` is stepped when `Node.wake_at_ms` (monotonic) has come; nothing else looks at timers. Being late is safe.
-6. After `Halt` nothing more is stepped, sent or written.
+5. A key named by `EraseKey` is erased wherever it is stored, in order like the effects of duty 1.
+6. `Tick` is stepped when `Node.wake_at_ms` (monotonic) has come; nothing else looks at timers. Being late is safe.
+7. After `Halt` nothing more is stepped, sent or written.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import NamedTuple
 
+from protocol.crypto.signing import SigningKey
+from protocol.ledger.genesis import ValidatorSet
+from protocol.ledger.members import Governed
 from protocol.ledger.records import Executed
 
 
@@ -49,6 +54,7 @@ class JournalKind(IntEnum):
     BATCH = 4
     VOTE_FLOOR = 5
     HEADER = 6
+    EPOCH = 9
     RESTORED = 7
     """The vote floor that the others' answers gave to a validator without memory (C-24): from here on it remembers."""
     FORGOTTEN = 8
@@ -190,6 +196,8 @@ class BlockExecuted:
 
     executed: Executed
     outcomes: tuple[Outcome, ...]
+    governed: Governed | None = None
+    """Who takes part from this height on, if this block changed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +235,18 @@ class Pressure:
 class MendBlocks:
     """Final blocks whose copy on this disk is damaged: get them from peers (L-25).
 
-    blocks: (height, hash of the header below, hash of its header) of each, as the state has them. May be given again.
+    blocks: (height, hash of the header below, hash of its header, the set of its epoch) of each, as the state has them.
+    May be given again.
     """
 
-    blocks: tuple[tuple[int, bytes, bytes], ...]
+    blocks: tuple[tuple[int, bytes, bytes, ValidatorSet], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFound:
+    """This node holds one more voting key: it signs with it from the next epoch on whose set has it (C-21)."""
+
+    key: SigningKey
 
 
 Input = (
@@ -247,6 +263,7 @@ Input = (
     | Tick
     | Pressure
     | MendBlocks
+    | KeyFound
 )
 
 
@@ -360,6 +377,27 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class EraseKey:
+    """Erase this voting key: its epoch has ended and its successor's set does not have it (C-23).
+
+    The closing finalization and all before it are durable once what was persisted before is.
+    """
+
+    voting_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TakePart:
+    """Validators' nodes from now on (node keys): of the present epoch, and of those to come.
+
+    Given at a start, when an epoch begins, and when the state says something new.
+    """
+
+    epoch: int
+    node_keys: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Halt:
     """Stop now (L-22, C-24, broken invariant): sign and write nothing more."""
 
@@ -380,5 +418,7 @@ Effect = (
     | Answer
     | Disconnect
     | Note
+    | EraseKey
+    | TakePart
     | Halt
 )

@@ -34,7 +34,7 @@ from protocol.consensus import memory as recall
 from protocol.consensus.certificates import certificate_items, vote_well_formed, well_formed
 from protocol.consensus.counting import item
 from protocol.consensus.inputs import VoteReceived
-from protocol.consensus.statements import Certificate, Vote
+from protocol.consensus.statements import Certificate, Vote, VoteKind
 from protocol.crypto.contexts import Context
 from protocol.errors import BROKEN_INVARIANT, Malformed
 from protocol.node.interface import JournalKind, Priority
@@ -50,7 +50,7 @@ from protocol.wire.memory import (
 )
 
 if TYPE_CHECKING:
-    from protocol.node.body import Body
+    from protocol.node.body import Body, Journaled, Roster
 
 PROBATION_VIEWS: Final = 2
 """Views that the others complete above the floor before an amnesiac asks for the last time."""
@@ -104,6 +104,12 @@ class Memory:
     """(asker, life, round) -> when it may be answered again."""
     stale: bool = False
     """Something was learned that `look` has not seen."""
+    lost: bool = False
+    """The journal was not whole at the start, and nothing has restored it since."""
+    asked: bool = False
+    """This process has known, as a validator, what it signed."""
+    went_on: bool = False
+    """A block that does not close the epoch was finalized at or above the floor that was restored in it."""
 
     @property
     def silent(self) -> bool:
@@ -119,25 +125,96 @@ class Memory:
 # -- The start --------------------------------------------------------------------------------------
 
 
-def recall_disk(
-    body: Body, *, amnesiac: bool, forced: bool, restored: VoteFloor | None, votes: list[Vote], held: list[Certificate]
-) -> None:
+def recall_disk(body: Body, *, amnesiac: bool, forced: bool, restored: VoteFloor | None, remembered: Journaled) -> None:
     """Judge the disk: which phase the start begins with. `Machine.restore` was called.
 
-    votes: all that the journal holds. held: certificates of journal and segments. A statement by our own key in one of
-    these, above the vote floor and not among the votes, means that the journal is older than the rest.
+    remembered: what journal and segments hold of the present epoch. A statement by our own key in a certificate, above
+    the vote floor and not among the votes, means that the journal is older than the rest. A floor that was restored in
+    an ended epoch is none for this one.
     """
     memory, core = body.memory, body.machine.core
+    memory.restored = restored
+    memory.lost = amnesiac and (restored is None or restored.epoch < body.epoch)
     if core.me is None:
         return
-    memory.restored = restored
-    mine = {(vote.kind, vote.view, vote.proposal) for vote in votes}
-    shown = [own for own in (recall.statement_in(c, core.me) for c in held) if own is not None]
-    hole = any(own.view > core.vote_floor and (own.kind, own.view, own.proposal) not in mine for own in shown)
-    if (amnesiac and restored is None) or hole:
+    if restored is not None and restored.epoch == body.epoch:
+        for certificate in remembered.certificates:
+            if certificate.kind == VoteKind.FINALIZE:
+                went_on(body, certificate)
+    hole = _has_hole(body, remembered)
+    if memory.lost or hole or (restored is not None and restored.epoch < body.epoch):
         memory.phase, memory.forced, memory.restored, memory.hole = Phase.AMNESIAC, forced, None, hole
-    elif body.setup.life and len(core.instance.validators.keys) > 1:
+    else:
+        _begin_asking(body)
+
+
+def _begin_asking(body: Body) -> None:
+    memory = body.memory
+    if body.setup.life and len(body.machine.core.instance.validators.keys) > 1:
         memory.phase = Phase.ASKING
+    else:
+        memory.phase, memory.asked = Phase.KNOWN, True
+
+
+def _has_hole(body: Body, remembered: Journaled) -> bool:
+    """Whether a certificate holds a statement of ours, above the floor, that the journal does not have."""
+    core = body.machine.core
+    if core.me is None:
+        return False
+    votes = [*remembered.votes]
+    mine = {(vote.kind, vote.view, vote.proposal) for vote in votes}
+    mine |= {(int(VoteKind.NOTARIZE), m.proposal.view, m.proposal) for m in remembered.proposals}
+    shown = [own for own in (recall.statement_in(c, core.me) for c in remembered.certificates) if own is not None]
+    return any(own.view > core.vote_floor and (own.kind, own.view, own.proposal) not in mine for own in shown)
+
+
+# -- Epochs -----------------------------------------------------------------------------------------
+
+
+def went_on(body: Body, finalization: Certificate) -> None:
+    """A block that closes nothing is final: whether the epoch goes on above the floor that was restored in it."""
+    restored = body.memory.restored
+    if restored is not None and finalization.epoch == restored.epoch and finalization.view >= restored.view:
+        body.memory.went_on = True
+
+
+def next_epoch(body: Body, former: Roster, remembered: Journaled) -> None:
+    """C-24 across epochs: the machine of the next epoch stands in its place, and is not started.
+
+    In doubt amnesiac: a floor of the ended epoch says nothing of this one, unless that epoch went on above it. Durable
+    before the record that the epoch has begun.
+    """
+    memory, core = body.memory, body.machine.core
+    was, restored = memory.phase, memory.restored
+    safe = restored is None or restored.epoch >= body.epoch or (memory.went_on and was is Phase.KNOWN)
+    lost = memory.lost or memory.forgetful or not safe
+    places = {
+        former.validators.keys.index(key): at
+        for at, key in enumerate(body.roster.validators.keys)
+        if key in former.keys
+    }
+    memory.lives = {places[at]: lives for at, lives in memory.lives.items() if at in places}
+    for lives in memory.lives.values():
+        lives.views.clear()
+    memory.answers.clear()
+    memory.answered.clear()
+    memory.round, memory.start_view, memory.asked_ms, memory.went_on, memory.stale = 1, 1, -1, False, False
+    memory.adopting = memory.forced = False
+    memory.since_ms = body.now.monotonic_ms if body.neighbours.validators() else None
+    if core.me is None:
+        memory.lost, memory.phase, memory.restored = lost, Phase.KNOWN, None if lost else restored
+        if lost:
+            body.persist(JournalKind.FORGOTTEN, encode(VoteFloor(body.epoch, 0)))
+        return
+    if lost or _has_hole(body, remembered):
+        memory.lost = True
+        _find_hole(body, "what was signed in this epoch may be forgotten")
+        return
+    if restored is not None and restored.epoch < body.epoch:
+        memory.restored = VoteFloor(body.epoch, 0)
+        body.persist(JournalKind.RESTORED, encode(memory.restored))
+    if was is Phase.ASKING or not memory.asked:
+        _begin_asking(body)
 
 
 def begin(body: Body) -> None:
@@ -443,8 +520,12 @@ def _look_amnesiac(body: Body) -> None:
 
 
 def floor_durable(body: Body, floor: VoteFloor) -> None:
-    """The vote floor is on the disk."""
+    """The vote floor is on the disk; one of an ended epoch is moot."""
     memory = body.memory
+    if floor.epoch != body.epoch or memory.restored != floor:
+        return
+    memory.lost = False
+    body.vote_floor = max(body.vote_floor, (floor.epoch, floor.view))
     body.machine.raise_floor(floor.view)
     body.note("memory_restored", view=floor.view, forced=memory.adopting)
     if memory.adopting:
@@ -472,7 +553,7 @@ def _know(body: Body) -> None:
     memory, core = body.memory, body.machine.core
     if memory.forgetful:
         body.note("memory_known", view=core.view, vote_floor=core.vote_floor)
-    memory.phase = Phase.KNOWN
+    memory.phase, memory.asked = Phase.KNOWN, True
     memory.answers.clear()
 
 

@@ -1,10 +1,11 @@
 """Mending: asking peers for single final blocks whose copy on this disk is damaged (L-25).
 
-The daemon says which (`MendBlocks`: height, parent, hash, as its state has them); blocks are asked for one at a time,
-of one peer at a time, with the same messages as block sync. What comes has to be that very block: its header has the
-hash, each batch the digest that the header names and its author's signature, and a finalization is a quorum's. Then it
-goes to the disk (`Mended`). A peer that gives something else is charged, one that has nothing or is silent is left
-alone for a while, and another is asked; so a damaged peer costs time and never truth.
+The daemon says which (`MendBlocks`: height, parent, hash and validators, as its state has them); blocks are asked for
+one at a time, of one peer at a time, with the same messages as block sync. What comes has to be that very block: its
+header has the hash, each batch the digest that the header names and its author's signature, and a finalization is a
+quorum's of the block's own epoch. Then it goes to the disk (`Mended`). A peer that gives something else is charged, one
+that has nothing or is silent is left alone for a while, and another is asked; so a damaged peer costs time and never
+truth.
 
 It waits while block sync runs: that matters more, and answers of one peer are told apart by it.
 """
@@ -15,20 +16,22 @@ from protocol import limits
 from protocol.codec import decode, encode
 from protocol.consensus.certificates import certificate_items, well_formed
 from protocol.consensus.statements import Certificate, VoteKind
-from protocol.errors import Malformed
+from protocol.errors import BrokenInvariant, Malformed
+from protocol.ledger.genesis import validators_hash
 from protocol.ledger.records import Block
-from protocol.node.body import FIRST_EPOCH, Body
+from protocol.node.body import Body
 from protocol.node.catching_up import Item, author_items
 from protocol.node.interface import MendBlocks, Mended, Priority
+from protocol.proofs.finality import voters_of
 from protocol.sync import BlockSync, FetchedBlock
 from protocol.wire.messages import BlockPart, BlocksWanted
 
 
 def mend(body: Body, given: MendBlocks) -> None:
     """Blocks are damaged here; what is beyond the bound is told again by the daemon later."""
-    for height, parent, hashed in given.blocks:
+    for height, parent, hashed, validators in given.blocks:
         if len(body.mending.wanted) < limits.MEND_WANTED_MAX:
-            body.mending.wanted.setdefault(height, (parent, hashed))
+            body.mending.wanted.setdefault(height, (parent, hashed, validators))
     watch(body)
 
 
@@ -48,7 +51,7 @@ def watch(body: Body) -> None:
     peer = _choose(body, mending.height)
     if peer is None:
         return
-    parent, _ = mending.wanted[mending.height]
+    parent, _, _ = mending.wanted[mending.height]
     mending.session += 1
     mending.fetch = BlockSync(body.parameters.retry_interval_ms)
     mending.fetch.begin(peer, mending.height, parent, mending.height, now)
@@ -93,16 +96,20 @@ def block_part(body: Body, part: BlockPart) -> None:
 def _check(body: Body, block: FetchedBlock) -> None:
     """Have all signatures of the block checked. Raises Malformed if it is not the one that was asked for."""
     mending = body.mending
-    if block.hash != mending.wanted[mending.height][1]:
+    _, wanted, entries = mending.wanted[mending.height]
+    if block.hash != wanted:
         raise Malformed("header", f"block {mending.height}: another block than the final one")
     items: list[Item] = author_items(body, block)
     if block.finalization:
         certificate = decode(Certificate, block.finalization)
         proposal = certificate.proposal
         fits = proposal is not None and proposal.payload == block.hash and certificate.kind == VoteKind.FINALIZE
-        if not fits or not well_formed(body.roster.validators, certificate, FIRST_EPOCH):
+        if block.header.validators_hash != validators_hash(entries):
+            raise BrokenInvariant(f"block {mending.height} is by another set than the state has for its epoch")
+        validators = voters_of(entries)
+        if not fits or not well_formed(validators, certificate, block.header.epoch):
             raise Malformed("finalization", f"block {mending.height}: a finalization of something else")
-        items += certificate_items(body.network_id, body.roster.validators, certificate)
+        items += certificate_items(body.network_id, validators, certificate)
     mending.checking = True
     if items:
         body.check(("mend", mending.session, block), tuple(items))

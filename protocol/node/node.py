@@ -21,8 +21,9 @@ from protocol.consensus import inputs as agree
 from protocol.consensus.statements import VoteKind
 from protocol.dissemination import State
 from protocol.errors import BrokenInvariant
-from protocol.node import catching_up, data, memory, mending, ordering, talk
-from protocol.node.body import FIRST_EPOCH, make_body
+from protocol.ledger.genesis import FIRST_EPOCH
+from protocol.node import catching_up, data, epochs, memory, mending, ordering, talk
+from protocol.node.body import VOTING_KEYS_MAX, make_body
 from protocol.node.interface import (
     BatchChecked,
     BlockExecuted,
@@ -32,6 +33,7 @@ from protocol.node.interface import (
     Input,
     JournalKind,
     JournalRecord,
+    KeyFound,
     MendBlocks,
     Now,
     PeerDown,
@@ -60,7 +62,7 @@ class Node:
         if genesis.height != 0 and not recovered.blocks:
             raise BrokenInvariant("without blocks a node needs the result of the genesis state")
         self.body = make_body(setup, genesis, Now(0, 0))
-        self.finalizations = recover(self.body, recovered)
+        self.certificates = recover(self.body, recovered)
 
     # -- The door -----------------------------------------------------------------------------------
 
@@ -72,9 +74,9 @@ class Node:
             ordering.carry(body, body.machine.hold_back(True, now.monotonic_ms))
         ordering.carry(body, body.machine.start(now.monotonic_ms))
         memory.begin(body)
-        for finalization in self.finalizations:
-            body.target = finalization
-            ordering.advance(body)
+        epochs.erase(body)
+        epochs.take_part(body)
+        epochs.follow(body, self.certificates)
         body.housekeeping_ms = now.monotonic_ms
         return self._settle()
 
@@ -92,7 +94,13 @@ class Node:
         body = self.body
         now_ms = body.now.monotonic_ms
         while not body.halted:
-            if body.inbox:
+            if body.closed is not None and epochs.settle(body):
+                for peer, kept in list(body.ahead.items()):
+                    del body.ahead[peer]
+                    for message in kept:
+                        talk.received(body, peer, message)
+                catching_up.go_on(body)
+            elif body.inbox:
                 ordering.carry(body, body.machine.step(body.inbox.popleft(), now_ms))
             elif body.memory.stale:
                 memory.look(body)
@@ -115,6 +123,8 @@ class Node:
 
     def on_executed(self, given: BlockExecuted) -> None:
         """A final block's result."""
+        if given.governed is not None:
+            epochs.told(self.body, given.executed.height, given.governed)
         data.executed(self.body, given)
         catching_up.go_on(self.body)
 
@@ -149,11 +159,19 @@ class Node:
         self.body.neighbours.leave(given.peer)
         catching_up.left(self.body, given.peer)
         mending.left(self.body, given.peer)
+        self.body.ahead.pop(given.peer, None)
         self.body.inbox.append(agree.PeerLeft(given.peer))
 
     def on_mend(self, given: MendBlocks) -> None:
         """Blocks on this disk are damaged."""
         mending.mend(self.body, given)
+
+    def on_key_found(self, given: KeyFound) -> None:
+        """C-21: a key for an epoch to come; one of an ended epoch is erased at once."""
+        body = self.body
+        if len(body.keys) < VOTING_KEYS_MAX:
+            body.keys.setdefault(given.key.public, given.key)
+        epochs.erase(body)
 
     def on_pressure(self, given: Pressure) -> None:
         """L-28: the disk is nearly full, or has room again."""
@@ -177,7 +195,7 @@ class Node:
             _, then = body.undurable.popleft()
             if isinstance(then, VoteFloor):
                 memory.floor_durable(body, then)
-            else:
+            elif not isinstance(then, agree.VoteDurable) or then.vote.epoch == body.epoch:
                 body.inbox.append(then)
 
     def on_signatures_checked(self, given: SignaturesChecked) -> None:
@@ -270,7 +288,7 @@ class Node:
         core, chain = body.machine.core, body.chain
         newest = chain.results.get(chain.executed_height)
         return NodeStatus(
-            epoch=FIRST_EPOCH,
+            epoch=body.epoch,
             view=core.view,
             leader=core.leader,
             final_view=core.final_view,
@@ -294,6 +312,10 @@ class Node:
             vote_floor=core.vote_floor,
             memory_missing=memory.missing(body),
             disk_full=body.disk_full,
+            validators=tuple(
+                (body.nodes[key], power)
+                for key, power in zip(body.roster.validators.keys, body.roster.validators.powers, strict=True)
+            ),
             counters=dict(body.counters),
         )
 
@@ -301,13 +323,17 @@ class Node:
         """What a truncated journal begins with (L-24): the vote floor first. Segments are synced before."""
         body = self.body
         core = body.machine.core
-        records = [
-            JournalRecord(JournalKind.VOTE_FLOOR, encode(VoteFloor(FIRST_EPOCH, max(core.vote_floor, core.final_view))))
-        ]
+        floor = VoteFloor(body.epoch, max(core.vote_floor, core.final_view))
+        if body.closed is not None:
+            floor = VoteFloor(body.epoch + 1, 0)  # nothing of an ended epoch is ever signed again
+        floor = VoteFloor(*max((floor.epoch, floor.view), body.vote_floor))
+        records = [JournalRecord(JournalKind.VOTE_FLOOR, encode(floor))]
         if body.memory.restored is not None:
             records.append(JournalRecord(JournalKind.RESTORED, encode(body.memory.restored)))
         elif body.memory.phase is memory.Phase.AMNESIAC:
-            records.append(JournalRecord(JournalKind.FORGOTTEN, encode(VoteFloor(FIRST_EPOCH, core.vote_floor))))
+            records.append(JournalRecord(JournalKind.FORGOTTEN, encode(VoteFloor(body.epoch, core.vote_floor))))
+        if body.epoch > FIRST_EPOCH:
+            records.append(JournalRecord(JournalKind.EPOCH, epochs.epoch_record(body)))
         certificates = [core.finalization, *core.notarizations.values(), *core.nullifications.values()]
         records += [JournalRecord(JournalKind.CERTIFICATE, encode(c)) for c in certificates if c is not None]
         records += [JournalRecord(JournalKind.HEADER, known.data) for known in body.chain.known.values()]
@@ -321,6 +347,10 @@ class Node:
                     records.append(JournalRecord(JournalKind.PROPOSAL, encode(message)))
                 else:
                     records.append(JournalRecord(JournalKind.VOTE, encode(vote)))
+        for journaled in body.journaled.values():  # of epochs that have not begun again here
+            records += [JournalRecord(JournalKind.VOTE, encode(vote)) for vote in journaled.votes]
+            records += [JournalRecord(JournalKind.PROPOSAL, encode(message)) for message in journaled.proposals]
+            records += [JournalRecord(JournalKind.CERTIFICATE, encode(c)) for c in journaled.certificates]
         held = [held for held in body.batches.held.values() if held.state is not State.CHECKING]
         return records + [JournalRecord(JournalKind.BATCH, batch.data) for batch in held]
 
@@ -339,6 +369,7 @@ HANDLERS: Final[dict[type[Any], Callable[[Node, Any], None]]] = {
     Tick: Node.on_tick,
     Pressure: Node.on_pressure,
     MendBlocks: Node.on_mend,
+    KeyFound: Node.on_key_found,
 }
 """Input -> what is done with it."""
 assert set(HANDLERS) == set(get_args(Input)), "every input has a handler"

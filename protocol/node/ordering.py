@@ -26,10 +26,11 @@ from protocol.ledger.blocks import (
     judge_header,
     leader_time_ms,
 )
+from protocol.ledger.closings import closes
 from protocol.ledger.genesis import rules_version
 from protocol.ledger.records import Block, Executed, Header, Reference, header_hash
 from protocol.node import memory
-from protocol.node.body import FIRST_EPOCH, Body
+from protocol.node.body import Body, Closed
 from protocol.node.chain import Known
 from protocol.node.interface import Append, Execute, JournalKind, Priority
 from protocol.node.shedding import shed
@@ -59,7 +60,7 @@ def carry(body: Body, effects: list[agree.Effect]) -> None:
             case agree.SendCertificate(certificate, to):
                 body.send(to, Priority.CONSENSUS, encode(certificate))
             case agree.SendRequest(views, to):
-                body.send(to, Priority.CONSENSUS, encode(CertificatesWanted(FIRST_EPOCH, views)))
+                body.send(to, Priority.CONSENSUS, encode(CertificatesWanted(body.epoch, views)))
             case agree.Verify(job, items):
                 body.check(("consensus", job), items)
             case agree.Build():
@@ -148,12 +149,18 @@ def _send_proposal(body: Body, proposal: Proposal, signature: bytes, to: tuple[b
 def build(body: Body) -> None:
     """The leader's header on the parent that consensus names, if that parent's ancestry is known here."""
     asked = body.building
-    if asked is None or body.setup.voting_key is None:
+    key = body.key
+    if asked is None or key is None:
         return
     parent = body.chain.parent(asked.parent_payload)
     missing = body.chain.path(asked.parent_payload)[1]
     if parent is None or missing is not None:
         want_header(body, missing or asked.parent_payload, asked.parent_view)
+        return
+    if body.chain.closes(asked.parent_payload):
+        # C-21: until it is final, only that block is proposed again.
+        body.building = None
+        body.inbox.append(agree.PayloadOffered(asked.view, asked.parent_view, asked.parent_payload))
         return
     if body.chain.too_far(parent.height):
         return
@@ -165,15 +172,15 @@ def build(body: Body) -> None:
         references = _references(body, asked.parent_payload, height)
     header = Header(
         rules_version(body.setup.genesis, height),
-        FIRST_EPOCH,
+        body.epoch,
         height,
         parent.hash,
         leader_time_ms(body.now.wall_ms, parent.time_ms),
-        body.setup.voting_key.public,
+        key.public,
         references,
         executed,
         body.roster.validators_hash,
-        body.roster.validators_hash,
+        _next_to_name(body, executed, parent.executed),
     )
     hashed = body.chain.learn(header, body.now.monotonic_ms, body.pinned)
     if hashed not in body.chain.known:
@@ -190,13 +197,20 @@ def _executed_to_name(body: Body, parent_hash: bytes, parent_executed: Executed)
     return body.chain.results.get(height, parent_executed)
 
 
+def _next_to_name(body: Body, executed: Executed, parent_executed: Executed) -> bytes:
+    """L-18, C-21: the next set as the state at *executed* says."""
+    named = None if executed == parent_executed else body.next_at(executed.height)
+    return body.roster.validators_hash if named is None else named
+
+
 def _references(body: Body, tip: bytes, height: int) -> tuple[Reference, ...]:
     used = body.chain.is_used(tip)
     ttl = body.parameters.batch_ttl_max
     candidates = [
         held.reference
         for held in body.batches.unordered()
-        if held.reference.digest not in used
+        if held.reference.author in body.roster.keys
+        and held.reference.digest not in used
         and held.reference.digest not in body.chain.used
         and held.expiry_height - ttl <= height <= held.expiry_height
     ]
@@ -212,6 +226,12 @@ def judge(body: Body) -> None:
     if body.judging is None:
         return
     proposal, parent_payload = body.judging
+    if body.chain.closes(parent_payload):
+        # C-21: what descends from a closing block repeats its payload, and nothing else.
+        verdict = agree.Verdict.VALID if proposal.payload == parent_payload else agree.Verdict.INVALID
+        body.judging = None
+        body.inbox.append(agree.PayloadJudged(proposal, verdict))
+        return
     known = body.chain.known.get(proposal.payload)
     missing = body.chain.path(parent_payload)[1]
     if known is None or missing is not None:
@@ -240,7 +260,7 @@ def _judgement(body: Body, proposal: Proposal, parent_payload: bytes, known: Kno
     around = Surroundings(
         parameters=body.parameters,
         rules=rules_version(body.setup.genesis, parent.height + 1),
-        epoch=FIRST_EPOCH,
+        epoch=body.epoch,
         proposer=body.roster.validators.keys[core.rotation.leader(proposal.view)],
         validators=body.roster.keys,
         validators_hash=body.roster.validators_hash,
@@ -248,6 +268,7 @@ def _judgement(body: Body, proposal: Proposal, parent_payload: bytes, known: Kno
         used=lambda digest: digest in used or digest in chain.used,
         ready=lambda reference: _expiry_if_ready(body, reference),
         executed_at=chain.results.get,
+        next_at=body.next_at,
         lag=lambda height: chain.lag(parent_payload, height),
         clock_ms=body.now.wall_ms,
     )
@@ -294,7 +315,7 @@ def _notarized(body: Body, certificate: Certificate) -> None:
 def advance(body: Body) -> None:
     """Append and execute final blocks, lowest first, as far as their headers and batches are here."""
     target = body.target
-    if target is None or target.proposal is None or body.halted:
+    if target is None or target.proposal is None or body.halted or body.closed is not None:
         return
     if target.proposal.payload in body.chain.recent:
         body.target = None  # block sync has brought it, and more
@@ -315,6 +336,8 @@ def advance(body: Body) -> None:
             return
         if not append(body, hashed, batches, target if hashed == target.proposal.payload else None):
             return
+        if closes(known.header):
+            return  # what stands on it is of the next epoch
 
 
 def backlog_full(body: Body) -> bool:
@@ -358,7 +381,7 @@ def _batches_of(body: Body, header: Header, target: Certificate) -> list[bytes] 
 
 def append(body: Body, hashed: bytes, batches: list[bytes], finalization: Certificate | None) -> bool:
     """The known block `hashed`, on the final tip, is final: append it and have it executed. False: the node halted."""
-    words = body.chain.check(body.chain.known[hashed].header)
+    words = _not_pinned(body, hashed) or body.chain.check(body.chain.known[hashed].header)
     if words is not None:
         body.halt(BROKEN_INVARIANT, words)
         return False
@@ -372,6 +395,10 @@ def append(body: Body, hashed: bytes, batches: list[bytes], finalization: Certif
         body.chain.executes(header.height, len(block))
     if finalization is not None:
         body.covering = (header.height, header.executed.height)
+        if not closes(header):
+            memory.went_on(body, finalization)
+        else:
+            body.closed = Closed(header, hashed, finalization)
     for reference, data in zip(header.references, batches, strict=True):
         body.batches.ordered(reference.digest, data)
         body.batch_wants.settle(reference.digest)
@@ -387,6 +414,14 @@ def append(body: Body, hashed: bytes, batches: list[bytes], finalization: Certif
         proposer=header.proposer,
     )
     return True
+
+
+def _not_pinned(body: Body, hashed: bytes) -> str | None:
+    """C-23: words if this block stands where the operator knows another closing header for certain."""
+    pinned = body.setup.pinned
+    if pinned is None or pinned[0] != body.chain.known[hashed].header.height or pinned[1] == hashed:
+        return None
+    return f"block {pinned[0]} is {hashed.hex()}, and the configuration pins {pinned[1].hex()}: another history"
 
 
 def header_arrived(body: Body, header: Header) -> bytes:
@@ -435,14 +470,18 @@ def _has_work(body: Body) -> bool:
     for known in chain.ancestry(tip_hash):
         below = chain.parent(known.header.parent)
         content = known.header.references or (below is not None and below.executed != known.header.executed)
+        content = content or closes(known.header)
         if content and known.since_ms <= patience:
             return True
+    if chain.closes(tip_hash):
+        return False  # no new content until it is final (C-21)
     if chain.lag(tip_hash, max(tip.executed.height, chain.executed_height)) > body.parameters.execution_lag_max:
         return False  # no valid proposal may hold references now (L-18): the next result is what comes first
     used = chain.is_used(tip_hash)
     ttl, height = body.parameters.batch_ttl_max, tip.height + 1
     return any(
         held.expiry_height - ttl <= height <= held.expiry_height
+        and held.reference.author in body.roster.keys
         and digest not in used
         and digest not in chain.used
         and body.batches.ready(digest)

@@ -20,8 +20,8 @@ from protocol.crypto.hashing import digest
 from protocol.crypto.signing import signing_message
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Header
-from protocol.node import catching_up, memory, mending
-from protocol.node.body import FIRST_EPOCH, JOBS_MAX, Body, message_hash
+from protocol.node import catching_up, epochs, memory, mending
+from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.data import announced, authors, batch_received, relayed
 from protocol.node.interface import BlocksRead, Priority, ReadBlocks
 from protocol.node.ordering import header_arrived
@@ -43,6 +43,10 @@ def received(body: Body, peer: bytes, data: bytes) -> None:
     neighbour.heard_ms = body.now.monotonic_ms
     try:
         message = wire.read(data)
+        epoch = epochs.epoch_of(message)
+        if epoch is not None and epoch != body.epoch:
+            epochs.other_epoch(body, epoch, data, peer)
+            return
         HANDLERS[type(message)](body, message, data, peer)
     except Malformed as fault:
         body.charge(peer, f"malformed: {fault.words}")
@@ -52,7 +56,7 @@ def received(body: Body, peer: bytes, data: bytes) -> None:
 
 
 def _vote(body: Body, vote: Vote, data: bytes, peer: bytes) -> None:
-    if not vote_well_formed(body.roster.validators, vote, FIRST_EPOCH):
+    if not vote_well_formed(body.roster.validators, vote, body.epoch):
         body.charge(peer, "a vote that is not well formed")
         return
     core = body.machine.core
@@ -93,7 +97,7 @@ def _vote_good(body: Body, vote: Vote, data: bytes, peer: bytes) -> None:
 
 def _proposal(body: Body, message: wire.ProposalMessage, data: bytes, peer: bytes) -> None:
     proposal = message.proposal
-    if digest(Domain.HEADER, message.header) != proposal.payload or proposal.epoch != FIRST_EPOCH:
+    if digest(Domain.HEADER, message.header) != proposal.payload:
         body.charge(peer, "a proposal with another header than its payload")
         return
     decode(Header, message.header)
@@ -143,8 +147,7 @@ def _certificate(body: Body, message: Certificate, _data: bytes, peer: bytes) ->
 
 
 def _certificates_wanted(body: Body, message: wire.CertificatesWanted, _data: bytes, peer: bytes) -> None:
-    if message.epoch == FIRST_EPOCH:
-        body.inbox.append(agree.RequestReceived(message.views, peer))
+    body.inbox.append(agree.RequestReceived(message.views, peer))
 
 
 def _announcement(body: Body, message: wire.Announcement, _data: bytes, peer: bytes) -> None:
@@ -211,6 +214,7 @@ def keepalive(body: Body) -> bytes:
             body.chain.executed_height,
             body.neighbours.hears(body.now.monotonic_ms),
             accepting,
+            body.epoch,
         )
     )
 
@@ -221,7 +225,10 @@ def _keepalive(body: Body, message: wire.Keepalive, _data: bytes, peer: bytes) -
     neighbour.hears_ms = body.now.monotonic_ms
     neighbour.final_height = message.final_height
     neighbour.accepting = message.accepting
-    body.inbox.append(agree.PeerShown(peer, message.view, message.final_view))
+    if message.epoch == body.epoch:
+        body.inbox.append(agree.PeerShown(peer, message.view, message.final_view))
+    elif message.epoch < body.epoch:
+        epochs.other_epoch(body, message.epoch, b"", peer)
     catching_up.look(body)
 
 

@@ -97,6 +97,12 @@ def walk_epochs(genesis: Genesis, closed: Sequence[ClosedEpoch]) -> tuple[int, V
     return epoch, validators, height, closing
 
 
+def voters_of(validators: ValidatorSet) -> Validators:
+    """A set as certificates are judged by it."""
+    entries = validators.validators
+    return Validators(tuple(entry.voting_key for entry in entries), tuple(entry.power for entry in entries))
+
+
 def check_certificate(network: bytes, validators: Validators, certificate: Certificate, header: Header) -> int:
     """The signers' power, if the certificate finalizes exactly this header. Raises ProofRefused."""
     _check_statement(certificate, header)
@@ -144,7 +150,7 @@ def _verify_header(
     if header.height <= above_height or header.executed.height >= header.height:
         raise ProofRefused(PROOF_BAD_CHAIN, f"the header's height {header.height} does not fit")
     entries = validators.validators
-    voters = Validators(tuple(v.voting_key for v in entries), tuple(v.power for v in entries))
+    voters = voters_of(validators)
     power = check_certificate(network, voters, finalization, header)
     signers = len(finalization.signatures)
     return FinalHeader(header, header_hash(header), signers, len(entries), power, voters.quorum, voters.total)

@@ -28,7 +28,8 @@ class Bench:
         self.hosts: list[Host] = []
         self.violation: Violation | None = None
         self.own_disk_suffices = own_disk_suffices
-        self._validators = validators
+        self.owners = dict(zip(self.facts.keys, validators, strict=True))
+        """Voting key -> index of the host that has it."""
         self._left_out: frozenset[str] = frozenset()
         self._checkers = [make(self) for make in CHECKERS]
 
@@ -44,9 +45,9 @@ class Bench:
         """Hosts that are held to the rules."""
         return [host for host in self.hosts if host.honest]
 
-    def is_honest(self, signer: int) -> bool:
-        """Whether this validator is held to the rules."""
-        return self.hosts[self._validators[signer]].honest
+    def is_honest(self, voting_key: bytes) -> bool:
+        """Whether the validator of this key is held to the rules."""
+        return self.hosts[self.owners[voting_key]].honest
 
     def violated(self, rule: str, words: str, host: Host | None) -> None:
         """Keep the first violation and stop the run."""

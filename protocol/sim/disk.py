@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from protocol.codec import decode, encode
+from protocol.ledger.closings import Closing
 from protocol.ledger.memory import MemoryTables
 from protocol.ledger.records import Block, Executed, Header
 from protocol.ledger.tables import Writes
@@ -212,6 +213,10 @@ class Disk:
         """Results from the height on that the lowest of these blocks names as executed, up to the state's."""
         lowest = decode(Header, decode(Block, blocks[0]).header).executed.height if blocks else 0
         return (self.genesis, *self.executed)[lowest:]
+
+    def block_at(self, closing: Closing) -> StoredBlock | None:
+        """The block that closed an epoch, if it is here."""
+        return self.blocks[closing.height - 1] if closing.height <= len(self.blocks) else None
 
     def read(self, first_height: int, count: int, bytes_max: int) -> tuple[bytes, ...]:
         """Up to `count` blocks from `first_height` on, as many as fit `bytes_max`, at least one if there is one.

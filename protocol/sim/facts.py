@@ -14,7 +14,7 @@ from protocol.consensus.statements import CONTEXTS, Certificate, Proposal, Vote,
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
 from protocol.errors import Malformed
-from protocol.ledger.genesis import Genesis, network_id
+from protocol.ledger.genesis import Genesis, ValidatorSet, network_id
 from protocol.ledger.records import BatchBody, Envelope, Executed
 from protocol.sim.signatures import Scheme
 from protocol.wire.messages import ProposalMessage
@@ -38,6 +38,22 @@ class Signed:
     kind: VoteKind
     view: int
     proposal: Proposal | None
+    epoch: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Voters:
+    """Who votes in an epoch: keys in the order of the set, powers, and the power of a quorum."""
+
+    keys: tuple[bytes, ...]
+    powers: tuple[int, ...]
+    quorum: int
+
+
+def voters_of(pairs: list[tuple[bytes, int]]) -> Voters:
+    """Of (voting key, power) in the order of the set."""
+    powers = tuple(power for _, power in pairs)
+    return Voters(tuple(key for key, _ in pairs), powers, 2 * sum(powers) // 3 + 1)
 
 
 class Facts:
@@ -47,12 +63,14 @@ class Facts:
         self.genesis = genesis
         self.network_id = network_id(genesis)
         self.scheme = scheme
-        self.keys = tuple(v.voting_key for v in genesis.validators)
-        self.powers = tuple(v.power for v in genesis.validators)
-        self.quorum = 2 * sum(self.powers) // 3 + 1
+        self.voters = {1: voters_of([(v.voting_key, v.power) for v in genesis.validators])}
+        """Epoch -> who votes in it, as far as its beginning was seen."""
+        self.keys = self.voters[1].keys
+        self._sets: dict[bytes, Voters] = {}
+        """Hash of a set -> its voters, of every set that any state named."""
         self.established: dict[Signed, None] = {}
-        self.nullified: dict[int, None] = {}
-        """Views for which a nullification was seen."""
+        self.nullified: dict[tuple[int, int], None] = {}
+        """(epoch, view) for which a nullification was seen."""
         self._read: dict[bytes, tuple[list[Signed], Certificate | None]] = {}
 
     def read(self, data: bytes) -> tuple[list[Signed], Certificate | None]:
@@ -60,63 +78,86 @@ class Facts:
         if data in self._read:
             return [], self._read[data][1]
         found = self._extract(data)
+        if found is None:
+            return [], None  # of an epoch whose beginning was not seen: looked at again when it comes again
         self._read[data] = found
         return found
 
-    def _extract(self, data: bytes) -> tuple[list[Signed], Certificate | None]:
+    def state_names(self, data: bytes) -> None:
+        """A state's next set, encoded: an array of kind, version, and the validators."""
+        name = digest(Domain.VALIDATORS, data)
+        if name not in self._sets:
+            pairs = [(entry.voting_key, entry.power) for entry in decode(ValidatorSet, data).validators]
+            self._sets[name] = voters_of(pairs)
+
+    def epoch_ends(self, epoch: int, next_validators_hash: bytes) -> bool:
+        """A final header names another next set; whether that is one that a state named."""
+        voters = self._sets.get(next_validators_hash)
+        if voters is not None:
+            self.voters[epoch + 1] = voters
+        return voters is not None
+
+    def _extract(self, data: bytes) -> tuple[list[Signed], Certificate | None] | None:
         head = data[:2]
         try:
             if head == VOTE_HEAD:
                 vote = decode(Vote, data)
-                return self._signed(
-                    VoteKind(vote.kind), vote.view, vote.proposal, [(vote.signer, vote.signature)]
-                ), None
+                if vote.epoch not in self.voters:
+                    return None
+                pairs = [(vote.signer, vote.signature)]
+                return self._signed(vote.epoch, VoteKind(vote.kind), vote.view, vote.proposal, pairs), None
             if head == CERTIFICATE_HEAD:
-                return self._certificate(decode(Certificate, data))
+                certificate = decode(Certificate, data)
+                return self._certificate(certificate) if certificate.epoch in self.voters else None
             if head == PROPOSAL_HEAD:
                 message = decode(ProposalMessage, data)
-                anyone = [(index, message.signature) for index in range(len(self.keys))]
-                return self._signed(VoteKind.NOTARIZE, message.proposal.view, message.proposal, anyone), None
+                proposal = message.proposal
+                if proposal.epoch not in self.voters:
+                    return None
+                anyone = [(index, message.signature) for index in range(len(self.voters[proposal.epoch].keys))]
+                return self._signed(proposal.epoch, VoteKind.NOTARIZE, proposal.view, proposal, anyone), None
         except Malformed:
             return [], None
         return [], None
 
     def _signed(
-        self, kind: VoteKind, view: int, proposal: Proposal | None, pairs: list[tuple[int, bytes]]
+        self, epoch: int, kind: VoteKind, view: int, proposal: Proposal | None, pairs: list[tuple[int, bytes]]
     ) -> list[Signed]:
-        if (proposal is None) != (kind is VoteKind.NULLIFY) or (proposal is not None and proposal.view != view):
+        if (proposal is None) != (kind is VoteKind.NULLIFY):
             return []
+        if proposal is not None and (proposal.view, proposal.epoch) != (view, epoch):
+            return []
+        keys = self.voters[epoch].keys
         message = b""
         new: list[Signed] = []
         for signer, signature in pairs:
-            fact = Signed(signer, kind, view, proposal)
-            if signer >= len(self.keys) or fact in self.established:
+            fact = Signed(signer, kind, view, proposal, epoch)
+            if signer >= len(keys) or fact in self.established:
                 continue
-            message = message or self._message(kind, view, proposal)
-            if self.scheme.verify(self.keys[signer], message, signature):
+            message = message or self._message(epoch, kind, view, proposal)
+            if self.scheme.verify(keys[signer], message, signature):
                 self.established[fact] = None
                 new.append(fact)
         return new
 
-    def _message(self, kind: VoteKind, view: int, proposal: Proposal | None) -> bytes:
-        epoch = 1 if proposal is None else proposal.epoch
+    def _message(self, epoch: int, kind: VoteKind, view: int, proposal: Proposal | None) -> bytes:
         return CONTEXTS[kind].value + self.network_id + statement_bytes(kind, epoch, view, proposal)
 
     def _certificate(self, certificate: Certificate) -> tuple[list[Signed], Certificate | None]:
+        epoch, view, proposal = certificate.epoch, certificate.view, certificate.proposal
+        voters = self.voters[epoch]
         bits = int.from_bytes(certificate.signers, "little")
-        signers = [index for index in range(len(self.keys)) if bits >> index & 1]
+        signers = [index for index in range(len(voters.keys)) if bits >> index & 1]
         kind = VoteKind(certificate.kind)
         pairs = list(zip(signers, certificate.signatures, strict=False))
-        new = self._signed(kind, certificate.view, certificate.proposal, pairs)
+        new = self._signed(epoch, kind, view, proposal, pairs)
         power = sum(
-            self.powers[index]
-            for index in signers
-            if Signed(index, kind, certificate.view, certificate.proposal) in self.established
+            voters.powers[index] for index in signers if Signed(index, kind, view, proposal, epoch) in self.established
         )
-        if power < self.quorum:
+        if power < voters.quorum:
             return new, None
         if kind is VoteKind.NULLIFY:
-            self.nullified[certificate.view] = None
+            self.nullified[epoch, view] = None
         return new, certificate if kind is VoteKind.FINALIZE else None
 
 
@@ -125,7 +166,7 @@ CERTIFICATE_HEAD = bytes([0x98, 23])
 PROPOSAL_HEAD = bytes([0x95, 40])
 BATCH_HEAD = bytes([0x94, 5])
 ANNOUNCEMENT_HEAD = bytes([0x93, 45])
-KEEPALIVE_HEAD = bytes([0x98, 46])
+KEEPALIVE_HEAD = bytes([0x99, 46])
 BLOCKS_WANTED_HEAD = bytes([0x94, 47])
 BLOCK_PART_HEAD = bytes([0x98, 48])
 BATCHES_WANTED_HEAD = bytes([0x93, 42])
@@ -135,8 +176,8 @@ BATCHES_WANTED_HEAD = bytes([0x93, 42])
 class Chain:
     """The one chain that all honest nodes are final on, as first seen."""
 
-    finalized: dict[int, bytes] = field(default_factory=dict)
-    """View -> payload, of every good finalization that was seen anywhere."""
+    finalized: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    """(epoch, view) -> payload, of every good finalization that was seen anywhere."""
     headers: list[bytes] = field(default_factory=list)
     """Hash of the header at height h is at h - 1."""
     batches: list[tuple[bytes, ...]] = field(default_factory=list)
@@ -146,8 +187,12 @@ class Chain:
     time_ms: int = 0
     """Of the newest block."""
     executed: list[Executed] = field(default_factory=list)
+    epoch: int = 1
+    """Of the block that comes next."""
+    validators_hash: bytes = b""
+    """Of that epoch's set; empty before the first block."""
 
-    def unplaced(self) -> list[int]:
+    def unplaced(self) -> list[tuple[int, int]]:
         """Views that were finalized and whose block nobody has in its segments: soon to come, or of another chain."""
         return [view for view in sorted(self.finalized) if self.finalized[view] not in self.heights]
 

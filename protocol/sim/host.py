@@ -31,16 +31,19 @@ from typing import Any
 from protocol.codec import decode
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
+from protocol.crypto.signing import SigningKey
 from protocol.ledger.records import Block
 from protocol.node.interface import (
     Answer,
     Append,
     Disconnect,
     Effect,
+    EraseKey,
     Execute,
     Halt,
     Input,
     JournalRecord,
+    KeyFound,
     Note,
     Now,
     PeerDown,
@@ -51,9 +54,10 @@ from protocol.node.interface import (
     Received,
     Send,
     Submit,
+    TakePart,
     Tick,
 )
-from protocol.node.setup import NodeSetup, Recovered
+from protocol.node.setup import NodeSetup, Recovered, recall_epochs
 from protocol.sim.disk import Disk
 from protocol.sim.events import MS_US
 from protocol.sim.lines import LINES_KEPT, short, words_of_fault, words_of_note
@@ -81,6 +85,7 @@ class Host:
         self.member = next((entry.member for entry in entries if entry.node_key == setup.node_key), None)
         """Whose validator this is; None for an observer."""
         self.factory: NodeFactory = around.factory
+        self.erased: set[bytes] = set()
         self.skew_ms = 0
         self.work_factor = 1
         self.node: AnyNode | None = None
@@ -148,11 +153,17 @@ class Host:
         self.clock_start_ms = self.generator.randrange(1, 10_000_000)
         self.around.watcher.booted(self)
         blocks = self.disk.newest_blocks(self.around.blocks_at_start)
+        epochs = recall_epochs(self.setup.genesis, self.disk.tables, blocks[-1] if blocks else None)
+        closing_blocks = [decode(Block, block.data) for block in map(self.disk.block_at, epochs.closings) if block]
         recovered = Recovered(
             journal=tuple(self.disk.journal),
             blocks=blocks,
             executed=self.disk.newest_results(blocks),
             genesis_executed=self.disk.genesis,
+            sets=epochs.sets,
+            nodes=epochs.nodes,
+            closings=epochs.closings,
+            closing_finalizations=tuple(block.finalization for block in closing_blocks if block.finalization),
             amnesiac=self.disk.forgotten,
             forced=self.forced,
         )
@@ -303,6 +314,8 @@ class Host:
                 waiting.append(effect)
             elif kind is Note:
                 self._note(effect)  # type: ignore[arg-type]
+            elif kind is TakePart:
+                self.around.watcher.took_part(self, effect)  # type: ignore[arg-type]
             elif kind is Halt:
                 self.broken(f"halts: {effect.code}: {effect.words}")  # type: ignore[union-attr]
                 return
@@ -338,6 +351,8 @@ class Host:
                 self.count("disconnect")
                 self.line(f"disconnects {short(effect.peer)}: {effect.words}")  # type: ignore[union-attr]
                 around.postman.disconnect(self.index, effect.peer)  # type: ignore[union-attr]
+            elif kind is EraseKey:
+                self.erase(effect.voting_key)  # type: ignore[union-attr]
             else:
                 around.watcher.answered(self, effect.ticket, effect.results)  # type: ignore[union-attr]
 
@@ -351,6 +366,23 @@ class Host:
             self.maintaining = True
             low, high = self.disk.model.maintenance_us
             self.later(self.generator.randint(low, high), self._maintain, self.life)
+
+    def hold(self, *keys: SigningKey) -> None:
+        """Make new voting keys on this machine (C-21); a running node is told."""
+        self.setup = replace(self.setup, more_voting_keys=(*self.setup.more_voting_keys, *keys))
+        for key in keys:
+            self.step(KeyFound(key))
+
+    def erase(self, voting_key: bytes) -> None:
+        """C-23: the key is nowhere on this machine any more."""
+        setup = self.setup
+        first = setup.voting_key
+        self.setup = replace(
+            setup,
+            voting_key=None if first is None or first.public == voting_key else first,
+            more_voting_keys=tuple(key for key in setup.more_voting_keys if key.public != voting_key),
+        )
+        self.erased.add(voting_key)
 
     # -- Timers -------------------------------------------------------------------------------------
 
@@ -461,4 +493,4 @@ class Host:
         self._sync()
 
 
-_LEAVING = frozenset({Send, Append, Execute, Answer, Disconnect})
+_LEAVING = frozenset({Send, Append, Execute, Answer, Disconnect, EraseKey})

@@ -94,7 +94,7 @@ class LedgerServices:
                 for o in done.outcomes
             ]
         )
-        return Result(done.writes, done.executed, outcomes)
+        return Result(done.writes, done.executed, outcomes, done.governed)
 
 
 def _admitted(parsed: ParsedEnvelope) -> Admitted:

@@ -11,10 +11,11 @@ from random import Random
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate
 from protocol.crypto import log
+from protocol.ledger.closings import closings
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.index import log_getter, read_receipt
 from protocol.ledger.records import Batch, BatchBody, Block, Header, Receipt
-from protocol.proofs.records import Finality, ReceiptProof
+from protocol.proofs.records import ClosedEpoch, Finality, ReceiptProof
 from protocol.sim.disk import Disk
 
 
@@ -34,8 +35,25 @@ def newest_finality(disk: Disk) -> Finality | None:
         block = decode(Block, stored.short) if stored.finalized else None
         if block is not None and decode(Header, block.header).executed.height <= len(disk.executed):
             assert block.finalization is not None, "it says so"
-            return Finality(block.header, decode(Certificate, block.finalization), (), None)
+            closed = _closed_before(disk, decode(Header, block.header).epoch)
+            return (
+                None
+                if closed is None
+                else Finality(block.header, decode(Certificate, block.finalization), closed, None)
+            )
     return None
+
+
+def _closed_before(disk: Disk, epoch: int) -> tuple[ClosedEpoch, ...] | None:
+    """How each epoch before this one ended (C-22); None where that is not executed here yet."""
+    found: list[ClosedEpoch] = []
+    for closing in closings(disk.tables, limit=epoch - 1) if epoch > 1 else ():
+        stored = disk.block_at(closing)
+        assert stored is not None, "what is executed is in the segments"
+        block = decode(Block, stored.short)
+        assert block.finalization is not None, "a closing block is final by itself"
+        found.append(ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators))
+    return tuple(found) if len(found) == epoch - 1 else None
 
 
 def proof_of(genesis: Genesis, disk: Disk, log_index: int, finality: Finality) -> ReceiptProof:

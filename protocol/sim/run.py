@@ -141,7 +141,7 @@ def report_of(world: World, seed: int) -> Report:
         faults=dict(world.faults.counts),
         missing=tuple([name for name in world.faults.wanted if name not in world.faults.counts]),
         links=dict(world.network.counts),
-        clients=dict(world.clients.counts),
+        clients=dict(world.clients.counts) | _changes(world),
         refusals=dict(world.clients.codes),
         hosts=hosts,
         deeds=world.deeds(),
@@ -157,6 +157,14 @@ def _settled_ms(world: World) -> int | None:
     if world.done_us is None or world.calm_us is None:
         return None
     return (world.done_us - world.calm_us) // MS_US
+
+
+def _changes(world: World) -> dict[str, int]:
+    """What the members did, if they did anything."""
+    members = world.members
+    if members is None:
+        return {}
+    return {f"changes {name}": count for name, count in members.counts.items()} | {"epochs": world.bench.chain.epoch}
 
 
 def _last_lines(world: World) -> list[str]:

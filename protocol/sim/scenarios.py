@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from protocol.sim.disk import DiskModel
 from protocol.sim.faults.driver import FaultPlan
+from protocol.sim.governance import ChangePlan
 from protocol.sim.network import LinkModel, Pairs
 from protocol.sim.surroundings import WorkModel
 from protocol.sim.timetable import At
@@ -48,6 +49,8 @@ class Scenario:
     disk: DiskModel = field(default_factory=DiskModel)
     work: WorkModel = field(default_factory=WorkModel)
     load: Load = field(default_factory=Load)
+    changes: ChangePlan | None = None
+    """How the members change who votes; None: never, under the first version of the rules."""
     real_signatures: bool = False
     twin: str = ""
     """A second machine with the first member's keys: how it comes about (`protocol.sim.twin.TWINS`); empty: none."""

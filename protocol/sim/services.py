@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from protocol.ledger.genesis import Genesis
+from protocol.ledger.members import Governed
 from protocol.ledger.memory import MemoryTables
 from protocol.ledger.records import Executed
 from protocol.ledger.tables import Writes
@@ -36,6 +37,7 @@ class Result:
     writes: Writes
     executed: Executed
     outcomes: tuple[Outcome, ...]
+    governed: Governed | None = None
 
 
 class Services(Protocol):

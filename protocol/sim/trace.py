@@ -25,7 +25,7 @@ class Lane:
     index: int
     honest: bool
     validator: bool
-    views: list[tuple[int, int, int]] = field(default_factory=list)
+    views: list[tuple[int, tuple[int, int], int]] = field(default_factory=list)
     """(time, view, its leader), at each change."""
     heights: list[tuple[int, int]] = field(default_factory=list)
     """(time, final height), at each change."""
@@ -45,7 +45,8 @@ class Trace:
     """When the last fault was over."""
     done_ms: int | None = None
     """When nothing was owed any more."""
-    nullified: list[int] = field(default_factory=list)
+    nullified: list[tuple[int, int]] = field(default_factory=list)
+    """(epoch, view)."""
 
 
 class Tracer:
@@ -68,8 +69,8 @@ class Tracer:
         if len(lane.views) >= POINTS_MAX or len(lane.heights) >= POINTS_MAX:
             lane.cut_short = True
             return
-        if not lane.views or lane.views[-1][1] != status.view or self._lives[host.index] != host.life:
-            lane.views.append((now_ms, status.view, status.leader))
+        if not lane.views or lane.views[-1][1] != (status.epoch, status.view) or self._lives[host.index] != host.life:
+            lane.views.append((now_ms, (status.epoch, status.view), self.world.leader_of(status)))
         if not lane.heights or lane.heights[-1][1] != status.final_height:
             lane.heights.append((now_ms, status.final_height))
         self._lives[host.index] = host.life

@@ -98,6 +98,6 @@ class Workers:
         result = host.around.services.execute(host.disk.tables, effect.height, effect.header, effect.batches)
         host.disk.apply(result.writes, result.executed)
         host.around.watcher.executed(host, effect.height, result.outcomes)
-        host.step(BlockExecuted(result.executed, result.outcomes))
+        host.step(BlockExecuted(result.executed, result.outcomes, result.governed))
         if life == host.life:
             self._execute_next()

@@ -162,7 +162,9 @@ class Clients:
 
     def answered(self, host: Host, ticket: int, results: tuple[Admitted | Refusal, ...]) -> None:
         """A node judged what was posted to it."""
-        names = self.tickets.pop((host.index, ticket))
+        names = self.tickets.pop((host.index, ticket), ())
+        if not names:
+            return  # the members' own envelopes
         for transaction, result in zip(names, results, strict=True):
             if isinstance(result, Refusal):
                 self.counts["refused"] += 1

@@ -16,6 +16,7 @@ from collections import Counter
 
 from protocol import limits
 from protocol.ledger.genesis import (
+    FIRST_EPOCH,
     Genesis,
     GenesisMember,
     GenesisObserver,
@@ -26,13 +27,14 @@ from protocol.ledger.genesis import (
     network_id,
 )
 from protocol.ledger.records import Block
-from protocol.node.interface import Admitted, Outcome, Refusal
-from protocol.node.setup import NodeSetup
+from protocol.node.interface import Admitted, Outcome, Refusal, TakePart
+from protocol.node.setup import NodeSetup, NodeStatus
 from protocol.sim.bench import Bench
 from protocol.sim.byzantine import ACTORS, Stage
 from protocol.sim.disk import Disk
 from protocol.sim.events import MS_US, Schedule, stream
 from protocol.sim.faults.driver import FaultDriver
+from protocol.sim.governance import Members
 from protocol.sim.host import Host
 from protocol.sim.network import TOPOLOGIES, Network, Pairs, with_twin
 from protocol.sim.scenarios import Scenario
@@ -44,6 +46,8 @@ from protocol.sim.twin import Twin
 from protocol.sim.workload import Clients
 
 RULES_VERSION = 1
+GOVERNED_RULES_VERSION = 2
+"""Of runs in which the members change who votes."""
 SAMPLE_US = 250 * MS_US
 """Between two looks at the tables of all nodes."""
 NEVER_US = 1 << 62
@@ -67,7 +71,7 @@ def make_genesis(scenario: Scenario, scheme: Scheme) -> tuple[Genesis, tuple[str
         name="sim",  # not the scenario's: under another name a scenario is the same run
         created_ms=WALL_START_MS - 1_000,
         parameters=_parameters(scenario),
-        rules=(RulesFrom(1, RULES_VERSION),),
+        rules=(RulesFrom(1, RULES_VERSION if scenario.changes is None else GOVERNED_RULES_VERSION),),
         members=tuple(GenesisMember(name, (scheme.key(f"{name} account").public,), 1, None) for name in names),
         validators=tuple(validators),
         observers=tuple(GenesisObserver(None, key) for key in watching),
@@ -127,6 +131,9 @@ class World:
         self.bench.attach(self.hosts)
         self.stages = self._corrupt(seed, twins)
         self.clients = Clients(self, scenario.load, scheme, stream(seed, "clients"))
+        self.members = (
+            None if scenario.changes is None else Members(self, scenario.changes, scheme, stream(seed, "members"))
+        )
         self.faults = FaultDriver(
             self, scenario.faults, scenario.timetable, stream(seed, "faults"), holds=self._holds, calm=self._calm
         )
@@ -209,6 +216,8 @@ class World:
             self.twin.begin(self.faults.until_us)
         self.clients.begin()
         self.faults.begin()
+        if self.members is not None:
+            self.members.begin()
         self.schedule.after(SAMPLE_US, self._sample)
         self.schedule.run(NEVER_US)
         if self.bench.violation is None:
@@ -231,7 +240,13 @@ class World:
             return len(self.bench.facts.nullified) >= entry.nullified
         states = [host.node.status() for host in self.bench.honest() if host.node is not None]
         newest = max(states, key=lambda status: status.view, default=None)
-        return newest is not None and newest.leader == entry.leader
+        return newest is not None and self.leader_of(newest) == entry.leader
+
+    def leader_of(self, status: NodeStatus) -> int:
+        """Which node leads the view that a node is in."""
+        if status.epoch == FIRST_EPOCH:
+            return status.leader
+        return self.bench.owners[status.validators[status.leader][0].voting_key]
 
     def _sample(self) -> None:
         """A quiet look at every node, as long as faults happen; from then on `_look` does."""
@@ -246,6 +261,8 @@ class World:
     def _calm_begins(self) -> None:
         self.calm_us = self.schedule.now_us
         self.clients.end()
+        if self.members is not None:
+            self.members.end()
         if self.twin is not None:
             self.twin.end_of_faults()
         for host in self.hosts:
@@ -314,6 +331,9 @@ class World:
     def answered(self, host: Host, ticket: int, results: tuple[Admitted | Refusal, ...]) -> None:
         """Accepted or refused."""
         self.clients.answered(host, ticket, results)
+
+    def took_part(self, host: Host, effect: TakePart) -> None:
+        """Who is let in follows the state."""
 
     def broken(self, host: Host, words: str) -> None:
         """A node stopped by itself."""

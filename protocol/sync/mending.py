@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from protocol.ledger.genesis import ValidatorSet
 from protocol.sync.blocks import BlockSync
 
 
@@ -12,11 +13,12 @@ from protocol.sync.blocks import BlockSync
 class Mending:
     """Which blocks are wanted, and the one that is being asked for.
 
-    wanted: height -> (parent, hash). fetch: of the peer that is asked, None between two questions. avoid: peers that
-    gave nothing good, until when they are left alone. checking: whether the block's signatures are being checked.
+    wanted: height -> (parent, hash, its epoch's set). fetch: of the peer that is asked, None between two questions.
+    avoid: peers that gave nothing good, until when they are left alone. checking: whether the block's signatures are
+    being checked.
     """
 
-    wanted: OrderedDict[int, tuple[bytes, bytes]] = field(default_factory=OrderedDict)
+    wanted: OrderedDict[int, tuple[bytes, bytes, ValidatorSet]] = field(default_factory=OrderedDict)
     height: int = 0
     fetch: BlockSync | None = None
     checking: bool = False

@@ -78,6 +78,8 @@ class Keepalive:
     hears: Annotated[tuple[Key, ...], Items(0, limits.VALIDATORS_MAX)]
     accepting: Flag
     """False: the sender's pool is full, or its disk; observers pass envelopes to another."""
+    epoch: U53 = 1
+    """The epoch that the views are of."""
 
 
 @record(kind=47, bytes_max=64)

@@ -178,5 +178,5 @@ def test_joining_a_network_of_others(call: Call, tmp_path: Path) -> None:
     call("network", "create", tmp_path / "net", "--name", "x", "--members", "bank,port")
     said = call("node", "join", tmp_path / "bank", tmp_path / "net" / "network.toml")
     assert said.code == ExitCode.CONFIGURATION
-    assert "card.node_key" in said.err
+    assert "card.account_keys" in said.err
     assert not (tmp_path / "bank" / "data").exists()

@@ -38,6 +38,7 @@ AROUND = Surroundings(
     used=lambda digest: digest == b"u" * 32,
     ready=lambda reference: {b"a"[0]: 10, b"b"[0]: 31}.get(reference.digest[0]),
     executed_at=lambda height: RESULTS[height] if height <= 7 else None,
+    next_at=lambda height: HASH if height <= 7 else None,
     lag=lambda height: 9 - height,
     clock_ms=6_000,
 )

@@ -140,6 +140,7 @@ class TestApplication:
     __test__ = False
     name: str = "test"
     words: str = "for tests"
+    governs: bool = False
     spaces: tuple[Space[Any], ...] = (NOTES, UNITS)
     operations: Mapping[str, OperationKind] = field(
         default_factory=lambda: {

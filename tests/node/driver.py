@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -32,6 +33,8 @@ class Driver:
     results: list[Executed] = field(default_factory=list)
     clock_ms: int = 0
     hold_persists: bool = False
+    results_to_tell: deque[node_io.BlockExecuted] = field(default_factory=deque)
+    telling: bool = False
     waiting: int = 0
     durable: int = 0
 
@@ -81,7 +84,7 @@ class Driver:
                     done = self.services.execute(self.tables, height, header, batches)
                     self.tables.apply(done.writes)
                     self.results.append(done.executed)
-                    answers.append(node_io.BlockExecuted(done.executed, done.outcomes))
+                    self.results_to_tell.append(node_io.BlockExecuted(done.executed, done.outcomes, done.governed))
                 case node_io.ReadBlocks(job, first, count, _):
                     found = tuple(self.blocks[first - 1 : first - 1 + count])
                     answers.append(node_io.BlocksRead(job, first, found))
@@ -91,6 +94,16 @@ class Driver:
             self.sync()
         for answer in answers:
             self.step(answer)
+        self.tell_results()
+
+    def tell_results(self) -> None:
+        """Duty 3: results come in order, whatever a step gives rise to."""
+        if self.telling:
+            return
+        self.telling = True
+        while self.results_to_tell:
+            self.step(self.results_to_tell.popleft())
+        self.telling = False
 
     def sync(self) -> None:
         """Everything persisted so far becomes durable."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +93,9 @@ class Port:
             return False
         port.running.inbox.put_nowait(Received(self._key, data), urgent=priority is Priority.CONSENSUS)
         return True
+
+    def take_part(self, validators: Collection[bytes], following: Collection[bytes]) -> None:
+        self.validators = frozenset(validators)
 
     def disconnect(self, peer: bytes, words: str) -> None:
         raise AssertionError(f"a peer was disconnected: {words}")

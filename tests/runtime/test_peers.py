@@ -15,7 +15,7 @@ from daemon.net.opening import PeerRole
 from daemon.observe.limited import Limited
 from daemon.runtime.inbox import Inbox
 from daemon.runtime.main import peers_of, setup_of
-from daemon.runtime.peers import SYNC_MESSAGES, Receiver, policy_of
+from daemon.runtime.peers import SYNC_MESSAGES, Admission, Receiver
 from protocol.codec import encode
 from protocol.consensus.statements import Vote, VoteKind
 from protocol.node.interface import PeerDown, PeerUp, Priority, Received
@@ -50,11 +50,26 @@ def all_of(inbox: Inbox) -> list[object]:
 
 def test_each_is_let_in_as_what_he_is() -> None:
     genesis = make_genesis(2)
-    judge = policy_of(genesis, {key(700).public}, {STRANGER, key(200).public})
+    judge = Admission(genesis, {key(700).public}, {STRANGER, key(200).public})
     assert judge(key(200).public) is PeerRole.VALIDATOR, "configured or not"
     assert judge(key(700).public) is PeerRole.OBSERVER
     assert judge(STRANGER) is PeerRole.SYNC_ONLY
     assert isinstance(judge(key(951).public), str)
+
+
+def test_who_is_let_in_follows_the_state_and_who_was_removed_is_refused() -> None:
+    """L-29: added keys are accepted; removed ones are not, also where the operator configured their address."""
+    genesis = make_genesis(2)
+    judge = Admission(genesis, {key(700).public}, {key(200).public, STRANGER})
+    judge.take_part({key(201).public, key(960).public}, {key(952).public})
+    assert judge(key(960).public) is PeerRole.VALIDATOR
+    assert judge(key(952).public) is PeerRole.OBSERVER
+    assert judge(key(200).public) == "the members have removed this node key"
+    assert judge(key(700).public) is PeerRole.OBSERVER, "the operator's own word"
+    assert judge(STRANGER) is PeerRole.SYNC_ONLY
+    judge.take_part({key(200).public}, ())
+    assert judge(key(200).public) is PeerRole.VALIDATOR
+    assert isinstance(judge(key(952).public), str)
 
 
 @pytest.fixture

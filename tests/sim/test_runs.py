@@ -90,7 +90,7 @@ def test_in_quiet_no_view_is_nullified_once_all_have_met(seed: int) -> None:
     world = make_world(SCENARIOS["quiet"], seed)
     world.run()
     assert world.bench.violation is None
-    assert all(view <= 3 for view in world.bench.facts.nullified)
+    assert all(view <= 3 for _, view in world.bench.facts.nullified)
 
 
 @pytest.mark.parametrize("signers", ["stand-in", "real"])

@@ -122,7 +122,7 @@ def _result(done: Execution) -> BlockExecuted:
         )
         for outcome in done.outcomes
     )
-    return BlockExecuted(done.executed, outcomes)
+    return BlockExecuted(done.executed, outcomes, done.governed)
 
 
 def serve_blocks(pipe: Pipe, ledger: Ledger) -> None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from protocol.codec import decode, encode
+from protocol.ledger.genesis import ValidatorSet
+from protocol.ledger.members import Governed, ValidatorNode
 from protocol.ledger.records import Executed
 from protocol.node.interface import Admitted, BatchAccepted, BlockExecuted, Fate, Outcome, Refusal
 
@@ -59,22 +62,32 @@ def unpack_batch_verdict(raw: Sequence[Any]) -> BatchAccepted | Refusal:
 
 
 def pack_executed(result: BlockExecuted) -> list[Any]:
-    """A block's result: [height, state root, log size, log root, outcomes]."""
+    """A block's result: [height, state root, log size, log root, outcomes, who takes part or nil]."""
     executed = result.executed
     outcomes = [
         [outcome.transaction, outcome.account, outcome.id, outcome.fate is Fate.FINAL, outcome.code, outcome.log_index]
         for outcome in result.outcomes
     ]
-    return [executed.height, executed.state_root, executed.log_size, executed.log_root, outcomes]
+    governed = None if result.governed is None else _pack_governed(result.governed)
+    return [executed.height, executed.state_root, executed.log_size, executed.log_root, outcomes, governed]
+
+
+def _pack_governed(governed: Governed) -> list[Any]:
+    return [encode(governed.validators), [list(node) for node in governed.nodes]]
 
 
 def unpack_executed(raw: Sequence[Any]) -> BlockExecuted:
     """The inverse of `pack_executed`."""
-    height, state_root, log_size, log_root, outcomes = raw
+    height, state_root, log_size, log_root, outcomes, governed = raw
     return BlockExecuted(
         Executed(height, state_root, log_size, log_root),
         tuple(
             Outcome(transaction, account, id_, Fate.FINAL if final else Fate.SKIPPED, code, log_index)
             for transaction, account, id_, final, code, log_index in outcomes
         ),
+        None if governed is None else _unpack_governed(*governed),
     )
+
+
+def _unpack_governed(validators: bytes, nodes: Sequence[Any]) -> Governed:
+    return Governed(decode(ValidatorSet, validators), tuple(ValidatorNode(*node) for node in nodes))

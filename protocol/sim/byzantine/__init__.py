@@ -22,6 +22,7 @@ the actor itself is held to nothing, and what it tells its own clients is worth 
     twins                two machines with one key            C-10, C-24
     false_executor       false results, false receipts        L-18, L-21, L-22
     garbage_syncer       answers sync with garbage            L-25, L-31, block sync
+    revenant             votes with keys of ended epochs      C-21, C-23
 
 A new actor: a file with an `Actor`, a line in `ACTORS`, a scenario. Deliberately absent: actors that work together;
 a scenario with two of them within the bound comes close.
@@ -42,6 +43,7 @@ from protocol.sim.byzantine.nullifier import NULLIFIER
 from protocol.sim.byzantine.partial_leader import PARTIAL_LEADER
 from protocol.sim.byzantine.replayer import REPLAYER
 from protocol.sim.byzantine.restarter import RESTARTER
+from protocol.sim.byzantine.revenant import REVENANT
 from protocol.sim.byzantine.silent_leader import SILENT_LEADER
 from protocol.sim.byzantine.stale_leader import STALE_LEADER
 from protocol.sim.byzantine.twins import TWINS
@@ -66,5 +68,6 @@ ACTORS: dict[str, Actor] = {
     "twins": TWINS,
     "false_executor": FALSE_EXECUTOR,
     "garbage_syncer": GARBAGE_SYNCER,
+    "revenant": REVENANT,
 }
 """Every actor by the name that scenarios use."""

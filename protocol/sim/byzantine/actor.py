@@ -86,13 +86,15 @@ class Wrapper:
     """Between two calls of `act`; None: never."""
 
     def __init__(self, inner: AnyNode, setup: NodeSetup, stage: Stage) -> None:
-        assert setup.voting_key is not None, "actors are validators"
+        key = setup.voting_key or stage.memory.get("first key")
+        assert key is not None, "actors are validators"
+        stage.memory["first key"] = key  # its machine may have erased it since (C-23)
         self.inner = inner
         self.stage = stage
         self.did = stage.did
         self.generator = stage.generator
         self.genesis = setup.genesis
-        self.key: SigningKey = setup.voting_key
+        self.key: SigningKey = key
         self.signer = [v.voting_key for v in setup.genesis.validators].index(self.key.public)
         self.network_id = network_id(setup.genesis)
         self.peers: dict[bytes, None] = {}

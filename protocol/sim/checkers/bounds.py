@@ -18,8 +18,16 @@ from protocol.consensus.counting import CHECKS_IN_FLIGHT_MAX
 from protocol.dissemination.batches import RECENT_BYTES_MAX
 from protocol.dissemination.wants import WANTS_MAX
 from protocol.gossip.neighbours import PASSED_REMEMBERED_MAX
-from protocol.node.body import JOBS_MAX, VERIFIED_REMEMBERED_MAX, Body
+from protocol.node.body import (
+    CLOSINGS_REMEMBERED_MAX,
+    FORMER_KEYS_MAX,
+    JOBS_MAX,
+    VERIFIED_REMEMBERED_MAX,
+    VOTING_KEYS_MAX,
+    Body,
+)
 from protocol.node.chain import HEADERS_MAX
+from protocol.node.epochs import AHEAD_MESSAGES_MAX
 from protocol.node.lives import LIVES_MAX
 from protocol.node.memory import ANSWERED_MAX
 from protocol.node.ordering import EXECUTING_BLOCKS_MAX, EXECUTING_BYTES_MAX
@@ -37,6 +45,8 @@ LIVE_BLOCKS_MAX = 4
 """Blocks not final, or proposed a moment ago, whose batches stand beside their author's share (L-13)."""
 SEALED_MAX = limits.UNORDERED_BATCHES_PER_AUTHOR_MAX * limits.BATCH_ENVELOPES_MAX
 COUNTERS_MAX = 64
+JOURNALED_MAX = 4_096
+"""Records of a later epoch that a journal holds: it is rotated long before."""
 BATCH_BYTES_MIN = 200
 """Keys, signatures and hashes of the smallest batch take more."""
 
@@ -74,6 +84,11 @@ def _final_heights(body: Body) -> int:
     return body.parameters.batch_ttl_max + EXECUTING_BLOCKS_MAX + 1
 
 
+def _sets(body: Body) -> int:
+    """Of validators: that of each height that may still be named, and what was recalled at the start."""
+    return _final_heights(body) + CLOSINGS_REMEMBERED_MAX + 2
+
+
 BOUNDS: dict[str, Limit] = {
     "out": _fixed(0),
     "inbox": _fixed(0),
@@ -83,6 +98,18 @@ BOUNDS: dict[str, Limit] = {
     "undurable": lambda body: _all_batches(body) + 3 * _views_not_final(body) + 3 * VIEWS_MAX,
     "verified": _fixed(VERIFIED_REMEMBERED_MAX),
     "proposed": _fixed(VIEWS_MAX),
+    "keys": _fixed(VOTING_KEYS_MAX),
+    "nodes": lambda body: _sets(body) * limits.VALIDATORS_MAX,
+    "sets": _sets,
+    "next_sets": lambda body: _final_heights(body) + 1,
+    "closings": _fixed(CLOSINGS_REMEMBERED_MAX),
+    "former": _fixed(FORMER_KEYS_MAX),
+    "journaled": _fixed(CLOSINGS_REMEMBERED_MAX),
+    "journaled[].votes": _fixed(JOURNALED_MAX),
+    "journaled[].proposals": _fixed(JOURNALED_MAX),
+    "journaled[].certificates": _fixed(JOURNALED_MAX),
+    "ahead": _fixed(limits.PEERS_MAX),
+    "ahead[]": _fixed(AHEAD_MESSAGES_MAX),
     "relays": _fixed(limits.POOL_ENVELOPES_MAX + SEALED_MAX),
     "counters": _fixed(COUNTERS_MAX),
     "pool.waiting": _fixed(limits.POOL_ENVELOPES_MAX + SEALED_MAX),

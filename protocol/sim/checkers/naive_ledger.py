@@ -14,6 +14,7 @@ from typing import Any
 
 from protocol.apps.common import Origin
 from protocol.apps.evidence.records import CURRENT, Evidence, EvidenceId, RecordEvidence
+from protocol.apps.members.records import Council, NodeEntry
 from protocol.codec import decode, encode
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
@@ -78,6 +79,8 @@ class NaiveLedger:
     """Member -> bytes of state charged to it."""
     results: list[Executed] = field(default_factory=list)
     """By height, from 0."""
+    named: list[bytes] = field(default_factory=list)
+    """The next set that the state names, encoded, by height, from 0 (C-21)."""
     judged: list[list[Judged]] = field(default_factory=lambda: [[]])
     """What became of each envelope, by height."""
 
@@ -95,7 +98,20 @@ class NaiveLedger:
             self._set(array("ledger.validator", validator.voting_key), entry)
         powers = tuple(ValidatorPower(v.voting_key, v.power) for v in genesis.validators)
         self._set(array("ledger.next_validators"), encode(ValidatorSet(powers)))
+        if "members" in self.rules.applications:
+            self._govern(genesis)
+        self.named.append(self.state[array("ledger.next_validators")])
         self.results.append(Executed(0, self.trie.root(), 0, self.log.root()))
+
+    def _govern(self, genesis: Genesis) -> None:
+        """M-1, M-6: how members decide, and whose nodes may connect, at height 0."""
+        self._set(array("members.council"), encode(Council(len(genesis.members), None, 0)))
+        for validator in genesis.validators:
+            self._set(
+                array("members.node", validator.node_key), encode(NodeEntry(validator.member, validator.voting_key))
+            )
+        for observer in genesis.observers:
+            self._set(array("members.node", observer.node_key), encode(NodeEntry(observer.member, None)))
 
     def _set(self, key: bytes, value: bytes | None) -> None:
         if value is None:
@@ -109,7 +125,7 @@ class NaiveLedger:
         judged: list[Judged] = []
         for data in batches:
             body = decode(BatchBody, decode(Batch, data).body)
-            member = next(v.member for v in self.genesis.validators if v.voting_key == body.author)
+            member = decode(Validator, self.state[array("ledger.validator", body.author)]).member
             for envelope in body.envelopes:
                 judged.append(self._envelope(header, member, decode(Envelope, envelope).body, len(judged)))
         for member, used in self.used.items():
@@ -118,6 +134,7 @@ class NaiveLedger:
                 self._set(key, value)
         result = Executed(header.height, self.trie.root(), len(self.log.leaves), self.log.root())
         self.results.append(result)
+        self.named.append(self.state[array("ledger.next_validators")])
         self.judged.append(judged)
         return result
 

@@ -98,14 +98,12 @@ def refusal(facts: Facts, data: bytes) -> str | None:
         return fault.words
     if not proof.network_id == body.network_id == facts.network_id:
         return "another network"
-    if proof.finality.closed or proof.finality.pinned is not None:
-        return "no epoch has ended on this network"
     executed = header.executed
     if receipt.transaction != digest(Domain.TRANSACTION, envelope.body) or receipt.height > executed.height:
         return "a receipt of something else"
     if not inclusion_holds(proof.receipt, proof.log_index, executed.log_size, proof.path, executed.log_root):
         return "a receipt that is not in the log"
-    return _envelope_refusal(facts, envelope, body) or _finality_refusal(facts, header, proof)
+    return _envelope_refusal(facts, envelope, body) or _finality_refusal(facts, proof)
 
 
 def _envelope_refusal(facts: Facts, envelope: Envelope, body: EnvelopeBody) -> str | None:
@@ -117,35 +115,61 @@ def _envelope_refusal(facts: Facts, envelope: Envelope, body: EnvelopeBody) -> s
     return None if all(good) else "an envelope with a bad signature"
 
 
-def _finality_refusal(facts: Facts, header: Header, proof: ReceiptProof) -> str | None:
+def _finality_refusal(facts: Facts, proof: ReceiptProof) -> str | None:
+    """C-22: from genesis' set over the closing header of each ended epoch to the header of the proof."""
+    finality = proof.finality
     powers = tuple(ValidatorPower(v.voting_key, v.power) for v in facts.genesis.validators)
-    if header.epoch != 1 or header.validators_hash != digest(Domain.VALIDATORS, encode(ValidatorSet(powers))):
+    epoch, validators, height = 1, ValidatorSet(powers), 0
+    closing: list[bytes] = []
+    for ended in finality.closed:
+        words = _header_refusal(facts, (epoch, validators, height), ended.header, ended.finalization)
+        if words is not None:
+            return words
+        header = decode(Header, ended.header)
+        named = digest(Domain.VALIDATORS, encode(ended.validators))
+        if header.next_validators_hash == header.validators_hash or header.next_validators_hash != named:
+            return "a header that does not close its epoch with the set that is shown"
+        closing.append(digest(Domain.HEADER, ended.header))
+        epoch, validators, height = epoch + 1, ended.validators, header.height
+    if finality.pinned is not None and finality.pinned not in closing:
+        return "a pin that closes none of its epochs"
+    return _header_refusal(facts, (epoch, validators, height), finality.header, finality.finalization)
+
+
+def _header_refusal(
+    facts: Facts, place: tuple[int, ValidatorSet, int], data: bytes, certificate: Certificate
+) -> str | None:
+    """`place`: the epoch, its set, and the height of the block on which it stands."""
+    epoch, validators, height = place
+    try:
+        header = decode(Header, data)
+    except Malformed as fault:
+        return fault.words
+    if header.epoch != epoch or header.validators_hash != digest(Domain.VALIDATORS, encode(validators)):
         return "a header of other validators"
-    if header.height <= header.executed.height:
-        return "a header that names a result to come"
-    certificate = proof.finality.finalization
+    if header.height <= max(header.executed.height, height):
+        return "a header that names a result to come, or of an ended epoch"
     stated = certificate.proposal
-    if certificate.kind != VoteKind.FINALIZE or stated is None or certificate.epoch != 1:
+    if certificate.kind != VoteKind.FINALIZE or stated is None or certificate.epoch != epoch:
         return "a certificate that makes nothing final"
-    place = (stated.epoch, stated.view, stated.payload)
-    if (
-        place != (1, certificate.view, digest(Domain.HEADER, proof.finality.header))
-        or stated.parent_view >= stated.view
-    ):
+    at = (stated.epoch, stated.view, stated.payload)
+    if at != (epoch, certificate.view, digest(Domain.HEADER, data)) or stated.parent_view >= stated.view:
         return "a certificate of something else"
-    return _signers_refusal(facts, certificate)
+    return _signers_refusal(facts, validators, certificate)
 
 
-def _signers_refusal(facts: Facts, certificate: Certificate) -> str | None:
-    count = len(facts.keys)
+def _signers_refusal(facts: Facts, validators: ValidatorSet, certificate: Certificate) -> str | None:
+    entries = validators.validators
+    count, total = len(entries), sum(entry.power for entry in entries)
     bits = int.from_bytes(certificate.signers, "little")
     signers = [index for index in range(8 * len(certificate.signers)) if bits >> index & 1]
     if len(certificate.signers) != -(-count // 8) or any(index >= count for index in signers):
         return "a bitmap of another set"
-    if len(signers) != len(certificate.signatures) or sum(facts.powers[index] for index in signers) < facts.quorum:
+    power = sum(entries[index].power for index in signers)
+    if len(signers) != len(certificate.signatures) or power < 2 * total // 3 + 1:
         return "no quorum"
-    statement = statement_bytes(VoteKind.FINALIZE, 1, certificate.view, certificate.proposal)
+    statement = statement_bytes(VoteKind.FINALIZE, certificate.epoch, certificate.view, certificate.proposal)
     message = Context.FINALIZE.value + facts.network_id + statement
     pairs = zip(signers, certificate.signatures, strict=True)
-    good = [facts.scheme.verify(facts.keys[index], message, signature) for index, signature in pairs]
+    good = [facts.scheme.verify(entries[index].voting_key, message, signature) for index, signature in pairs]
     return None if all(good) else "a certificate with a bad signature"

@@ -20,7 +20,7 @@ from protocol.consensus.rotation import LeaderSeed
 from protocol.consensus.statements import Proposal
 from protocol.crypto.contexts import Context, Domain
 from protocol.crypto.hashing import digest
-from protocol.ledger.genesis import Genesis, ValidatorPower, ValidatorSet
+from protocol.ledger.genesis import ValidatorPower, ValidatorSet
 from protocol.ledger.records import Batch, BatchBody, Block, Envelope, EnvelopeBody, Executed, Header, Reference
 from protocol.ledger.tables import Table
 from protocol.node.interface import Fate, Outcome
@@ -51,9 +51,16 @@ class Validity(Checker):
         """Digest of a batch -> the height that references it."""
         self.proposals: dict[bytes, list[Proposal]] = {}
         """Payload -> where it was proposed."""
-        self.turns = turns(genesis, bench.facts.network_id)
-        powers = tuple(ValidatorPower(v.voting_key, v.power) for v in genesis.validators)
-        self.validators_hash = digest(Domain.VALIDATORS, encode(ValidatorSet(powers)))
+        self.epoch, self.began = 0, 0
+        """Of the block that comes next, and the height of the last one below that epoch."""
+        self._begin(0, encode(ValidatorSet(tuple(ValidatorPower(v.voting_key, v.power) for v in genesis.validators))))
+
+    def _begin(self, height: int, named: bytes) -> None:
+        """C-21: the next epoch stands on the block of `height`, with the set that was named."""
+        self.epoch, self.began = self.epoch + 1, height
+        self.powers = {entry.voting_key: entry.power for entry in decode(ValidatorSet, named).validators}
+        self.validators_hash = digest(Domain.VALIDATORS, named)
+        self.turns = turns(self.powers, self.bench.facts.network_id, self.epoch)
 
     def signed(self, host: Host, fact: Signed) -> None:
         """Remember where a payload was proposed."""
@@ -74,26 +81,32 @@ class Validity(Checker):
         self.headers.append(header)
         self.referenced.update((reference.digest, height) for reference in header.references)
         self.ledger.execute(header, block.batches)
+        if header.next_validators_hash != header.validators_hash:
+            self._begin(height, self.ledger.named[header.executed.height])
 
     # -- L-18 ---------------------------------------------------------------------------------------
 
     def _frame(self, header: Header, name: bytes) -> Iterator[str]:
         below = self.headers[-1] if self.headers else None
         time_ms = self.genesis.created_ms if below is None else below.time_ms
-        if header.rules != self.genesis.rules[0].version or header.epoch != 1:
+        if header.rules != self.genesis.rules[0].version or header.epoch != self.epoch:
             yield "another version of the rules, or another epoch"
         if header.time_ms <= time_ms:
             yield "its time is not after its parent's"
-        if header.validators_hash != self.validators_hash or header.next_validators_hash != self.validators_hash:
+        if header.validators_hash != self.validators_hash:
             yield "another validator set"
+        named = self.ledger.named[min(header.executed.height, header.height - 1)]
+        if header.next_validators_hash != digest(Domain.VALIDATORS, named):
+            yield f"another next set than the state of height {header.executed.height} names"
         fitting = [proposal for proposal in self.proposals.get(name, ()) if self._led(proposal, header)]
         if not fitting:
             yield "its proposer does not lead a view in which it was proposed on its parent"
 
     def _led(self, proposal: Proposal, header: Header) -> bool:
         leader = self.turns[(proposal.view - 1) % len(self.turns)]
-        parents = [parent.view for parent in self.proposals.get(header.parent, ())] if self.headers else [0]
-        return leader == header.proposer and proposal.parent_view in parents
+        below = self.proposals.get(header.parent, ()) if header.height > self.began + 1 else ()
+        parents = [parent.view for parent in below] or [0]
+        return proposal.epoch == self.epoch and leader == header.proposer and proposal.parent_view in parents
 
     def _content(self, header: Header, batches: tuple[bytes, ...]) -> Iterator[str]:
         parameters, references = self.parameters, header.references
@@ -128,7 +141,7 @@ class Validity(Checker):
         true = Reference(body.author, digest(Domain.BATCH, batch.body), len(data), len(body.envelopes))
         if reference != true or body.network_id != self.bench.facts.network_id:
             yield "a reference that does not fit its batch"
-        if body.author not in self.bench.facts.keys:
+        if body.author not in self.powers:
             yield "a batch by no validator"
         if not body.expiry_height - self.parameters.batch_ttl_max <= height <= body.expiry_height:
             yield f"a batch outside its heights, up to {body.expiry_height}"
@@ -176,15 +189,14 @@ def _difference(here: Executed, there: Executed) -> str:
     return " and ".join(name.replace("_", " ") for name in names) or "height"
 
 
-def turns(genesis: Genesis, network: bytes) -> list[bytes]:
+def turns(power_of: dict[bytes, int], network: bytes, epoch: int) -> list[bytes]:
     """C-2: who leads, view after view, by voting key; then from the beginning again."""
-    keys = [validator.voting_key for validator in genesis.validators]
-    powers = [validator.power for validator in genesis.validators]
+    keys, powers = list(power_of), list(power_of.values())
     total, slots = sum(powers), SLOTS_EACH * len(powers)
     weights = dict(zip(keys, powers if total <= slots else [max(1, p * slots // total) for p in powers], strict=True))
     if len(set(powers)) == 1:
         weights = dict.fromkeys(keys, 1)
-    order = sorted(keys, key=lambda key: digest(Domain.LEADER_SEED, encode(LeaderSeed(network, 1, key))))
+    order = sorted(keys, key=lambda key: digest(Domain.LEADER_SEED, encode(LeaderSeed(network, epoch, key))))
     credit, found = dict.fromkeys(order, 0), list[bytes]()
     while len(found) < sum(weights.values()):
         credit = {key: credit[key] + weights[key] for key in order}

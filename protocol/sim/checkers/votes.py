@@ -20,14 +20,16 @@ class Votes(Checker):
 
     def __init__(self, bench: Bench) -> None:
         super().__init__(bench)
-        self.by_view: dict[tuple[int, int], dict[VoteKind, Proposal | None]] = {}
+        self.by_view: dict[tuple[bytes, int, int], dict[VoteKind, Proposal | None]] = {}
+        """(voting key, epoch, view) -> what was signed."""
 
     def signed(self, host: Host, fact: Signed) -> None:
         """Compare with what the same key signed in the same view."""
-        if not self.bench.is_honest(fact.signer):
+        voting_key = self.bench.facts.voters[fact.epoch].keys[fact.signer]
+        if not self.bench.is_honest(voting_key):
             return
-        votes = self.by_view.setdefault((fact.signer, fact.view), {})
-        who = f"validator {fact.signer} signed in view {fact.view}"
+        votes = self.by_view.setdefault((voting_key, fact.epoch, fact.view), {})
+        who = f"validator {fact.signer} of epoch {fact.epoch} signed in view {fact.view}"
         if fact.kind in votes:
             self.violated(f"{who} two statements {fact.kind.name.lower()}", host)
         votes[fact.kind] = fact.proposal

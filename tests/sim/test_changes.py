@@ -1,0 +1,67 @@
+"""Who votes changes while everything goes on: agreement, votes, durability, liveness over epochs (C-21 to C-23)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from protocol.node import epochs
+from protocol.sim.faults.driver import FaultPlan
+from protocol.sim.run import make_world, run
+from tests.sim.named import SCENARIOS
+
+SHORT = replace(SCENARIOS["changes"], faults=replace(SCENARIOS["changes"].faults, until_ms=3_500))
+QUIET = replace(SCENARIOS["changes-in-quiet"], faults=FaultPlan(until_ms=1_800))
+HOSTILE = SCENARIOS["revenant"]
+
+
+@pytest.mark.parametrize("seed", [pytest.param(14, marks=pytest.mark.long), 15])
+def test_epochs_follow_each_other_under_faults(seed: int) -> None:
+    """Both once restarted with fewer final blocks than acknowledged: the next epoch waited for its state."""
+    report = run(SHORT, seed)
+    assert report.ok, report.text()
+    assert report.clients["epochs"] >= 2, report.text()
+    assert report.restarts
+
+
+def test_in_quiet_a_change_costs_no_view_and_old_keys_are_erased() -> None:
+    world = make_world(QUIET, 3)
+    world.run()
+    assert world.bench.violation is None, world.bench.violation
+    assert world.bench.chain.epoch >= 3
+    assert not [view for epoch, view in world.bench.facts.nullified if epoch > 1]
+    present = set(world.bench.facts.voters[world.bench.chain.epoch].keys)
+    for host in world.hosts:
+        held = {key.public for key in (host.setup.voting_key, *host.setup.more_voting_keys) if key is not None}
+        assert not held & host.erased
+        assert not host.erased & present
+
+
+def test_keys_kept_after_their_epoch_do_no_harm() -> None:
+    """C-23: a removed node that goes on voting, and whoever stole a key before it was replaced."""
+    world = make_world(HOSTILE, 4)
+    world.run()
+    assert world.bench.violation is None, world.bench.violation
+    assert world.bench.chain.epoch >= 2
+    last = world.hosts[5]
+    assert not last.honest
+    assert not last.erased, "it gives nothing up"
+
+
+@pytest.mark.long
+def test_votes_are_told_apart_by_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted bug: a node that takes messages of every epoch for the present one's is found out."""
+    monkeypatch.setattr(epochs, "epoch_of", lambda _message: None)
+    reports = [run(SHORT, seed) for seed in (12, 13)]
+    assert any(not report.ok for report in reports)
+
+
+def test_who_lost_its_memory_finds_it_again_over_epochs() -> None:
+    """C-24 across epochs: seed 1 loses five disks while four epochs follow each other."""
+    report = run(SCENARIOS["changes-without-memory"], 1)
+    assert report.ok, report.text()
+    assert report.faults["lost_disk"] >= 3
+    assert report.clients["epochs"] >= 3
+    assert report.hosts["memory_known"] >= 3
+    assert report.hosts["amnesiac"] > report.hosts["memory_restored"], "some were amnesiac again in the next epoch"
