@@ -43,9 +43,20 @@ def run_check(name: str, command: list[str]) -> bool:
     return done.returncode == 0
 
 
+ALONE = {"-s", "--pdb", "--collect-only", "--co", "-n", "--numprocesses"}
+"""Arguments with which pytest decides itself in how many processes it runs."""
+
+
+def processes(arguments: list[str]) -> list[str]:
+    """Spread tests over the cores, four at most: each of some of them starts four nodes."""
+    cores = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)
+    return [] if cores == 1 or ALONE.intersection(arguments) else ["-n", str(cores), "--dist", "worksteal"]
+
+
 def run_tests(arguments: list[str], *, long: bool) -> bool:
     """Run pytest with its output as it comes, in a folder of its own: the usual one is tidied by every run."""
-    command = [sys.executable, "-m", "pytest", *(["--long"] if long else []), *(arguments or ["-q"])]
+    spread = processes(arguments)
+    command = [sys.executable, "-m", "pytest", *spread, *(["--long"] if long else []), *(arguments or ["-q"])]
     sys.stdout.flush()
     with tempfile.TemporaryDirectory(prefix="papilio-test-", ignore_cleanup_errors=True) as folder:
         return subprocess.run([*command, "--basetemp", f"{folder}/t"], cwd=ROOT, check=False).returncode == 0
