@@ -7,7 +7,7 @@ parts (`ordering`, `data`, `talk`) are modules of functions over it: each change
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,6 +49,7 @@ from protocol.node.interface import (
     Send,
     SignatureItem,
 )
+from protocol.node.lateness import Lateness
 from protocol.node.memory import Memory
 from protocol.node.records import VoteFloor
 from protocol.node.setup import NodeSetup
@@ -85,6 +86,10 @@ class Roster:
     """Voting key -> channel key."""
     member_of: dict[bytes, str]
     """Voting key -> member."""
+
+    def power_of(self, nodes: Iterable[bytes]) -> int:
+        """Power of the validators among these nodes (channel keys, distinct)."""
+        return sum(self.validators.powers[self.signer_of[node]] for node in nodes if node in self.signer_of)
 
 
 def roster_of(validators: ValidatorSet, nodes: Mapping[bytes, ValidatorNode]) -> Roster:
@@ -156,6 +161,7 @@ class Body:
     building: agree.Build | None = None
     turn_nullified: bool = False
     """Whether this validator's previous turn to lead was nullified (L-18)."""
+    lateness: Lateness = field(default_factory=Lateness)
     work_stale: bool = True
     executed_before_start: int = 0
     keys: dict[bytes, SigningKey] = field(default_factory=dict)

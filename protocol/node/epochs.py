@@ -41,6 +41,7 @@ from protocol.node import memory, ordering
 from protocol.node.body import CLOSINGS_REMEMBERED_MAX, FORMER_KEYS_MAX, Body, Journaled, make_machine, roster_of
 from protocol.node.data import check_envelopes
 from protocol.node.interface import EraseKey, JournalKind, Priority, TakePart
+from protocol.node.lateness import Lateness
 from protocol.node.records import EpochBegun, EpochNode
 from protocol.wire.memory import ChallengeMessage, RecollectionMessage
 from protocol.wire.messages import CertificatesWanted, ProposalMessage
@@ -124,7 +125,7 @@ def _forget(body: Body) -> None:
     body.jobs = {number: job for number, job in body.jobs.items() if job[0] not in _OF_AN_INSTANCE}
     body.proposed.clear()
     body.target, body.judging, body.building, body.rejudge_ms = None, None, None, None
-    body.turn_nullified, body.work_stale = False, True
+    body.turn_nullified, body.work_stale, body.lateness = False, True, Lateness()
 
 
 def _drop_batches(body: Body) -> None:

@@ -17,6 +17,7 @@ from protocol.codec import encode
 from protocol.consensus import inputs as agree
 from protocol.consensus.certificates import signers_of
 from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
+from protocol.dissemination import Held
 from protocol.errors import BROKEN_INVARIANT
 from protocol.ledger.blocks import (
     Judgement,
@@ -87,6 +88,7 @@ def _happened(body: Body, effect: agree.Effect) -> None:
         case agree.NullifiedView(certificate):
             if body.machine.core.rotation.leader(certificate.view) == body.machine.core.me:
                 body.turn_nullified = True
+                body.lateness.nullified(certificate.view)
             body.work_stale = True
             body.note("view_nullified", view=certificate.view)
         case agree.Finalized(certificate):
@@ -185,6 +187,7 @@ def build(body: Body) -> None:
     hashed = body.chain.learn(header, body.now.monotonic_ms, body.pinned)
     if hashed not in body.chain.known:
         return
+    body.lateness.proposed(asked.view, references)
     body.inbox.append(agree.PayloadOffered(asked.view, asked.parent_view, hashed))
 
 
@@ -213,8 +216,16 @@ def _references(body: Body, tip: bytes, height: int) -> tuple[Reference, ...]:
         and held.reference.digest not in used
         and held.reference.digest not in body.chain.used
         and held.expiry_height - ttl <= height <= held.expiry_height
+        and (held.reference.author not in body.lateness.late or _announced(body, held))
     ]
     return choose_references(candidates, body.roster.member_of.__getitem__, body.parameters)
+
+
+def _announced(body: Body, held: Held) -> bool:
+    """L-15: whether validators of quorum power, or all that are connected, show this batch ready."""
+    here = {body.roster.node_of[held.reference.author], body.setup.node_key}
+    connected = body.roster.power_of(here.union(body.neighbours.validators()))
+    return body.roster.power_of(here | held.announced_by) >= min(body.roster.validators.quorum, connected)
 
 
 # -- Judge ------------------------------------------------------------------------------------------
@@ -307,6 +318,7 @@ def _notarized(body: Body, certificate: Certificate) -> None:
     assert proposal is not None, "a notarization states a proposal"
     if body.machine.core.rotation.leader(certificate.view) == body.machine.core.me:
         body.turn_nullified = False
+        body.lateness.notarized(certificate.view)
     if body.chain.parent(proposal.payload) is None:
         want_header(body, proposal.payload, certificate.view)
     body.work_stale = True

@@ -162,6 +162,8 @@ def _envelopes_relayed(body: Body, message: wire.EnvelopesRelayed, _data: bytes,
 def _batches_wanted(body: Body, message: wire.BatchesWanted, _data: bytes, peer: bytes) -> None:
     for wanted in dict.fromkeys(message.digests):
         data = body.batches.data(wanted)
+        if peer in body.roster.signer_of:
+            body.lateness.wanted(wanted)
         if data is not None and _may_answer(body, peer, len(data)):
             body.send((peer,), Priority.BATCHES, data)
 
