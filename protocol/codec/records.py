@@ -1,9 +1,9 @@
 """Records and structures: from annotations to strict packing and unpacking.
 
-Each class is compiled once into functions from and to plain lists: here those that check field by field and say in
-words what is wrong, in `generated.py` their quick twins, which are asked first. Canonical form is then checked by
-packing the plain lists again in C and comparing bytes, which is cheaper than any rule-by-rule check, and covers minimal
-integers, minimal headers, bin against str, and trailing bytes all at once.
+Each class is compiled once: in `structs.py` into a struct that is packed and unpacked in C and is asked first, here
+into functions from plain lists that check field by field and say in words what is wrong. Canonical form is checked by
+packing again and comparing bytes, which is cheaper than any rule-by-rule check, and covers minimal integers, minimal
+headers, bin against str, and trailing bytes all at once.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 import msgpack
+from msgspec import MsgspecError
 
 from protocol import limits
 from protocol.codec.fields import Items, Octets, Range, Text
-from protocol.codec.generated import Quick, Slow, quick
+from protocol.codec.structs import HEAD, Quick, pack, quick
 from protocol.errors import BrokenInvariant, Malformed
 
 T = TypeVar("T")
@@ -42,11 +43,10 @@ def record(kind: int, version: int = 1, bytes_max: int = limits.MESSAGE_BYTES_MA
     """
 
     def wrap(cls: type[T]) -> type[T]:
-        made = dataclass(frozen=True, slots=True)(cls)
         if kind in KINDS:
             raise BrokenInvariant(f"record kind {kind} is taken by {KINDS[kind].__name__}, wanted by {cls.__name__}")
+        made = _attach(cls, (kind, version), bytes_max)
         KINDS[kind] = made
-        _attach(made, kind, version, bytes_max)
         return made
 
     return wrap
@@ -55,17 +55,15 @@ def record(kind: int, version: int = 1, bytes_max: int = limits.MESSAGE_BYTES_MA
 @dataclass_transform(frozen_default=True, kw_only_default=False)
 def structure(cls: type[T]) -> type[T]:
     """Make a class a structure: an array of its fields, without kind and version."""
-    made = dataclass(frozen=True, slots=True)(cls)
-    _attach(made, None, 0, limits.MESSAGE_BYTES_MAX)
-    return made
+    return _attach(cls, None, limits.MESSAGE_BYTES_MAX)
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """What `encode` and `decode` need of one class."""
 
-    kind: int | None
-    version: int
+    head: tuple[int, int] | None
+    """Kind and version of a record."""
     bytes_max: int
     array_items_max: int
     """Arrays longer than this are refused unread: the longest that the class can hold and some more, so that one
@@ -76,25 +74,18 @@ class Compiled:
 
 
 _COMPILED: dict[type[Any], Compiled] = {}
-_QUICK: dict[type[Any], Quick] = {}
 
 
-def _attach(cls: type[Any], kind: int | None, version: int, bytes_max: int) -> None:
+def _attach(cls: type[T], head: tuple[int, int] | None, bytes_max: int) -> type[T]:
     hints = get_type_hints(cls, include_extras=True)
-    names = tuple(f.name for f in fields(cls))
-    unpacks = [_field(hints[name], f"{cls.__name__}.{name}") for name in names]
-    head = [] if kind is None else [kind, version]
-    if len(head) + len(names) > _FIELDS_MAX:
-        raise BrokenInvariant(f"{cls.__name__} has more than {_FIELDS_MAX} fields")
-    longest = max([_longest_array(hints[name]) for name in names], default=0)
-    _COMPILED[cls] = Compiled(
-        kind,
-        version,
-        bytes_max,
-        longest + _ARRAY_ITEMS_SLACK,
-        _unpacker_of(cls, names, unpacks, head),
-        _QUICK.setdefault(cls, quick(cls, {name: hints[name] for name in names}, head, _QUICK)),
-    )
+    unpacks = [_field(hint, f"{cls.__name__}.{name}") for name, hint in hints.items()]
+    if len(HEAD) + len(hints) > _FIELDS_MAX:
+        raise BrokenInvariant(f"{cls.__name__} has more than {_FIELDS_MAX} fields with kind and version")
+    longest = max(map(_longest_array, hints.values()), default=0)
+    found = quick(cls, head)
+    unpack = _unpacker_of(found.made, tuple(hints), unpacks, list(head or ()))
+    _COMPILED[found.made] = Compiled(head, bytes_max, longest + _ARRAY_ITEMS_SLACK, unpack, found)
+    return found.made
 
 
 def _unpacker_of(cls: type[Any], names: tuple[str, ...], unpacks: list[Unpack], head: list[int]) -> Unpack:
@@ -247,18 +238,37 @@ def encode(value: Any) -> bytes:
     Raises BrokenInvariant if the value breaks its own bounds: nothing of ours leaves malformed.
     """
     compiled = _COMPILED[type(value)]
-    raw = compiled.quick.pack(value)
-    try:
-        compiled.quick.check(raw)
-    except Slow:
-        try:
-            compiled.unpack(raw, "")
-        except Malformed as fault:
-            raise BrokenInvariant(f"{type(value).__name__} breaks its own bounds: {fault.words}") from fault
-    data = bytes(_packer.pack(raw))
+    data = _packed(compiled.quick, value) or _packed_by_the_rules(compiled, value)
     if len(data) > compiled.bytes_max:
         raise BrokenInvariant(f"{type(value).__name__} has {len(data)} bytes, more than {compiled.bytes_max}")
     return data
+
+
+def _packed(found: Quick, value: Any) -> bytes:
+    """Nothing if the value breaks its bounds."""
+    try:
+        data = pack(value)
+        found.unpack(data)
+        return data if found.fits is None or found.fits(value) else b""
+    except (MsgspecError, TypeError, OverflowError, UnicodeEncodeError):
+        return b""
+
+
+def _packed_by_the_rules(compiled: Compiled, value: Any) -> bytes:
+    raw = plain(value)
+    try:
+        compiled.unpack(raw, "")
+    except Malformed as fault:
+        raise BrokenInvariant(f"{type(value).__name__} breaks its own bounds: {fault.words}") from fault
+    return bytes(_packer.pack(raw))
+
+
+def plain(value: Any) -> Any:
+    """A record or structure as the lists and plain values that are packed."""
+    compiled = _COMPILED.get(type(value))
+    if compiled is not None:
+        return [*(compiled.head or ()), *(plain(getattr(value, name)) for name in compiled.quick.hints)]
+    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def decode(cls: type[T], data: bytes) -> T:
@@ -269,12 +279,20 @@ def decode(cls: type[T], data: bytes) -> T:
     compiled = _COMPILED[cls]
     if len(data) > compiled.bytes_max:
         raise Malformed("", f"{cls.__name__} of {len(data)} bytes, more than {compiled.bytes_max}")
-    raw = _plain(data, cls.__name__, compiled.array_items_max)
-    value: T
+    found = compiled.quick
     try:
-        value = compiled.quick.make(raw)
-    except Slow:
-        value = compiled.unpack(raw, "")  # it says what is wrong
+        value: T = found.unpack(data)
+    except (MsgspecError, UnicodeDecodeError):
+        return _unpacked_by_the_rules(cls, compiled, data)
+    if pack(value) == data and (found.fits is None or found.fits(value)):
+        return value
+    return _unpacked_by_the_rules(cls, compiled, data)
+
+
+def _unpacked_by_the_rules(cls: type[T], compiled: Compiled, data: bytes) -> T:
+    """Says in words what is wrong with `data`."""
+    raw = _plain(data, cls.__name__, compiled.array_items_max)
+    value: T = compiled.unpack(raw, "")
     if _packer.pack(raw) != data:
         raise Malformed("", f"{cls.__name__} is not in canonical form")
     return value

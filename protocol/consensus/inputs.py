@@ -6,10 +6,10 @@ Peers are opaque names (node keys). Times are monotonic milliseconds. What the m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from protocol.consensus.statements import Certificate, Proposal, Vote
+from protocol.values import frozen
 
 
 class Verdict(Enum):
@@ -34,7 +34,7 @@ class Timer(Enum):
 # -- Inputs -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProposalReceived:
     """A leader's proposal with its own notarize signature, verified."""
 
@@ -43,7 +43,7 @@ class ProposalReceived:
     peer: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VoteReceived:
     """A vote: over its signer's own channel, or verified already (C-19)."""
 
@@ -52,14 +52,14 @@ class VoteReceived:
     verified: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VoteDurable:
     """An own vote, or the notarize inside an own proposal, has reached the disk: now it counts here too."""
 
     vote: Vote
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CertificateReceived:
     """A certificate from a peer, not verified yet."""
 
@@ -67,7 +67,7 @@ class CertificateReceived:
     peer: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestReceived:
     """A peer asks for the certificates of these views."""
 
@@ -75,7 +75,7 @@ class RequestReceived:
     peer: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignaturesVerified:
     """Answer to `Verify`."""
 
@@ -83,7 +83,7 @@ class SignaturesVerified:
     good: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PayloadOffered:
     """Answer to `Build`: what to propose, on the parent that it was built for."""
 
@@ -92,7 +92,7 @@ class PayloadOffered:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PayloadJudged:
     """Answer to `Judge`."""
 
@@ -100,21 +100,21 @@ class PayloadJudged:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TimerFired:
     """A timer's time has come."""
 
     timer: Timer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkChanged:
     """Whether there is something to agree on (C-15)."""
 
     work: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerJoined:
     """A channel to a peer stands; `signer` is its place in the set if it is a validator."""
 
@@ -122,14 +122,14 @@ class PeerJoined:
     signer: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerLeft:
     """The channel is gone."""
 
     peer: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerShown:
     """A peer says how far it is: its current view, and its highest final one."""
 
@@ -158,14 +158,14 @@ Input = (
 # -- Effects ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PersistVote:
     """Make this own vote durable; `VoteDurable` follows."""
 
     vote: Vote
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PersistProposal:
     """Make this own proposal, with the notarize that it is, durable (C-5); `VoteDurable` follows with that notarize."""
 
@@ -173,14 +173,14 @@ class PersistProposal:
     vote: Vote
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PersistCertificate:
     """Make this certificate durable."""
 
     certificate: Certificate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendProposal:
     """Send the proposal to these peers, or to all."""
 
@@ -189,7 +189,7 @@ class SendProposal:
     to: tuple[bytes, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendVote:
     """Send an own vote to these peers, or to all."""
 
@@ -197,7 +197,7 @@ class SendVote:
     to: tuple[bytes, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendCertificate:
     """Send a certificate to these peers."""
 
@@ -205,7 +205,7 @@ class SendCertificate:
     to: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendRequest:
     """Ask these peers for the certificates of these views."""
 
@@ -213,7 +213,7 @@ class SendRequest:
     to: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verify:
     """Check signatures: (public key, message, signature) of each."""
 
@@ -221,7 +221,7 @@ class Verify:
     items: tuple[tuple[bytes, bytes, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Build:
     """The leader needs a payload on top of `parent_payload`."""
 
@@ -230,7 +230,7 @@ class Build:
     parent_payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Judge:
     """Is this proposal's payload valid on top of `parent_payload`? Its certificates are in order."""
 
@@ -238,7 +238,7 @@ class Judge:
     parent_payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entered:
     """A new view began."""
 
@@ -247,28 +247,28 @@ class Entered:
     by: Certificate | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notarized:
     """A notarization is held here that was not before."""
 
     certificate: Certificate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NullifiedView:
     """A nullification is held here that was not before."""
 
     certificate: Certificate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finalized:
     """The proposal and all its ancestors are final (C-9)."""
 
     certificate: Certificate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """Two statements of one validator that C-10 forbids, both verified (C-17)."""
 
@@ -276,7 +276,7 @@ class Evidence:
     second: Vote
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forked:
     """Two finalizations of one view that state different proposals: more than the tolerated power is faulty."""
 
@@ -284,7 +284,7 @@ class Forked:
     second: Certificate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Charge:
     """This validator, or this peer, sent something bad."""
 
@@ -293,7 +293,7 @@ class Charge:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Twin:
     """A statement by our own key, above the vote floor, that we do not remember (C-24): a twin's, or our memory has
     a hole. Whoever knows which of the two decides."""

@@ -24,7 +24,6 @@ Deliberately absent: storage, consensus, signatures, the applications themselves
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from protocol import limits
 from protocol.codec import encode
@@ -82,13 +81,14 @@ from protocol.ledger.records import Executed, Header, Receipt, header_hash
 from protocol.ledger.state import StateTransaction
 from protocol.ledger.tables import Reader, Table, Writes
 from protocol.ledger.undo import pack_undo, prune_undo
+from protocol.values import frozen
 
 LEDGER_WRITABLE = frozenset(space.name for space in LEDGER_SPACES)
 _FORGOTTEN_IN_ONE_BLOCK_MIN = 256
 _GOVERNANCE_KEY = GOVERNANCE.key(())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EnvelopeOutcome:
     """What became of one envelope of a block. `log_index` is None and `final` False when it was skipped."""
 
@@ -101,7 +101,7 @@ class EnvelopeOutcome:
     position: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Execution:
     """The result of one block: apply `writes` at once or not at all (L-26)."""
 

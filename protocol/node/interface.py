@@ -19,7 +19,6 @@ node (the daemon, the simulator) has these duties:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import NamedTuple
 
@@ -27,9 +26,10 @@ from protocol.crypto.signing import SigningKey
 from protocol.ledger.genesis import ValidatorSet
 from protocol.ledger.members import Governed
 from protocol.ledger.records import Executed
+from protocol.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Now:
     """The time of one step: `monotonic_ms` for timers, `wall_ms` for block time."""
 
@@ -76,7 +76,7 @@ class SignatureItem(NamedTuple):
     signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """Why something was refused: a code of the table, and words.
 
@@ -88,7 +88,7 @@ class Refusal:
     transaction: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Admitted:
     """An envelope whose form, signatures and authorisation are good at the newest executed state."""
 
@@ -100,7 +100,7 @@ class Admitted:
     signatures: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BatchAccepted:
     """A batch that is well formed with good signatures: its envelopes, in order."""
 
@@ -117,7 +117,7 @@ class Fate(Enum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """One envelope of an executed block, in block order.
 
@@ -135,14 +135,14 @@ class Outcome:
 # -- Inputs -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerUp:
     """An authenticated connection with the node `peer` (its node key) stands. A second `PeerUp` replaces the first."""
 
     peer: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PeerDown:
     """The connection is gone. `replaced`: it stood until another process with the same key took its place (C-24)."""
 
@@ -150,7 +150,7 @@ class PeerDown:
     replaced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Received:
     """One whole message from a connected peer."""
 
@@ -158,7 +158,7 @@ class Received:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Submit:
     """A client's envelopes. Answered by `Answer(ticket, ...)`, one result each, in order."""
 
@@ -166,7 +166,7 @@ class Submit:
     envelopes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignaturesChecked:
     """Answer to `CheckSignatures`."""
 
@@ -174,7 +174,7 @@ class SignaturesChecked:
     good: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EnvelopesChecked:
     """Answer to `CheckEnvelopes`: one verdict each, in order."""
 
@@ -182,7 +182,7 @@ class EnvelopesChecked:
     verdicts: tuple[Admitted | Refusal, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BatchChecked:
     """Answer to `CheckBatch`."""
 
@@ -190,7 +190,7 @@ class BatchChecked:
     verdict: BatchAccepted | Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BlockExecuted:
     """A block that was handed to `Execute` has been executed and its results stored."""
 
@@ -200,7 +200,7 @@ class BlockExecuted:
     """Who takes part from this height on, if this block changed it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BlocksRead:
     """Answer to `ReadBlocks`: encoded `Block`s from `first_height` on, as many as there are and fit.
 
@@ -212,26 +212,26 @@ class BlocksRead:
     blocks: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Persisted:
     """The first `count` `Persist` effects since the start of this `Node` are durable."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tick:
     """`wake_at_ms` has come."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pressure:
     """The disk is nearly full (stop accepting and voting) or has room again (L-28)."""
 
     disk_full: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MendBlocks:
     """Final blocks whose copy on this disk is damaged: get them from peers (L-25).
 
@@ -242,7 +242,7 @@ class MendBlocks:
     blocks: tuple[tuple[int, bytes, bytes, ValidatorSet], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyFound:
     """This node holds one more voting key: it signs with it from the next epoch on whose set has it (C-21)."""
 
@@ -270,7 +270,7 @@ Input = (
 # -- Effects ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Persist:
     """Make this journal record durable before anything of this list or a later one leaves.
 
@@ -281,7 +281,7 @@ class Persist:
     patient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Send:
     """Send one message to these peers (node keys). A peer that is gone meanwhile is passed over."""
 
@@ -290,7 +290,7 @@ class Send:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckSignatures:
     """Check these by L-3. Consensus waits for it: before all other checks."""
 
@@ -298,7 +298,7 @@ class CheckSignatures:
     items: tuple[SignatureItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckEnvelopes:
     """Judge form, signatures and admission (L-7) of each, at the newest executed state."""
 
@@ -306,7 +306,7 @@ class CheckEnvelopes:
     envelopes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckBatch:
     """Judge an encoded `Batch`: form, the author's signature, and every envelope's form and signatures (L-13)."""
 
@@ -314,7 +314,7 @@ class CheckBatch:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Append:
     """Append this final block (encoded `Block`) to the segments.
 
@@ -325,7 +325,7 @@ class Append:
     block: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Execute:
     """Execute this final block on the state below it and store the results; answered by `BlockExecuted`."""
 
@@ -334,7 +334,7 @@ class Execute:
     batches: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadBlocks:
     """Read up to `count` final blocks and about `bytes_max` bytes from `first_height` on."""
 
@@ -344,7 +344,7 @@ class ReadBlocks:
     bytes_max: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mended:
     """A final block that was damaged here, whole again (encoded `Block`): put it in place, at any time."""
 
@@ -352,7 +352,7 @@ class Mended:
     block: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """The result of a `Submit`: of each envelope what is known when it waits in the pool here (or did), or why not."""
 
@@ -360,7 +360,7 @@ class Answer:
     results: tuple[Admitted | Refusal, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Disconnect:
     """Close the channel to this peer: it broke the protocol. It may come back after the usual back-off."""
 
@@ -368,7 +368,7 @@ class Disconnect:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Note:
     """Something worth a log line or a counter: a stable name and plain facts (never secrets)."""
 
@@ -376,7 +376,7 @@ class Note:
     facts: dict[str, int | str | bytes | bool | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EraseKey:
     """Erase this voting key: its epoch has ended and its successor's set does not have it (C-23).
 
@@ -386,7 +386,7 @@ class EraseKey:
     voting_key: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TakePart:
     """Validators' nodes from now on (node keys): of the present epoch, and of those to come.
 
@@ -397,7 +397,7 @@ class TakePart:
     node_keys: frozenset[bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Halt:
     """Stop now (L-22, C-24, broken invariant): sign and write nothing more."""
 

@@ -1,18 +1,24 @@
-"""What the generated functions accept is what the rules in words accept, for every class of the protocol."""
+"""What the structs accept is what the rules in words accept, for every class of the protocol."""
 
 from __future__ import annotations
 
+import copy
+import pickle
+import re
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import MsgspecError
 
 import protocol.node.node  # noqa: F401 - so that every record class is made
-from protocol.codec import records
+from protocol.codec import decode, encode, records
 from protocol.codec.fields import Items, Octets, Range, Text
-from protocol.codec.generated import Slow, _plain
-from protocol.errors import Malformed
+from protocol.codec.structs import _split, pack
+from protocol.errors import BrokenInvariant, Malformed
 from tests.codec.test_codec import Part, Sample, Tiny, _samples
 
 EDGES: list[Any] = [
@@ -26,20 +32,46 @@ EDGES: list[Any] = [
 
 def agree(cls: type[Any], raw: Any) -> bool:
     """Both ways say the same of this plain value; whether they take it."""
+    try:
+        data = msgpack.packb(raw, use_bin_type=True)
+    except (ValueError, OverflowError, TypeError):
+        return not_packed(cls, raw)
     compiled = records._COMPILED[cls]
     try:
-        slow = compiled.unpack(raw, "")
-    except Malformed:
-        for function in (compiled.quick.make, compiled.quick.check):
-            with pytest.raises(Slow):
-                function(raw)
-        return False
-    made = compiled.quick.make(raw)
-    assert made == slow
+        slow = compiled.unpack(msgpack.unpackb(data), "")
+    except Malformed as fault:
+        words = fault.words
+        assert quickly(cls, data) is None
+        with pytest.raises(Malformed, match=re.escape(words) if len(data) <= compiled.bytes_max else "more than"):
+            decode(cls, data)
+        return not_packed(cls, raw)
+    made = quickly(cls, data)
+    assert made == slow == decode(cls, data)
     assert type(made) is cls
-    compiled.quick.check(raw)
-    assert compiled.quick.pack(made) == raw
+    assert encode(slow) == pack(slow) == data
+    assert records.plain(made) == msgpack.unpackb(data)
     return True
+
+
+def quickly(cls: type[Any], data: bytes) -> Any:
+    """What the struct alone makes of it; None if it refuses."""
+    quick = records._COMPILED[cls].quick
+    try:
+        value = quick.unpack(data)
+    except (MsgspecError, UnicodeDecodeError):
+        return None
+    return value if pack(value) == data and (quick.fits is None or quick.fits(value)) else None
+
+
+def not_packed(cls: type[Any], raw: Any) -> bool:
+    """A value of ours with these fields does not leave either."""
+    head = [(int, number) for number in records._COMPILED[cls].head or ()]
+    skip = len(head)
+    whole = type(raw) is list and len(raw) == skip + fields_of(cls)
+    if whole and [(type(part), part) for part in raw[:skip]] == head:
+        with pytest.raises(BrokenInvariant):
+            encode(cls(*raw[skip:]))
+    return False
 
 
 def fields_of(cls: type[Any]) -> int:
@@ -50,13 +82,13 @@ def fields_of(cls: type[Any]) -> int:
 def test_each_class_at_its_bounds(cls: type[Any]) -> None:
     """Each field in turn gets every edge, the others stay; from a value that is taken, where one is found."""
     compiled = records._COMPILED[cls]
-    head = [] if compiled.kind is None else [compiled.kind, compiled.version]
+    head = list(compiled.head or ())
     base = head + [_fitting(cls, at) for at in range(fields_of(cls))]
     assert agree(cls, base), "the rest would say nothing"
     for at in range(len(base)):
         for edge in EDGES:
             agree(cls, [*base[:at], edge, *base[at + 1 :]])
-    for other in (None, [], base[:-1], [*base, None], tuple(base), b"", 5):
+    for other in (None, [], base[:-1], [*base, None], b"", 5):
         assert not agree(cls, other)
 
 
@@ -69,9 +101,9 @@ def _fitting(cls: type[Any], at: int) -> Any:
 def _plain_of(hint: Any) -> Any:
     if hint in records._COMPILED:
         compiled = records._COMPILED[hint]
-        head = [] if compiled.kind is None else [compiled.kind, compiled.version]
+        head = list(compiled.head or ())
         return head + [_fitting(hint, at) for at in range(fields_of(hint))]
-    base, bound = _plain(hint)
+    base, bound = _split(hint)
     match bound:
         case Octets(low):
             return bytes(low)
@@ -107,6 +139,27 @@ def test_any_plain_value(raw: Any) -> None:
 @given(value=_samples, at=st.integers(0, 8), other=_values)
 @settings(max_examples=300)
 def test_a_sample_with_one_field_replaced(value: Sample, at: int, other: Any) -> None:
-    plain = records._COMPILED[Sample].quick.pack(value)
+    plain = records.plain(value)
     assert agree(Sample, plain)
     agree(Sample, [*plain[:at], other, *plain[at + 1 :]])
+
+
+def test_it_answers_like_a_dataclass() -> None:
+    part = Part("name", 7, None)
+    assert [field.name for field in fields(part)] == ["name", "count", "inner"]
+    assert replace(part, count=8) == Part("name", 8, None)
+    assert is_dataclass(part)
+    assert asdict(part) == {"name": "name", "count": 7, "inner": None}
+    assert repr(part) == "Part(name='name', count=7, inner=None)"
+    with pytest.raises(AttributeError):
+        part.count = 9  # type: ignore[misc]
+
+
+@given(value=_samples)
+@settings(max_examples=20)
+def test_a_record_shows_and_copies_its_own_fields(value: Sample) -> None:
+    """The head is in the bytes, and nowhere else."""
+    assert "_kind" not in repr(value)
+    assert copy.deepcopy(value) == pickle.loads(pickle.dumps(value)) == replace(value) == value
+    assert hash(copy.copy(value)) == hash(value)
+    assert Sample.__match_args__ == tuple(field.name for field in fields(value))

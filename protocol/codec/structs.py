@@ -1,0 +1,155 @@
+"""The quick way: every record class is a struct of msgspec, which packs, unpacks and bounds its fields in C.
+
+`records.py` has the rules, field by field, with words for whoever breaks one: two calls a field, and a node spent a
+third of its time there. What is made here from the same annotations accepts the same bytes and says nothing about
+others: the caller then asks the rules, which refuse in words (or, were the two ever to differ, have the last word).
+`tests/codec/test_structs.py` holds one against the other.
+
+msgspec's rules are not quite ours, so three things are added:
+
+* **The head.** A record's array begins with its kind and version. They are two fields before all others, which only one
+  value fits (`Literal`), and which whoever makes a record does not name: the metaclass puts them in front.
+* **Canonical form.** msgspec reads integers and headers that are longer than needed. What was read is packed again
+  and compared with what came, in C too.
+* **Text** is bounded in bytes of UTF-8, which msgspec counts in characters: `fits` looks again where a text is not
+  ASCII.
+
+Lengths are compared with their bounds before anything is allocated for them. A class answers to the functions of
+`dataclasses` (`fields`, `replace`, `asdict`) as if it were one. Its instances are left out of the garbage collector's
+rounds: they hold no cycles, since a record's fields are all older than it is.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import Signature
+from operator import attrgetter
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+
+from msgspec import Meta, Struct, StructMeta
+from msgspec.msgpack import Decoder, Encoder
+
+from protocol.codec.fields import Items, Octets, Range, Text
+from protocol.values import NOT_COPIED
+
+HEAD: Final = ("_kind", "_version")
+"""The fields in front of a record's own."""
+
+pack: Final = Encoder().encode
+"""Bytes of a record or structure, whether or not it keeps its bounds."""
+Fits = Callable[[Any], bool]
+
+
+class _RecordMeta(StructMeta):
+    """Puts kind and version in front of the arguments; to patterns and signatures they are not there."""
+
+    head: tuple[int, int]
+
+    @property
+    def __match_args__(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.__struct_fields__[len(HEAD) :]
+
+    @property
+    def __signature__(self) -> Signature:
+        return Signature(list(super().__signature__.parameters.values())[len(HEAD) :])
+
+    def __call__(self, *values: Any, **named: Any) -> Any:
+        return super().__call__(*self.head, *values, **named)
+
+
+@dataclass(frozen=True, slots=True)
+class Quick:
+    """What was made of one class.
+
+    unpack: the value in these bytes; raises whatever msgspec raises. fits: whether all its texts keep their bounds.
+    """
+
+    made: type[Any]
+    hints: dict[str, Any]
+    unpack: Callable[[bytes], Any]
+    fits: Fits | None
+
+
+_QUICK: dict[type[Any], Quick] = {}
+
+
+def quick(cls: type[Any], head: tuple[int, int] | None) -> Quick:
+    """Make a struct of a class that was written like a dataclass. head: kind and version of a record."""
+    own = {name: value for name, value in vars(cls).items() if name not in NOT_COPIED}
+    hints = get_type_hints(cls, include_extras=True)
+    like = dataclass(frozen=True)(cls)
+    front = dict(zip(HEAD, (Literal[number] for number in head or ()), strict=False))
+    own["__annotations__"] = {**front, **{name: _type_of(hint) for name, hint in hints.items()}}
+    own["__repr__"] = _shown
+    own["__reduce__"] = _remade
+    meta = StructMeta if head is None else _RecordMeta
+    made: Any = meta(cls.__name__, (Struct,), own, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False)
+    if head is not None:
+        made.head = head
+    found = Quick(made, hints, Decoder(made).decode, _fits_class(hints))
+    made.__annotations__ = hints
+    made.__dataclass_fields__ = like.__dataclass_fields__
+    _QUICK[made] = found
+    return found
+
+
+def _shown(self: Any) -> str:
+    fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__dataclass_fields__)
+    return f"{type(self).__qualname__}({fields})"
+
+
+def _remade(self: Any) -> tuple[Any, ...]:
+    return type(self), tuple(getattr(self, name) for name in self.__dataclass_fields__)
+
+
+def _type_of(hint: Any) -> Any:
+    """The same field type in msgspec's words. `records.py` has refused what is none."""
+    base, bound = _split(hint)
+    if get_origin(base) in (typing.Union, types.UnionType):
+        inner = next(one for one in get_args(base) if one is not type(None))
+        return _type_of(inner) | None
+    match bound:
+        case Octets(low, high):
+            return Annotated[bytes, Meta(min_length=low, max_length=low if high is None else high)]
+        case Text(low, high):
+            return Annotated[str, Meta(min_length=low, max_length=high)]
+        case Range(low, high):
+            return Annotated[int, Meta(ge=low, le=high)]
+        case Items(low, high):
+            inner = _type_of(get_args(base)[0])
+            return Annotated[tuple[inner, ...], Meta(min_length=low, max_length=high)]  # type: ignore[valid-type]
+    return base
+
+
+def _split(hint: Any) -> tuple[Any, Any]:
+    """Base type and bound."""
+    if get_origin(hint) is not Annotated:
+        return hint, None
+    base, *extras = get_args(hint)
+    return base, next((extra for extra in reversed(extras) if not isinstance(extra, str)), None)
+
+
+def _fits_class(hints: dict[str, Any]) -> Fits | None:
+    """Looks at every text of a value; None if its class has none."""
+    plan = [(attrgetter(name), fits) for name, hint in hints.items() if (fits := _fits(hint)) is not None]
+    if not plan:
+        return None
+    return lambda value: all(fits(get(value)) for get, fits in plan)
+
+
+def _fits(hint: Any) -> Fits | None:
+    base, bound = _split(hint)
+    if isinstance(bound, Text):
+        most = bound.high
+        return lambda text: text.isascii() or len(text.encode()) <= most
+    if base in _QUICK:
+        return _QUICK[base].fits
+    inner = _fits(get_args(base)[0]) if get_origin(base) in (typing.Union, types.UnionType, tuple) else None
+    if inner is None:
+        return None
+    if isinstance(bound, Items):
+        return lambda items: all(map(inner, items))
+    return lambda value: value is None or inner(value)
