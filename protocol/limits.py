@@ -106,6 +106,8 @@ SYNC_BLOCKS_MAX: Final = 256
 """Blocks in one answer of block sync; bytes bind first."""
 
 # -- Keys -------------------------------------------------------------------------------------------
+ACCOUNT_NAMES_REMEMBERED_MAX: Final = 4_096
+"""First keys whose account's name is at hand: whoever sends often is hashed once."""
 VALID_KEYS_REMEMBERED_MAX: Final = 16_384
 """Public keys whose point check is remembered: some 3 MB; more than the keys that are active at one time."""
 

@@ -34,4 +34,5 @@ def frozen(cls: type[T]) -> type[T]:
     made: Any = msgspec.StructMeta(cls.__name__, (msgspec.Struct,), own, frozen=True)
     made.__annotations__ = annotations
     made.__dataclass_fields__ = fields
+    made.__dataclass_params__ = like.__dataclass_params__
     return made  # type: ignore[no-any-return]

@@ -43,7 +43,9 @@ LIBRARIES = {
     "protocol.values": frozenset({"msgspec"}),
     "protocol.codec": frozenset({"msgpack", "msgspec", "msgspec.msgpack"}),
     "protocol.crypto": frozenset({"nacl.bindings", "nacl.exceptions"}),
-    "protocol.ledger": frozenset({"msgpack"}),  # keys of the state and undo entries are arrays without a record class
+    "protocol.ledger": frozenset(
+        {"msgpack", "msgspec.msgpack"}
+    ),  # keys of the state and undo entries are arrays without a record class
 }
 """Room -> libraries that only it may use."""
 

@@ -59,6 +59,8 @@ _DATA_NAME: Final = "data.mdb"
 
 _UNREADABLE: Final = (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError, lmdb.PageNotFoundError)
 
+Merged = dict[Table, dict[bytes, bytes | None]]
+"""What a commit writes, table by table."""
 Databases = dict[Table, "lmdb._Database"]  # noqa: SLF001 - the handle's type has no public name
 
 
@@ -304,11 +306,10 @@ class StateStore:
         All or nothing, synced on return; see the essay on power cuts. Raises DiskFull (nothing changed, and it may be
         called again) or StoreFailed (for ever).
         """
-        merged: dict[Table, Writes] = {table: {} for table in Table}
+        merged: Merged = {table: {} for table in Table}
         for writes in writes_list:
-            for place, value in writes.items():
-                assert len(place[1]) <= KEY_BYTES_MAX, "a key fits the store"
-                merged[place[0]][place] = value
+            for (table, key), value in writes.items():
+                merged[table][key] = value
         self._change(lambda transaction: self._put(transaction, merged, height))
 
     def clear(self) -> None:
@@ -370,13 +371,14 @@ class StateStore:
         free = shutil.disk_usage(self._path).free
         return code in (errno.ENOSPC, errno.EDQUOT) or (code == errno.EIO and free < limits.STATE_FULL_BYTES)
 
-    def _put(self, transaction: lmdb.Transaction[bytes], merged: dict[Table, Writes], height: int) -> None:
+    def _put(self, transaction: lmdb.Transaction[bytes], merged: Merged, height: int) -> None:
         before = self._facts(transaction)[2]
         assert height >= max(before, 0), f"the state is at {before} and does not go back to {height}"
         for table, writes in merged.items():
             database = self._databases[table]
             pairs: list[tuple[bytes, bytes]] = []
-            for (_, key), value in sorted(writes.items(), key=_by_key):
+            for key, value in sorted(writes.items()):
+                assert len(key) <= KEY_BYTES_MAX, "a key fits the store"
                 if value is None:
                     transaction.delete(_MARK + key, db=database)
                 else:
@@ -407,10 +409,6 @@ def _set_aside(directory: Path) -> Path:
     (directory / _DATA_NAME).rename(kept)
     (directory / "lock.mdb").unlink(missing_ok=True)
     return kept
-
-
-def _by_key(item: tuple[tuple[Table, bytes], bytes | None]) -> bytes:
-    return item[0][1]
 
 
 assert protocol_limits.STATE_KEY_BYTES_MAX <= KEY_BYTES_MAX, "every state key fits the store"

@@ -1,6 +1,6 @@
 """Codec: canonical msgpack for everything that is signed, hashed, sent or stored (L-1).
 
-A record is a frozen, slotted dataclass under `@record(kind)`. It is encoded as an array: its kind, its
+A record is written like a frozen dataclass under `@record(kind)`. It is encoded as an array: its kind, its
 version, then its fields in order. A `@structure` is the same without kind and version, for parts that
 only ever stand inside a record. Field types say their bounds:
 

@@ -80,7 +80,7 @@ def quick(cls: type[Any], head: tuple[int, int] | None) -> Quick:
     """Make a struct of a class that was written like a dataclass. head: kind and version of a record."""
     own = {name: value for name, value in vars(cls).items() if name not in NOT_COPIED}
     hints = get_type_hints(cls, include_extras=True)
-    like = dataclass(frozen=True)(cls)
+    like: Any = dataclass(frozen=True)(cls)
     front = dict(zip(HEAD, (Literal[number] for number in head or ()), strict=False))
     own["__annotations__"] = {**front, **{name: _type_of(hint) for name, hint in hints.items()}}
     own["__repr__"] = _shown
@@ -92,6 +92,7 @@ def quick(cls: type[Any], head: tuple[int, int] | None) -> Quick:
     found = Quick(made, hints, Decoder(made).decode, _fits_class(hints))
     made.__annotations__ = hints
     made.__dataclass_fields__ = like.__dataclass_fields__
+    made.__dataclass_params__ = like.__dataclass_params__
     _QUICK[made] = found
     return found
 

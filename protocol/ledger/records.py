@@ -6,6 +6,7 @@ Identities (hashes) of records stand beside them, so that nobody computes one in
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 from protocol import limits
@@ -153,6 +154,7 @@ def transaction_id(body: bytes) -> bytes:
     return digest(Domain.TRANSACTION, body)
 
 
+@lru_cache(maxsize=limits.ACCOUNT_NAMES_REMEMBERED_MAX)
 def account_name(first_key: bytes) -> bytes:
     """Name of the account whose first key is `first_key` (L-6)."""
     return digest(Domain.ACCOUNT, first_key)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgpack
+from msgspec.msgpack import Encoder
 
 from protocol import limits
 from protocol.errors import TOO_LARGE, BrokenInvariant, Malformed, Refused
@@ -22,7 +23,7 @@ R = TypeVar("R")
 KeyPart = bytes | str | int
 KeyParts = tuple[KeyPart, ...]
 
-_packer = msgpack.Packer(use_bin_type=True, strict_types=True)
+_pack = Encoder().encode
 _TYPES: dict[str, type] = {"bytes": bytes, "text": str, "integer": int}
 
 
@@ -64,7 +65,7 @@ class Space(Generic[R]):
 
 def state_key(space: str, *parts: KeyPart) -> bytes:
     """Canonical bytes of a state key. Raises Refused(too_large) past `STATE_KEY_BYTES_MAX`."""
-    data = bytes(_packer.pack([space, *parts]))
+    data = _pack([space, *parts])
     if len(data) > limits.STATE_KEY_BYTES_MAX:
         raise Refused(TOO_LARGE, f"a key of {space} would have {len(data)} bytes, at most {limits.STATE_KEY_BYTES_MAX}")
     return data
@@ -80,7 +81,7 @@ def parse_state_key(data: bytes) -> tuple[str, KeyParts]:
         raise Malformed("key", "not a state key") from None
     if type(raw) is not list or not raw or type(raw[0]) is not str:
         raise Malformed("key", "a state key is an array that begins with the name of its space")
-    if any(type(part) not in (bytes, str, int) for part in raw) or _packer.pack(raw) != data:
+    if any(type(part) not in (bytes, str, int) for part in raw) or _pack(raw) != data:
         raise Malformed("key", "not in canonical form")
     return raw[0], tuple(raw[1:])
 

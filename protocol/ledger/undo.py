@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgpack
+from msgspec.msgpack import Encoder
 
 from protocol.crypto import trie
 from protocol.errors import NOT_FOUND, BrokenInvariant, Refused
@@ -23,12 +24,12 @@ from protocol.ledger.tables import Reader, Table, Writes
 MARGIN_HEIGHTS = 64
 """Undo is kept for so many heights below what the newest header covers: a proof may be in the making."""
 _PRUNED_IN_ONE_BLOCK_MAX = 16
-_packer = msgpack.Packer(use_bin_type=True, strict_types=True)
+_pack = Encoder().encode
 
 
 def pack_undo(before: dict[bytes, bytes | None]) -> bytes:
     """Value of TRIE_UNDO: state key to the value that the block found, None where there was none."""
-    return bytes(_packer.pack([[key, value] for key, value in sorted(before.items())]))
+    return _pack(sorted(before.items()))
 
 
 def prune_undo(reader: Reader, covered_height: int, writes: Writes) -> None:

@@ -316,7 +316,7 @@ def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted
         return
     held.state = State.READY
     body.batches.charge_author(held)
-    held.transactions = tuple(envelope.transaction for envelope in verdict.envelopes)
+    held.transactions = verdict.transactions
     body.persist(JournalKind.BATCH, held.data, patient=True)
     _pass_on_batch(body, digest, held.data, peer)
     key = body.key

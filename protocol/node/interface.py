@@ -102,12 +102,12 @@ class Admitted:
 
 @frozen
 class BatchAccepted:
-    """A batch that is well formed with good signatures: its envelopes, in order."""
+    """A batch that is well formed with good signatures: the names of its transactions, in order."""
 
     digest: bytes
     author: bytes
     expiry_height: int
-    envelopes: tuple[Admitted, ...]
+    transactions: tuple[bytes, ...]
 
 
 class Fate(Enum):

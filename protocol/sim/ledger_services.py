@@ -79,8 +79,8 @@ class LedgerServices:
             return Refusal(fault.code, fault.words)
         if not all(self.verify(*item) for item in batch_signature_items(parsed)):
             return Refusal(BAD_SIGNATURE, "a signature in the batch does not verify")
-        envelopes = tuple([_admitted(envelope) for envelope in parsed.envelopes])
-        return BatchAccepted(parsed.digest, parsed.author, parsed.expiry_height, envelopes)
+        transactions = tuple([envelope.transaction for envelope in parsed.envelopes])
+        return BatchAccepted(parsed.digest, parsed.author, parsed.expiry_height, transactions)
 
     def execute(self, tables: MemoryTables, height: int, header: bytes, batches: tuple[bytes, ...]) -> Result:
         """L-19: pure; the caller applies the writes."""

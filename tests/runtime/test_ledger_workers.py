@@ -236,7 +236,7 @@ async def test_verdicts_of_the_verify_worker(tmp_path: Path) -> None:
     assert _code(verdicts[4]) in ("duplicate", "expired")
     found = [unpack_batch_verdict(one) for one in batches]
     assert isinstance(found[0], BatchAccepted)
-    assert (len(found[0].envelopes), found[0].author) == (40, key(300).public)
+    assert (len(found[0].transactions), found[0].author) == (40, key(300).public)
     assert [_code(verdict) for verdict in found[1:]] == ["bad_signature", "malformed", "malformed"]
     assert isinstance(found[1], Refusal)
     assert "envelopes[40]" in found[1].words

@@ -11,6 +11,7 @@ stranger's envelope remembered as refused by sending it with a bad signature.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +25,9 @@ from protocol.ledger.envelope import ParsedEnvelope, parse_envelope, signature_i
 from protocol.node.interface import Admitted, BatchAccepted, Refusal
 
 Admit = Callable[[ParsedEnvelope], None]
-"""Judges an envelope with good signatures at the newest executed state. Raises Refused."""
+"""Judges an envelope with good signatures. Raises Refused."""
+Looking = Callable[[], AbstractContextManager[Admit]]
+"""Looks at the newest executed state, and judges by it for a while."""
 
 
 def check_signatures(items: Sequence[Sequence[bytes]]) -> Job:
@@ -37,17 +40,18 @@ def check_signatures(items: Sequence[Sequence[bytes]]) -> Job:
     return bytes(good)
 
 
-def check_envelopes(envelopes: Sequence[bytes], network_id: bytes, admit: Admit) -> Job:
+def check_envelopes(envelopes: Sequence[bytes], network_id: bytes, looking: Looking) -> Job:
     """A verdict for each envelope: form, signatures, admission (L-5, L-3, L-7)."""
     verdicts: list[Any] = []
-    signatures = 0
-    for data in envelopes:
-        verdict, count = _judge(data, network_id, admit)
-        verdicts.append(pack_verdict(verdict))
-        signatures += count
-        if signatures >= CHUNK_SIGNATURES:
-            signatures = 0
+    while len(verdicts) < len(envelopes):
+        if verdicts:
             yield
+        signatures = 0
+        with looking() as admit:
+            while len(verdicts) < len(envelopes) and signatures < CHUNK_SIGNATURES:
+                verdict, count = _judge(envelopes[len(verdicts)], network_id, admit)
+                verdicts.append(pack_verdict(verdict))
+                signatures += count
     return verdicts
 
 
@@ -63,8 +67,8 @@ def check_batch(data: bytes, network_id: bytes) -> Job:
         for offset, item in enumerate(items[start : start + CHUNK_SIGNATURES]):
             if not verify_message(*item):
                 return pack_batch_verdict(Refusal(BAD_SIGNATURE, _place(parsed, start + offset)))
-    envelopes = tuple(admitted(envelope) for envelope in parsed.envelopes)
-    return pack_batch_verdict(BatchAccepted(parsed.digest, parsed.author, parsed.expiry_height, envelopes))
+    transactions = tuple([envelope.transaction for envelope in parsed.envelopes])
+    return pack_batch_verdict(BatchAccepted(parsed.digest, parsed.author, parsed.expiry_height, transactions))
 
 
 def admitted(parsed: ParsedEnvelope) -> Admitted:

@@ -45,20 +45,19 @@ def unpack_verdict(raw: Sequence[Any]) -> Verdict:
 
 
 def pack_batch_verdict(verdict: BatchAccepted | Refusal) -> list[Any]:
-    """A batch's verdict: [digest, author, expiry height, envelopes] or a refusal."""
+    """A batch's verdict: [digest, author, expiry height, transactions] or a refusal."""
     if type(verdict) is Refusal:
         return _pack_refusal(verdict)
     assert type(verdict) is BatchAccepted
-    envelopes = [pack_verdict(envelope) for envelope in verdict.envelopes]
-    return [verdict.digest, verdict.author, verdict.expiry_height, envelopes]
+    return [verdict.digest, verdict.author, verdict.expiry_height, verdict.transactions]
 
 
 def unpack_batch_verdict(raw: Sequence[Any]) -> BatchAccepted | Refusal:
     """The inverse of `pack_batch_verdict`."""
     if len(raw) == REFUSAL_FIELDS:
         return Refusal(*raw)
-    digest, author, expiry_height, envelopes = raw
-    return BatchAccepted(digest, author, expiry_height, tuple(Admitted(*envelope) for envelope in envelopes))
+    digest, author, expiry_height, transactions = raw
+    return BatchAccepted(digest, author, expiry_height, tuple(transactions))
 
 
 def pack_executed(result: BlockExecuted) -> list[Any]:

@@ -11,10 +11,12 @@ The node has a `Judge` of its own besides, for what is too small to be worth the
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from daemon.runtime.workers.checks import check_batch, check_envelopes, check_signatures
+from daemon.runtime.workers.checks import Admit, check_batch, check_envelopes, check_signatures
 from daemon.runtime.workers.child import Job, serve, start
 from daemon.runtime.workers.kinds import CheckKind, VerifyNeeds
 from daemon.store.tables import StateStore
@@ -49,17 +51,22 @@ class Judge:
             case CheckKind.SIGNATURES:
                 return check_signatures(content)
             case CheckKind.ENVELOPES:
-                return check_envelopes(content, self._network_id, self.admit)
+                return check_envelopes(content, self._network_id, self.looking)
             case CheckKind.BATCH:
                 return check_batch(content, self._network_id)
         raise BrokenInvariant(f"a verify worker was asked for kind {kind}")
 
-    def admit(self, parsed: ParsedEnvelope) -> None:
-        """Raises Refused unless the envelope would run in a block made now."""
+    @contextmanager
+    def looking(self) -> Iterator[Admit]:
+        """Gives what raises Refused unless an envelope would run in a block made now, at one view of the state."""
         with self._state.reader() as reader:
-            height = reader.height or 0
-            admit(reader, parsed, time.time_ns() // 1_000_000, self._genesis.parameters, self._member)
-        check_operations(rules_at(self._genesis, height + 1), parsed)
+            rules = rules_at(self._genesis, (reader.height or 0) + 1)
+
+            def judge(parsed: ParsedEnvelope) -> None:
+                admit(reader, parsed, time.time_ns() // 1_000_000, self._genesis.parameters, self._member)
+                check_operations(rules, parsed)
+
+            yield judge
 
 
 def main() -> None:
