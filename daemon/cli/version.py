@@ -13,7 +13,7 @@ from daemon import VERSION
 from daemon.cli.output import emit, json_option
 
 LIBRARIES: Final = (
-    *("trio", "msgpack", "pynacl", "structlog", "lmdb", "httptools", "pydantic", "typing-extensions"),
+    *("trio", "msgpack", "msgspec", "pynacl", "structlog", "lmdb", "httptools", "pydantic", "typing-extensions"),
     *("click", "rich", "httpx", "anyio", "prometheus-client"),
 )
 
