@@ -77,13 +77,18 @@ async def until(
 
 @dataclass(slots=True)
 class NodeProcess:
-    """One node. peers: HOST:PORT where it listens for others. url: of its API. prefix: of its command line."""
+    """One node.
+
+    peers: HOST:PORT where it listens for others. url: of its API. prefix: of its command line. program: what runs as
+    `papilio`.
+    """
 
     member: str
     directory: Path
     peers: str
     url: str
     prefix: Sequence[str] = ()
+    program: Sequence[str] = PAPILIO
     mounted: Path | None = None
     """Where its data is seen from here, if its directory is on a disk that only it has mounted."""
     process: subprocess.Popen[bytes] | None = None
@@ -111,7 +116,7 @@ class NodeProcess:
         self.log_offset = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, *PAPILIO, "run", str(self.directory)],
+                [*self.prefix, *self.program, "run", str(self.directory)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
