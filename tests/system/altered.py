@@ -1,25 +1,26 @@
 """A node in an altered world: its wall clock is off, and its data directory takes no writes, as long as a test says so.
 
-`python -m tests.system.altered FILE DIRECTORY run …` is `papilio run …` of the same program; only what the system
-answers is altered: `time.time_ns` and `time.time`, and the calls with which the store writes below DIRECTORY, which
-then fail as those of a read-only file system do (EROFS). FILE is the test's side (`World`): both map it, so that a
-change holds from the next call on. Workers are processes of their own and stay as they are: they read no clock, and a
-disk that also refuses the state is `disks.py`'s.
+The program is the same, `papilio run`; what the system answers to it and its workers is altered: `time.time_ns` and
+`time.time`, and the calls with which the store writes below the node's data directory, which then fail as those of a
+read-only file system do (EROFS). Python imports `sitecustomize` first of all, and the one that `World.make` writes
+brings this module. Both sides map one small file, so that a change holds from the next call on.
+
+LMDB does not write by Python's calls: a disk that also refuses the state is `disks.py`'s.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import mmap
 import os
-import signal
 import struct
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from tests.system.processes import NodeProcess
 
 FORM: Final = struct.Struct("<q?")
 """How far the wall clock is ahead, ns; whether nothing may be written."""
@@ -33,8 +34,14 @@ class World:
             self._map = mmap.mmap(opened.fileno(), FORM.size)
 
     @classmethod
-    def make(cls, file: Path) -> World:
+    def make(cls, place: Path, node: NodeProcess) -> World:
+        """A world in the new directory `place`, for this node from its next start on."""
+        place.mkdir()
+        file = place / "world"
         file.write_bytes(FORM.pack(0, False))
+        lines = ["from tests.system import altered", f"altered.alter({str(file)!r}, {str(node.data)!r})", ""]
+        (place / "sitecustomize.py").write_text("\n".join(lines))
+        node.python_path = (place,)
         return cls(file)
 
     @property
@@ -49,9 +56,11 @@ class World:
         self._map[:] = FORM.pack(ahead_seconds * 10**9, read_only)
 
 
-def program(file: Path, directory: Path) -> tuple[str, ...]:
-    """What runs in place of `papilio`."""
-    return (sys.executable, "-P", "-m", __name__, str(file), str(directory))
+def alter(file: str, directory: str) -> None:
+    """In the node, before anything else."""
+    world = World(Path(file))
+    _shift_clock(world)
+    _refuse_writes(world, Path(directory).resolve())
 
 
 def _shift_clock(world: World) -> None:
@@ -84,20 +93,3 @@ def _refusing(world: World, directory: Path, call: Callable[..., Any]) -> Callab
 def _check(world: World, directory: Path, path: str) -> None:
     if world.read_only and path.startswith(f"{directory}/"):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-
-
-def main() -> int:
-    """Alter the world, then be papilio."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: whoever started this takes it along
-    file, directory = map(Path, sys.argv[1:3])
-    del sys.argv[1:3]
-    world = World(file)
-    _shift_clock(world)
-    _refuse_writes(world, directory.resolve())
-    from daemon.cli.doorway import main as papilio
-
-    return papilio()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -41,8 +41,8 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+def environment(*first: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*first, ROOT)))}
 
 
 def papilio(
@@ -79,8 +79,8 @@ async def until(
 class NodeProcess:
     """One node.
 
-    peers: HOST:PORT where it listens for others. url: of its API. prefix: of its command line. program: what runs as
-    `papilio`.
+    peers: HOST:PORT where it listens for others. url: of its API. prefix: of its command line. python_path: where its
+    modules are looked for first.
     """
 
     member: str
@@ -88,7 +88,7 @@ class NodeProcess:
     peers: str
     url: str
     prefix: Sequence[str] = ()
-    program: Sequence[str] = PAPILIO
+    python_path: Sequence[Path] = ()
     mounted: Path | None = None
     """Where its data is seen from here, if its directory is on a disk that only it has mounted."""
     process: subprocess.Popen[bytes] | None = None
@@ -116,11 +116,11 @@ class NodeProcess:
         self.log_offset = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.prefix, *self.program, "run", str(self.directory)],
+                [*self.prefix, *PAPILIO, "run", str(self.directory)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(),
+                env=environment(*self.python_path),
                 cwd="/",
                 start_new_session=True,
             )

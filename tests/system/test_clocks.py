@@ -9,20 +9,13 @@ from pathlib import Path
 import pytest
 
 from daemon.client import Account, AsyncClient, TransactionRefused, evidence
-from tests.system.altered import World, program
+from tests.system.altered import World
 from tests.system.load import load_on
 from tests.system.network import Network
 from tests.system.processes import NodeProcess, until
 
 HOUR = 3_600
 DAY = 24 * HOUR
-
-
-def altered(node: NodeProcess, place: Path) -> World:
-    """Let this node run in a world of its own from its next start on."""
-    world = World.make(place)
-    node.program = program(place, node.directory / "data")
-    return world
 
 
 async def jumped(node: NodeProcess, seconds: int) -> None:
@@ -39,7 +32,7 @@ async def test_the_only_clock_goes_a_day_ahead_and_back(networks: Callable[..., 
     """A quorum's clocks were wrong: block time has run ahead, never goes back, and transactions go on."""
     network = networks(1)
     node = network.nodes[0]
-    world = altered(node, tmp_path / "world")
+    world = World.make(tmp_path / "world", node)
     await network.start()
     heights = [await submit(node)]
     ahead = 0
@@ -76,7 +69,7 @@ async def test_one_clock_of_four_jumps_and_the_network_goes_on(
     """A day ahead, an hour behind, and a start with a wrong clock; then all is right again by itself."""
     network = networks(4)
     *others, wrong = network.nodes
-    world = altered(wrong, tmp_path / "world")
+    world = World.make(tmp_path / "world", wrong)
     await network.start()
     async with load_on(others, clients=3) as load:
         await load.more(10)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from daemon.client import Account, AsyncClient, TransactionRefused, evidence
-from tests.system.altered import World, program
+from tests.system.altered import World
 from tests.system.load import load_on
 from tests.system.memory_limit import memory_group
 from tests.system.network import Network
@@ -88,8 +88,7 @@ async def test_a_read_only_disk_is_waited_out(networks: Callable[..., Network], 
     """L-28: it takes nothing and says why, serves what it has, and goes on by itself when writes pass again."""
     network = networks(1)
     node = network.nodes[0]
-    world = World.make(tmp_path / "world")
-    node.program = program(tmp_path / "world", node.data)
+    world = World.make(tmp_path / "world", node)
     await network.start()
     await submit(node)
     world.change(read_only=True)
