@@ -109,8 +109,10 @@ WORKER_RESTART_SECONDS: Final = (0.0, 0.2, 1.0, 5.0)
 """Pauses before a crashed worker is started again: at once the first time, then longer."""
 WORKER_STEADY_SECONDS: Final = 60
 """A worker that lived so long starts again without a pause."""
+WORKER_END_SECONDS: Final = 1
+"""How long a worker that has closed its pipe may take to end before it is killed."""
 EXECUTE_DEATHS_MAX: Final = 5
-"""Deaths of the execute worker at one block; then the block is taken to be the cause, and the node stops."""
+"""Deaths of the execute worker at one block, not by signal 9; then the block is taken for the cause: the node stops."""
 
 # -- Runtime: file descriptors ----------------------------------------------------------------------
 DESCRIPTORS_OWN: Final = 96

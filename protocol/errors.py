@@ -142,7 +142,7 @@ QUOTA_EXCEEDED = define("quota_exceeded", Fault.NETWORK, Retry.ELSEWHERE, "the m
 # Pressure.
 POOL_FULL = define("pool_full", Fault.NETWORK, Retry.LATER, "this node holds as many waiting envelopes as it may; try again later or at another node")
 ACCOUNT_SHARE_FULL = define("account_share_full", Fault.CLIENT, Retry.LATER, "this account has as many waiting envelopes as one account may")
-DISK_FULL = define("disk_full", Fault.NODE, Retry.ELSEWHERE, "this node's disk is nearly full; it accepts nothing until there is room")
+DISK_FULL = define("disk_full", Fault.NODE, Retry.ELSEWHERE, "this node's disk is nearly full or takes no writes; it accepts nothing until it does")
 STOPPING = define("stopping", Fault.NODE, Retry.ELSEWHERE, "this node is shutting down")
 NOT_VALIDATOR = define("not_validator", Fault.NODE, Retry.LATER, "this node is an observer and knows no validator to pass the envelope to")
 

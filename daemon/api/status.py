@@ -200,7 +200,7 @@ def _why_not_ready(around: Surroundings, status: NodeStatus) -> str:
     if around.node.progress.stopping:
         return "this node is shutting down"
     if status.disk_full:
-        return "the disk is nearly full: this node accepts nothing until there is room"
+        return "the disk is nearly full or takes no writes: this node accepts nothing until it does"
     if status.syncing_to_height > status.final_height + BEHIND_HEIGHTS:
         return f"catching up: final height {status.final_height} of {status.syncing_to_height}"
     if status.final_height > status.executed_height + BEHIND_HEIGHTS:

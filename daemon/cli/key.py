@@ -1,19 +1,24 @@
 """`papilio key`: key files of accounts and votes.
 
-A node's own key comes with `papilio node create`, since the id of a journal stands with it.
+A node's own key comes with `papilio node create`, since the id of a journal stands with it; `rotate` makes the next.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from daemon.cli.output import emit, json_option, say
+from daemon.cli.remote import client_of, node_options
 from daemon.config.keyfiles import KeyFile, create_key, load_key
 from daemon.config.texts import ACCOUNT, JOURNAL_ID, PUBLIC_KEY
-from protocol.errors import OperatorFault
+from protocol.errors import NOT_FOUND, OperatorFault, Refused
 from protocol.ledger.records import account_name
+
+if TYPE_CHECKING:
+    from daemon.config.node_keys import NodeKeys
 
 
 @click.group()
@@ -54,20 +59,28 @@ def new(file: Path, purpose: str) -> None:
 
 @key.command()
 @click.argument("node", type=click.Path(path_type=Path), default="node.toml")
+@click.option(
+    "--purpose", type=click.Choice(["voting", "node"]), default="voting", show_default=True, help="Which of its keys."
+)
 @json_option
-def rotate(node: Path) -> None:
+def rotate(node: Path, purpose: str) -> None:
     """Make the next voting key of the node in NODE (a node.toml), beside the present one, and show its public half.
 
     The node goes on with the present key. Propose the new one to the members, say that it is ready, and have it
-    executed: the node votes with it from the next epoch on and erases the old one by itself.
+    executed: the node votes with it from the next epoch on and erases the old one by itself. With --purpose node it is
+    the key of its channels: that is taken up with 'papilio key take-up', and a restart.
 
     \b
-    Example:
+    Examples:
         papilio key rotate node.toml
         papilio members propose --rotate ed25519:9f…3a ed25519:77…e1 --note "new voting key" --key member.key
         papilio members ready 7 --voting-key keys/voting.key.next
         papilio members execute 7 --key member.key
+        papilio key rotate node.toml --purpose node
     """
+    if purpose == "node":
+        _announce(_node_keys(node).make_next(), "Take it up when the members have decided: papilio key take-up")
+        return
     from daemon.config.files import read
     from daemon.config.node import NodeFile
     from daemon.config.voting_keys import VotingKeys
@@ -76,9 +89,60 @@ def rotate(node: Path) -> None:
     keys = None if voting is None else VotingKeys(voting, node.parent)
     if keys is None or keys.is_credential:
         raise OperatorFault(f"{node}: [keys] voting must name a file: beside it the next key is made")
-    made = keys.make_successor()
-    say(f"Wrote {made.file}. The node takes it up by itself when the members decide on it.")
+    _announce(keys.make_successor(), "The node takes it up by itself when the members decide on it.")
+
+
+def _announce(made: KeyFile, words: str) -> None:
+    say(f"Wrote {made.file}. {words}")
     _show(made)
+
+
+def _node_keys(node: Path) -> NodeKeys:
+    from daemon.config.files import read
+    from daemon.config.node import NodeFile
+    from daemon.config.node_keys import NodeKeys
+
+    return NodeKeys(read(node, NodeFile).value.keys.node, node.parent)
+
+
+@key.command("take-up")
+@click.argument("node", type=click.Path(path_type=Path), default="node.toml")
+@node_options
+@json_option
+def take_up(node: Path, nodes: tuple[str, ...], timeout_seconds: float) -> None:
+    """Put the next node key of NODE (a node.toml) in the place of the present one, and erase that; then restart.
+
+    Refused until the members have let it take that place, as the node of --node, any of the network, says. From then
+    on the others let the old key in no more, so restart soon: meanwhile this node is out.
+
+    \b
+    Example:
+        papilio key rotate node.toml --purpose node
+        papilio members propose --rotate-node ed25519:5d…0c ed25519:77…e1 --note "new machine" --key member.key
+        papilio members execute 7 --key member.key
+        papilio key take-up node.toml
+        systemctl restart papilio
+    """
+    keys = _node_keys(node)
+    if not keys.erasing:
+        _check_decided(keys, nodes, timeout_seconds)
+    keys.take_up()
+    say(f"{keys.file} is the new key; the old one is erased. Restart the node now.")
+    _show(load_key(str(keys.file), "node", Path()))
+
+
+def _check_decided(keys: NodeKeys, nodes: tuple[str, ...], timeout_seconds: float) -> None:
+    """Raises Refused unless the state has the next key, and has the present one no more."""
+    from protocol.apps.members.records import NODES
+
+    present, made = keys.present(), keys.next()
+    with client_of(nodes) as client:
+        decided = client.state(NODES, made.key.public, timeout_seconds=timeout_seconds) is not None
+        if present is not None and client.state(NODES, present.key.public, timeout_seconds=timeout_seconds) is not None:
+            decided = False
+    if not decided:
+        words = f"the members have not put {PUBLIC_KEY.format(made.key.public)} in the place of the present key yet"
+        raise Refused(NOT_FOUND, f"{words}: papilio members propose --rotate-node")
 
 
 @key.command()

@@ -79,7 +79,7 @@ class VotingKeys:
             os.replace(self.beside(NEXT), self.file)
             sync_directory(self.file.parent)
         if self.beside(OLD).exists():
-            _overwrite(self.beside(OLD))
+            overwrite(self.beside(OLD))
 
     def erase(self, voting_key: bytes) -> bool:
         """Erase the key with this public half, if it is here; False if it cannot be from here. Raises OSError."""
@@ -97,7 +97,8 @@ class VotingKeys:
         return True
 
 
-def _overwrite(file: File) -> None:
+def overwrite(file: File) -> None:
+    """Overwrite, sync and remove a key file: what a program can do to erase it."""
     with file.open("r+b") as stream:
         size = file.stat().st_size
         stream.write(bytes(size))

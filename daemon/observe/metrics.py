@@ -93,7 +93,7 @@ GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "unordered_batches": ("pool_unordered_batches", "Batches held here that are not final."),
     "peers": ("net_peers", "Nodes with an open channel."),
     "syncing_to_height": ("node_sync_target_height", "Height that block sync is after; 0 while there is none."),
-    "disk_full": ("store_disk_full", "1 if the disk is nearly full, so that nothing is accepted."),
+    "disk_full": ("store_disk_full", "1 if the disk is nearly full or takes no writes, so that nothing is accepted."),
     "inbox_urgent": ("node_inbox_urgent_inputs", "Votes and such that wait for a step."),
     "inbox_bulk": ("node_inbox_bulk_inputs", "Batches and such that wait for a step."),
     "checks_waiting": ("node_checks_waiting", "Jobs that wait for the verify workers."),

@@ -1,7 +1,8 @@
 """Watching the room on the disk: the node stops accepting and voting before it is full (L-28).
 
-Looked at every `DISK_LOOK_SECONDS`, and told at once by whoever finds no room for a write. With hysteresis: pressure
-begins below `DISK_FREE_LOW_BYTES` and ends above `DISK_FREE_ENOUGH_BYTES`.
+Looked at every `DISK_LOOK_SECONDS`. With hysteresis: pressure begins below `DISK_FREE_LOW_BYTES` and ends above
+`DISK_FREE_ENOUGH_BYTES`. Free bytes are not all: a write may find a quota or a read-only disk. So whoever has a write
+refused tells at once, again at each try, and pressure lasts until no write has been refused between two looks.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class DiskWatch:
         self._free_bytes = free_bytes
         self._tell = tell
         self._log: Any = structlog.get_logger()
+        self._refused = False
         self.full = False
 
     async def run(self) -> None:
@@ -32,18 +34,19 @@ class DiskWatch:
 
     def look(self, free: int) -> None:
         """Judge this many free bytes."""
+        refused, self._refused = self._refused, False
         if not self.full and free < limits.DISK_FREE_LOW_BYTES:
-            self._change(full=True, free=free)
-        elif self.full and free >= limits.DISK_FREE_ENOUGH_BYTES:
-            self._change(full=False, free=free)
+            self._change(full=True, words="accepts and votes no more until there is room", free_bytes=free)
+        elif self.full and not refused and free >= limits.DISK_FREE_ENOUGH_BYTES:
+            self._change(full=False, words="there is room again", free_bytes=free)
 
-    def found_full(self) -> None:
-        """A write found no room, whatever was seen before."""
+    def found_full(self, words: str) -> None:
+        """A write was refused, whatever was seen before; to be told again each time it is."""
+        self._refused = True
         if not self.full:
-            self._change(full=True, free=0)
+            self._change(full=True, words=f"accepts and votes no more until writes pass again: {words}")
 
-    def _change(self, *, full: bool, free: int) -> None:
+    def _change(self, *, full: bool, words: str, **facts: int) -> None:
         self.full = full
-        words = "accepts and votes no more until there is room" if full else "there is room again"
-        self._log.warning("disk", full=full, free_bytes=free, words=words)
+        self._log.warning("disk", full=full, words=words, **facts)
         self._tell(full)

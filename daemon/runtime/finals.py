@@ -50,7 +50,7 @@ class Finals:
         segments: SegmentFiles,
         *,
         execute: Callable[[Execute], None],
-        disk_full: Callable[[], None],
+        disk_full: Callable[[str], None],
         write: Write,
         write_large: Write,
     ) -> None:

@@ -53,7 +53,7 @@ class JournalKeeper:
     journal: the file.
     live_records: what of the journal is still needed, as of the node's last step.
     sync_segments: asks for a sync of everything appended so far; calls back when it is durable.
-    disk_full: told when a write finds no room, once for each try.
+    disk_full: told in words when a write finds no room, once for each try.
     ring: wakes the pump for the turn in which the new generation is written; set once the pump is made.
     """
 
@@ -63,7 +63,7 @@ class JournalKeeper:
         *,
         live_records: Callable[[], Sequence[JournalRecord]],
         sync_segments: Callable[[Callable[[], None]], None],
-        disk_full: Callable[[], None],
+        disk_full: Callable[[str], None],
         write: Write,
         write_large: Write,
         generation_bytes: int,

@@ -6,10 +6,10 @@ run right here, on the loop; else, and whatever is large, in a thread. What the 
 of consensus could leave before it anyway, clients wait as long as it lasts, and a disk that hangs for good stops the
 loop, which the watchdog sees.
 
-**Room.** `DiskFull` promises that nothing was written or lost and that the same call may be repeated. So a writer that
-meets it tells the node, which stops accepting and voting, and tries again every `RETRY_SECONDS`. What waits behind the
-write keeps waiting: nothing leaves before it is durable. `StoreFailed` is not caught: nobody knows what is on the disk
-then.
+**Room.** `DiskFull`, of a disk that is full or read-only, promises that nothing was written or lost and that the same
+call may be repeated. So a writer that meets it tells the node, which stops accepting and voting, and tries again every
+`RETRY_SECONDS`. What waits behind the write keeps waiting: nothing leaves before it is durable. `StoreFailed` is not
+caught: nobody knows what is on the disk then.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ class Writer:
             self._average += (self._clock() - began - self._average) * WEIGHT
 
 
-async def until_room(write: Write, work: Callable[[], object], disk_full: Callable[[], None]) -> None:
-    """Run `work`; while the disk is full, say so and repeat it. Raises StoreFailed."""
+async def until_room(write: Write, work: Callable[[], object], disk_full: Callable[[str], None]) -> None:
+    """Run `work`; while the disk takes nothing, say why and repeat it. Raises StoreFailed."""
     while True:
         try:
             await write(work)
-        except DiskFull:
-            disk_full()
+        except DiskFull as fault:
+            disk_full(fault.words)
         else:
             return
         await trio.sleep(RETRY_SECONDS)

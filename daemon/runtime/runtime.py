@@ -212,6 +212,7 @@ class NodeRuntime:
             partial(parts.inbox.put_nowait, urgent=False),
             numbers=parts.numbers,
             peers=self._network.status,
+            disk_full=lambda: disk.full,
         )
         mender = Mender(setup.genesis, store.segments, store.state, put=partial(parts.inbox.put_nowait, urgent=False))
         prover = Prover(setup.genesis, store.segments, lambda: node.covering_height)

@@ -96,7 +96,8 @@ class NodeService:
     """See the essay. Made by the runtime; lives as long as the node.
 
     node: for what is not final. state, segments: for what is. put: hands an input to the node.
-    numbers, peers: of the other parts of the daemon.
+    numbers, peers: of the other parts of the daemon. disk_full: whether the disk takes no writes: the node's own
+    answers may wait behind one.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class NodeService:
         *,
         numbers: Callable[[], Metrics] = lambda: Metrics({}, {}),
         peers: Callable[[], Sequence[PeerStatus]] = lambda: (),
+        disk_full: Callable[[], bool] = lambda: False,
     ) -> None:
         self.genesis = genesis
         self._node = node
@@ -117,6 +119,7 @@ class NodeService:
         self._put = put
         self._numbers = numbers
         self._peers = peers
+        self._disk_full = disk_full
         self._tickets = 0
         self._answers: dict[int, _Ticket] = {}
         self._waiting_bytes = 0
@@ -129,8 +132,9 @@ class NodeService:
     async def submit(self, envelopes: Sequence[bytes]) -> list[Admitted | Refusal]:
         """Hand envelopes to the node: for each, in order, that it waits in the pool here, or why not.
 
-        The caller has bounded the body. Refused at once with `pool_full` while too many posts wait, `stopping` at the
-        end. An envelope that is final already is refused as `duplicate`: `outcome` gives its receipt.
+        The caller has bounded the body. Refused at once with `pool_full` while too many posts wait, `disk_full` while
+        the disk takes no writes, `stopping` at the end. An envelope that is final already is refused as `duplicate`:
+        `outcome` gives its receipt.
         """
         size = sum(len(envelope) for envelope in envelopes)
         self.counters["submitted"] += len(envelopes)
@@ -156,6 +160,8 @@ class NodeService:
     def _refuses(self, size: int) -> Refusal | None:
         if self.progress.stopping:
             return Refusal(errors.STOPPING, "this node is shutting down; use another")
+        if self._disk_full():
+            return Refusal(errors.DISK_FULL, "this node's disk is nearly full or takes no writes; use another")
         full = len(self._answers) >= limits.SUBMITS_WAITING_MAX
         if full or (self._answers and self._waiting_bytes + size > limits.SUBMITS_WAITING_BYTES):
             return Refusal(errors.POOL_FULL, f"{len(self._answers)} posts wait for their answer here; try again later")

@@ -3,7 +3,7 @@
 * `StoreFailed`: a write or sync failed, or the store is poisoned by one that did. Nothing was promised since
   the last successful sync; the node stops before it signs anything more (L-24). Never retried: after a failed
   sync the kernel may have dropped the pages and say yes the next time.
-* `DiskFull`: no room. Nothing was lost or promised; the same call may succeed later (L-28).
+* `DiskFull`: no room, or the disk is read-only. Nothing was lost or promised; the same call may succeed later (L-28).
 * `SegmentDamaged`: one finalized block cannot be read. Others can; the node goes on and never serves this one (L-25).
 * `StateDamaged`: the state cannot be read. It is derived: the node stops, and it is made anew from the blocks.
 
@@ -22,7 +22,7 @@ class StoreFailed(errors.PapilioError):
 
 
 class DiskFull(errors.PapilioError):
-    """No room on the disk (ENOSPC, EDQUOT); nothing was promised, and the call may be repeated."""
+    """The disk takes nothing now (ENOSPC, EDQUOT, EROFS): nothing was promised, and the call may be repeated."""
 
     code = errors.DISK_FULL
 

@@ -11,8 +11,8 @@ What a caller may rely on, and no more:
 * A name (created, renamed, removed) is durable when a later `Files.sync_directory` of its directory returned.
 * `rename` replaces the target at once: after a crash the name is the old file or the new one.
 
-Faults are translated here: no room on a write is `DiskFull`; every other fault, and every fault of a sync,
-is `StoreFailed`. A missing file is `FileNotFoundError`, as everywhere.
+Faults are translated here: no room on a write, or a file system that is read-only, is `DiskFull`; every other fault,
+and every fault of a sync, is `StoreFailed`. A missing file is `FileNotFoundError`, as everywhere.
 
 Deliberately absent: the state store. LMDB has its own I/O and its own proof (decisions/0002-state-store.md).
 """
@@ -111,6 +111,8 @@ def _faults(doing: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"{doing}: no room left on the disk") from error
+        if error.errno == errno.EROFS:
+            raise DiskFull(f"{doing}: the disk is read-only") from error
         raise StoreFailed(f"{doing}: {error.strerror or error}") from error
 
 

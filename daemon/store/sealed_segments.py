@@ -209,7 +209,7 @@ class SealedSegments:
                 header = None  # another file under this name
             if header is None and old is not None:
                 header = SegmentHeader(self._network_id, first, old.salt)
-            offsets = scan_segment(file, header)[1][:count] if header is not None else array("Q")
+            offsets = self._scanned(file, header)[:count] if header is not None else array("Q")
             size = file.size()
         finally:
             file.close()
@@ -220,6 +220,13 @@ class SealedSegments:
         index = make_index(first, offsets, size, header.salt if header is not None else bytes(SALT_BYTES))
         self._keep(index, offsets)
         return index
+
+    def _scanned(self, file: File, header: SegmentHeader) -> array[int]:
+        try:
+            return scan_segment(file, header)[1]
+        except SegmentDamaged as fault:
+            self.report.damaged.append(fault.words)
+            return array("Q")  # none of its heights can be trusted
 
     def _keep(self, index: IndexHeader, offsets: array[int]) -> None:
         """On disk if that may and can be, else in memory."""

@@ -15,8 +15,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from daemon.store.errors import SegmentDamaged
 from daemon.store.files import File, Files
-from daemon.store.framing import Frame, Scan, Seal, scan
+from daemon.store.framing import FRAME_OVERHEAD_BYTES, Frame, Scan, Seal, scan
 from protocol.errors import OperatorFault
 
 SEGMENT_VERSION: Final = 1
@@ -94,15 +95,40 @@ def create_segment(files: Files, directory: Path, header: SegmentHeader) -> File
 
 
 def scan_segment(file: File, header: SegmentHeader) -> tuple[Scan, array[int]]:
-    """Read a segment whole: the scan, and the offset of each height from `first` on, 0 where it is damaged."""
+    """Read a segment whole: the scan, and the offset of each height from `first` on, 0 where it is damaged.
+
+    Raises SegmentDamaged where a frame that checks has a height that cannot be.
+    """
     scanned = scan(file, header.seal(), SEGMENT_HEADER_BYTES, keep_bodies=False)
+    wrong = out_of_order(scanned, header.first)
+    if wrong is not None:
+        name = segment_path(Path(), header.first).name
+        words = f"a record of height {wrong.tag} stands where that cannot be"
+        raise SegmentDamaged(wrong.tag, name, wrong.offset, words)
     offsets = array("Q")
     for frame in scanned.frames:
         if is_mark(frame):
             offsets.extend([0] * (frame.tag - header.first + 1 - len(offsets)))
             continue
-        position = frame.tag - header.first
-        assert position >= len(offsets), "heights in a segment ascend"
-        offsets.extend([0] * (position - len(offsets)))
+        offsets.extend([0] * (frame.tag - header.first - len(offsets)))
         offsets.append(frame.offset)
     return scanned, offsets
+
+
+def out_of_order(scanned: Scan, first: int) -> Frame | None:
+    """The first frame whose height cannot follow those before it; None if all can.
+
+    Heights follow each other without a gap. Damage before a frame stands for as many blocks as its bytes can have held:
+    so what a scan allots is bounded by the file, whatever heights it names.
+    """
+    following, holes = first, list(scanned.damage)
+    for frame in scanned.frames:
+        lost = 0
+        while holes and holes[0].start < frame.offset:
+            hole = holes.pop(0)
+            lost += (hole.end - hole.start) // (FRAME_OVERHEAD_BYTES + 1)
+        due = following - 1 if is_mark(frame) else following
+        if not due <= frame.tag <= due + lost:
+            return frame
+        following = frame.tag + 1
+    return None

@@ -145,7 +145,11 @@ class Segments:
         if (header.network_id, header.first) != (self._network_id, first):
             file.close()
             raise OperatorFault(f"{path} belongs to another network, or was renamed; see papilio store check")
-        scanned, offsets = scan_segment(file, header)
+        try:
+            scanned, offsets = scan_segment(file, header)
+        except SegmentDamaged:
+            file.close()
+            raise
         self.report.torn_bytes = scanned.torn_bytes
         self.report.damaged += [f"{path.name}: bytes {hole.start} to {hole.end}" for hole in scanned.damage]
         if self._writable:

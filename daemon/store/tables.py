@@ -360,7 +360,7 @@ class StateStore:
             except lmdb.Error as error:
                 self._sync_after_commit = True
                 if self._is_full(error):
-                    raise DiskFull("writing the state: no room left on the disk") from error
+                    raise DiskFull(f"writing the state: {error}") from error
                 self._failure = f"the state store failed and takes nothing more: {error}"
                 raise StoreFailed(self._failure) from error
         return True
@@ -369,7 +369,9 @@ class StateStore:
         """LMDB says EIO for a write that was cut short: then the free room decides. Repeating is safe (decisions/)."""
         code = getattr(error, "code", 0)  # absent where the binding itself complains
         free = shutil.disk_usage(self._path).free
-        return code in (errno.ENOSPC, errno.EDQUOT) or (code == errno.EIO and free < limits.STATE_FULL_BYTES)
+        return code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS) or (
+            code == errno.EIO and free < limits.STATE_FULL_BYTES
+        )
 
     def _put(self, transaction: lmdb.Transaction[bytes], merged: Merged, height: int) -> None:
         before = self._facts(transaction)[2]

@@ -26,6 +26,7 @@ from daemon.store.segment_file import (
     first_heights,
     index_path,
     is_mark,
+    out_of_order,
     segment_path,
 )
 from daemon.store.segment_index import IndexHeader, index_is_right, read_entries, read_index_header
@@ -205,8 +206,13 @@ def _read_frames(
 ) -> list[Frame]:
     """Judge every record; holes in it are said. Gives the frames that check."""
     scanned = scan(file, header.seal(), SEGMENT_HEADER_BYTES, keep_bodies=True)
-    blocks = [frame for frame in scanned.frames if not is_mark(frame)]
-    for frame, body in zip(scanned.frames, scanned.bodies, strict=True):
+    frames, wrong = scanned.frames, out_of_order(scanned, header.first)
+    if wrong is not None:
+        frames = frames[: frames.index(wrong)]
+        words = f"a record of height {wrong.tag} stands where that cannot be, and what follows it is not believed"
+        look.note(Part.SEGMENT, path.name, words, Remedy.FETCH, offset=wrong.offset)
+    blocks = [frame for frame in frames if not is_mark(frame)]
+    for frame, body in zip(frames, scanned.bodies, strict=wrong is None):
         if is_mark(frame):
             continue
         _judge_frame(look, path, header, frame, body, misplaced=misplaced)
@@ -228,7 +234,7 @@ def _read_frames(
             look.note(Part.SEGMENT, path.name, f"{words}, and hold no block", Remedy.REMAKE, offset=start)
         else:
             look.note(Part.SEGMENT, path.name, words, Remedy.FETCH, offset=start, heights=(lowest, highest))
-    return list(scanned.frames)
+    return list(frames)
 
 
 def _judge_frame(look: _Look, path: Path, header: SegmentHeader, frame: Frame, body: bytes, *, misplaced: bool) -> None:

@@ -81,7 +81,7 @@ def relayed(body: Body, envelopes: tuple[bytes, ...], peer: bytes) -> None:
 
 def _refuses_all(body: Body, envelopes: tuple[bytes, ...]) -> Refusal | None:
     if body.disk_full:
-        return Refusal(DISK_FULL, "the disk of this node is nearly full; it accepts nothing until there is room")
+        return Refusal(DISK_FULL, "this node's disk is nearly full or takes no writes; it accepts nothing now")
     waiting = len(body.pool.waiting) + body.checking_envelopes
     full = body.pool.waiting_bytes + body.checking_bytes + sum(map(len, envelopes)) > limits.POOL_BYTES_MAX
     if full or waiting + len(envelopes) > limits.POOL_ENVELOPES_MAX:

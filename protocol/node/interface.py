@@ -226,7 +226,7 @@ class Tick:
 
 @frozen
 class Pressure:
-    """The disk is nearly full (stop accepting and voting) or has room again (L-28)."""
+    """The disk is nearly full or takes no writes (stop accepting and voting), or has room again (L-28)."""
 
     disk_full: bool
 

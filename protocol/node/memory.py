@@ -19,7 +19,8 @@ its journal knows of has an older journal than it had.
 What needs a signature is believed at once. What anybody may claim (a life, a view) is believed when more power claims
 it than may lie. The one who came later gives way: the older life is not told, and goes on.
 
-Deliberately absent: how much of the disk was lost (whoever opens it says so), and random bytes (a setup brings them).
+Deliberately absent: how much of the disk was lost (whoever opens it says so), random bytes (a setup brings them), and
+the messages: `asking.py` asks, answers, and puts what is answered here.
 """
 
 from __future__ import annotations
@@ -29,25 +30,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from protocol.codec import decode, encode
+from protocol.codec import encode
 from protocol.consensus import memory as recall
-from protocol.consensus.certificates import certificate_items, vote_well_formed, well_formed
-from protocol.consensus.counting import item
-from protocol.consensus.inputs import VoteReceived
 from protocol.consensus.statements import Certificate, Vote, VoteKind
-from protocol.crypto.contexts import Context
-from protocol.errors import BROKEN_INVARIANT, Malformed
-from protocol.node.interface import JournalKind, Priority
+from protocol.errors import BROKEN_INVARIANT
+from protocol.node.interface import JournalKind
 from protocol.node.lives import Lives
 from protocol.node.records import VoteFloor
-from protocol.wire.memory import (
-    STATEMENTS_SHOWN_MAX,
-    Challenge,
-    ChallengeMessage,
-    Recollection,
-    RecollectionMessage,
-    restore_message,
-)
 
 if TYPE_CHECKING:
     from protocol.node.body import Body, Journaled, Roster
@@ -58,7 +47,6 @@ START_DELTAS: Final = 3
 """At a start with a whole journal, so many Δ with a channel are waited for a quorum of answers."""
 FORCED_RETRIES: Final = 16
 """Under the operator's command, answers are gathered for so many retry intervals with a channel."""
-ANSWERED_MAX: Final = 1_024
 
 
 class Phase(Enum):
@@ -246,14 +234,11 @@ def _tell_amnesia(body: Body, why: str) -> None:
 
 
 def peer_up(body: Body, peer: bytes) -> None:
-    """Say which process has the key; ask, if there is something to ask."""
+    """A channel is there; which process it leads to is not known yet."""
     memory = body.memory
     memory.life_of.pop(peer, None)
     if body.roster.signer_of.get(peer) is not None and memory.since_ms is None:
         memory.since_ms = body.now.monotonic_ms
-    message = _challenge(body)
-    if message is not None:
-        body.send((peer,), Priority.CONSENSUS, message)
 
 
 def peer_down(body: Body, peer: bytes, *, replaced: bool) -> None:
@@ -264,173 +249,14 @@ def peer_down(body: Body, peer: bytes, *, replaced: bool) -> None:
     if signer is None or neighbour is None:
         return
     seen = 0 if view is None else view.view
-    _lives(body, signer).gone(life, seen, neighbour.heard_ms, body.now.monotonic_ms, replaced=replaced)
+    lives_of(body, signer).gone(life, seen, neighbour.heard_ms, body.now.monotonic_ms, replaced=replaced)
     if all(other == peer for other in body.neighbours.validators()):
         memory.since_ms = None
 
 
-def _lives(body: Body, signer: int) -> Lives:
+def lives_of(body: Body, signer: int) -> Lives:
+    """What is known of the processes with this validator's key."""
     return body.memory.lives.setdefault(signer, Lives(body.parameters.retry_interval_ms))
-
-
-def _heard_life(body: Body, signer: int, peer: bytes, life: bytes) -> None:
-    """A process said its life on its own channel."""
-    if body.memory.life_of.get(peer) != life:
-        body.memory.life_of[peer] = life
-        _lives(body, signer).said(life, body.now.monotonic_ms)
-
-
-# -- Asking -----------------------------------------------------------------------------------------
-
-
-def _challenge(body: Body) -> bytes | None:
-    """This node's challenge, encoded; None for an observer, and where nothing is asked at all."""
-    core, memory = body.machine.core, body.memory
-    if core.me is None or core.key is None or not body.setup.life:
-        return None
-    above = max(core.vote_floor, core.final_view if memory.phase is Phase.ASKING else 0)
-    challenge = Challenge(body.setup.life, memory.round, core.instance.epoch, above, memory.silent, core.me)
-    signature = core.key.sign(Context.RESTORE, body.network_id, encode(challenge))
-    return encode(ChallengeMessage(challenge, signature))
-
-
-def _ask(body: Body) -> None:
-    message = _challenge(body)
-    if message is not None:
-        body.memory.asked_ms = body.now.monotonic_ms
-        body.send(body.everyone(), Priority.CONSENSUS, message)
-
-
-def challenged(body: Body, message: ChallengeMessage, data: bytes, peer: bytes) -> None:
-    """A challenge came: have its signature checked."""
-    challenge = message.challenge
-    if challenge.signer >= len(body.roster.node_keys) or challenge.epoch != body.machine.core.instance.epoch:
-        return
-    if challenge.signer == body.machine.core.me:
-        return
-    key = body.roster.validators.keys[challenge.signer]
-    body.check_message(
-        ("challenge", message, data, peer), ((key, restore_message(body.network_id, challenge), message.signature),)
-    )
-
-
-def challenge_checked(body: Body, message: ChallengeMessage, data: bytes, peer: bytes, good: bool) -> None:
-    """Pass it on to those who do not hear the asker (L-14), and answer it."""
-    challenge = message.challenge
-    if not good:
-        body.charge(peer, "a challenge with a bad signature")
-        return
-    origin = body.roster.node_keys[challenge.signer]
-    if peer == origin:
-        _heard_life(body, challenge.signer, peer, challenge.life)
-    if challenge.asks:
-        body.pass_on(data, origin, peer)
-        _answer(body, challenge, origin)
-
-
-def _answer(body: Body, challenge: Challenge, asker: bytes) -> None:
-    core, memory, now = body.machine.core, body.memory, body.now.monotonic_ms
-    mark = (challenge.signer, challenge.life, challenge.round)
-    if core.me is None or core.key is None or now < memory.answered.get(mark, -1):
-        return
-    memory.answered.pop(mark, None)
-    memory.answered[mark] = now + max(1, body.parameters.retry_interval_ms // 4)
-    while len(memory.answered) > ANSWERED_MAX:
-        memory.answered.popitem(last=False)
-    entry, lives = recall.entry_to_show(core), _lives(body, challenge.signer)
-    certain = not memory.silent and core.view > core.vote_floor and (entry is not None or core.view == 1)
-    recollection = Recollection(
-        challenge.life,
-        challenge.round,
-        challenge.signer,
-        core.instance.epoch,
-        core.view,
-        b"" if entry is None else encode(entry),
-        certain,
-        lives.view_of_others(challenge.life),
-        lives.standing(challenge.life, now),
-        recall.statements_by(core, challenge.signer, challenge.above_view, STATEMENTS_SHOWN_MAX),
-        core.me,
-    )
-    signature = core.key.sign(Context.RESTORE, body.network_id, encode(recollection))
-    to = (asker,) if asker in body.neighbours.peers else body.everyone()
-    body.send(to, Priority.CONSENSUS, encode(RecollectionMessage(recollection, signature)))
-
-
-# -- Answers ----------------------------------------------------------------------------------------
-
-
-def recollected(body: Body, message: RecollectionMessage, data: bytes, peer: bytes) -> None:
-    """An answer came, to us or to be passed on: have what it says checked."""
-    found, core = message.recollection, body.machine.core
-    validators = body.roster.validators
-    known = max(found.signer, found.asker) < len(validators.keys) and found.epoch == core.instance.epoch
-    if not known or found.signer == core.me:
-        return
-    key = validators.keys[found.signer]
-    items = [(key, restore_message(body.network_id, found), message.signature)]
-    certificate: Certificate | None = None
-    if found.asker == core.me:
-        if not body.memory.silent or found.life != body.setup.life:
-            return
-        certificate = _entry_of(body, found)
-        if certificate is not None:
-            items.extend(certificate_items(body.network_id, validators, certificate))
-        items.extend(item(core, vote) for vote in found.statements if _is_own(body, vote))
-    body.check_message(("recollection", message, certificate, data, peer), tuple(items))
-
-
-def _entry_of(body: Body, found: Recollection) -> Certificate | None:
-    """The certificate in an answer. Raises Malformed where it proves less than the view that is named."""
-    if not found.entered_by:
-        if found.counts and found.view != 1:
-            raise Malformed("entered_by", "an answer without the certificate of its view")
-        return None
-    certificate = decode(Certificate, found.entered_by)
-    proves = well_formed(body.roster.validators, certificate, body.machine.core.instance.epoch)
-    if not proves or recall.proven_view(certificate) < found.view:
-        raise Malformed("entered_by", "a certificate that does not prove its view")
-    return certificate
-
-
-def _is_own(body: Body, vote: Vote) -> bool:
-    return vote.signer == body.machine.core.me and vote_well_formed(
-        body.roster.validators, vote, body.machine.core.instance.epoch
-    )
-
-
-def recollection_checked(
-    body: Body,
-    message: RecollectionMessage,
-    certificate: Certificate | None,
-    data: bytes,
-    peer: bytes,
-    good: tuple[bool, ...],
-) -> None:
-    """Take an answer to our question; pass on one to another's."""
-    found, core = message.recollection, body.machine.core
-    count = 1 + (0 if certificate is None else len(certificate.signatures))
-    if not all(good[:count]):
-        body.charge(peer, "an answer to a challenge with a bad signature")
-        return
-    if found.asker != core.me:
-        asker = body.roster.node_keys[found.asker]
-        origin = body.roster.node_keys[found.signer]
-        if asker in body.neighbours.peers:
-            body.send((asker,), Priority.CONSENSUS, data)
-        else:
-            body.pass_on(data, origin, peer)
-        return
-    own = [vote for vote in found.statements if _is_own(body, vote)]
-    for vote, genuine in zip(own, good[count:], strict=True):
-        if genuine:
-            body.inbox.append(VoteReceived(vote, peer, True))
-    if body.memory.silent and found.round == body.memory.round:
-        view = recall.proven_view(certificate) if found.counts else 0
-        before = body.memory.answers.get(found.signer)
-        answer = Answer(max(view, 0 if before is None else before.view), found.shown_view, found.standing)
-        body.memory.answers[found.signer] = answer
-        body.memory.stale = True
 
 
 def own_shown(body: Body, vote: Vote) -> None:
@@ -467,13 +293,6 @@ def look(body: Body) -> None:
         _look_amnesiac(body)
     elif memory.phase is Phase.PROBATION:
         _look_probation(body, suspects > tolerated)
-    _ask_again(body)
-
-
-def _ask_again(body: Body) -> None:
-    due_ms = body.memory.asked_ms + max(1, body.parameters.retry_interval_ms // 2)
-    if body.memory.silent and not body.halted and body.now.monotonic_ms >= due_ms:
-        _ask(body)
 
 
 def _claims(body: Body, least: int) -> int:

@@ -22,7 +22,7 @@ from protocol.consensus.statements import VoteKind
 from protocol.dissemination import State
 from protocol.errors import BrokenInvariant
 from protocol.ledger.genesis import FIRST_EPOCH
-from protocol.node import catching_up, data, epochs, memory, mending, ordering, talk
+from protocol.node import asking, catching_up, data, epochs, memory, mending, ordering, talk
 from protocol.node.body import VOTING_KEYS_MAX, make_body
 from protocol.node.interface import (
     BatchChecked,
@@ -104,6 +104,7 @@ class Node:
                 ordering.carry(body, body.machine.step(body.inbox.popleft(), now_ms))
             elif body.memory.stale:
                 memory.look(body)
+                asking.ask_again(body)
             elif body.machine.core.held_back != body.held_back:
                 ordering.carry(body, body.machine.hold_back(body.held_back, now_ms))
             elif body.work_stale:
@@ -185,6 +186,7 @@ class Node:
             memory.peer_down(body, peer, replaced=True)
         body.neighbours.join(peer, signer, body.now.monotonic_ms)
         memory.peer_up(body, peer)
+        asking.greet(body, peer)
         body.send((peer,), Priority.CONSENSUS, talk.keepalive(body))
         body.inbox.append(agree.PeerJoined(peer, signer))
 
@@ -211,9 +213,9 @@ class Node:
             case ("mend", session, block):
                 mending.checked(self.body, session, block, good)
             case ("challenge", message, content, peer):
-                memory.challenge_checked(self.body, message, content, peer, good[0])
+                asking.challenge_checked(self.body, message, content, peer, good[0])
             case ("recollection", message, certificate, content, peer):
-                memory.recollection_checked(self.body, message, certificate, content, peer, good)
+                asking.recollection_checked(self.body, message, certificate, content, peer, good)
             case ("proposal", message, content, peer):
                 talk.proposal_checked(self.body, message, content, peer, good[0])
             case _:
@@ -245,6 +247,7 @@ class Node:
         catching_up.watch(body)
         mending.watch(body)
         memory.look(body)
+        asking.ask_again(body)
         ordering.advance(body)
         ordering.judge(body)
         ordering.build(body)

@@ -20,7 +20,7 @@ from protocol.crypto.hashing import digest
 from protocol.crypto.signing import signing_message
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Header
-from protocol.node import catching_up, epochs, memory, mending
+from protocol.node import asking, catching_up, epochs, mending
 from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.data import announced, authors, batch_received, relayed
 from protocol.node.interface import BlocksRead, Priority, ReadBlocks
@@ -279,8 +279,8 @@ HANDLERS: Final[dict[type[Any], Callable[[Body, Any, bytes, bytes], None]]] = {
     wire.BlocksWanted: _blocks_wanted,
     wire.BlockPart: _block_part,
     wire.EnvelopesRelayed: _envelopes_relayed,
-    ChallengeMessage: memory.challenged,
-    RecollectionMessage: memory.recollected,
+    ChallengeMessage: asking.challenged,
+    RecollectionMessage: asking.recollected,
 }
 """Message -> what is done with it: (body, message, its encoding, peer)."""
 assert set(HANDLERS) == set(wire.MESSAGES.values()), "every message that a peer may send has a handler"

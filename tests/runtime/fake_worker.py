@@ -34,6 +34,12 @@ def begin(kind: int, content: Any) -> Job:
                 Path(path).write_text(str(left - 1))
                 os.kill(os.getpid(), signal.SIGKILL)
             return "alive"
+        case [b"killed" | b"crashed" as how, [path]]:
+            left = int(Path(path.decode()).read_text())
+            if left == 0:
+                raise BrokenInvariant("it lives")
+            Path(path.decode()).write_text(str(left - 1))
+            os.kill(os.getpid(), signal.SIGKILL if how == b"killed" else signal.SIGUSR1)
         case ["raise"]:
             raise BrokenInvariant("as told")
     raise AssertionError(content)

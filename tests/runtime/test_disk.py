@@ -19,9 +19,21 @@ def test_pressure_has_hysteresis() -> None:
 def test_a_write_that_finds_no_room_is_told_at_once_and_once() -> None:
     told: list[bool] = []
     watch = DiskWatch(lambda: 0, told.append)
-    watch.found_full()
-    watch.found_full()
+    watch.found_full("a quota")
+    watch.found_full("a quota")
     watch.look(LOW)
+    assert told == [True]
+    watch.look(ENOUGH)
+    assert told == [True, False]
+
+
+def test_while_writes_are_refused_free_bytes_mean_nothing() -> None:
+    """A read-only disk, a quota, no inodes: pressure does not flutter between two tries."""
+    told: list[bool] = []
+    watch = DiskWatch(lambda: 0, told.append)
+    for _ in range(3):
+        watch.found_full("the disk is read-only")
+        watch.look(ENOUGH)
     assert told == [True]
     watch.look(ENOUGH)
     assert told == [True, False]

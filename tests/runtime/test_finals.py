@@ -36,7 +36,7 @@ class Bench:
     def execute(self, effect: Execute) -> None:
         self.log.append(f"execute {effect.height}")
 
-    def count(self) -> None:
+    def count(self, words: str) -> None:
         self.full += 1
 
     async def directly(self, work: Callable[[], object]) -> None:

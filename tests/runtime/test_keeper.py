@@ -83,7 +83,7 @@ class Bench:
         self.pump = Pump(Hands(), self.keeper.commit, lambda count: None, self.keeper.after_release)
         self.keeper.ring = self.pump.ring
 
-    def count_full(self) -> None:
+    def count_full(self, words: str) -> None:
         self.full += 1
 
     async def persist(self, *numbers: int) -> None:

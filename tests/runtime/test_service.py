@@ -174,6 +174,17 @@ async def test_too_many_posts_are_refused_at_once(bench: Bench, nursery: trio.Nu
     nursery.cancel_scope.cancel()
 
 
+async def test_posts_are_refused_at_once_while_the_disk_takes_no_writes(bench: Bench) -> None:
+    """L-28: the node's own answer would wait behind the write."""
+    full = True
+    service = NodeService(
+        bench.world.genesis, bench.node, bench.store, bench, bench.inputs.append, disk_full=lambda: full
+    )
+    found = await service.submit(many(bench.world, 1, 1))
+    assert [type(result) is Refusal and result.code for result in found] == ["disk_full"]
+    assert bench.inputs == []
+
+
 async def test_at_the_end_everything_ends(bench: Bench, nursery: trio.Nursery) -> None:
     ended: list[str] = []
 

@@ -20,6 +20,7 @@ from daemon.runtime.workers.frames import Unframer, pack
 from daemon.runtime.workers.kinds import CheckKind, Urgency
 from daemon.runtime.workers.link import Link, LinkFault, LinkLost, keep_alive, open_link
 from daemon.runtime.workers.verifiers import Verifiers
+from daemon.store.errors import StateDamaged
 from protocol.errors import BrokenInvariant
 from protocol.node.interface import Execute
 
@@ -201,7 +202,7 @@ async def test_a_worker_that_keeps_dying_is_started_with_growing_pauses(
 
     monkeypatch.setattr("daemon.runtime.workers.link.open_link", NoProcess)
     with trio.move_on_after(20):
-        await keep_alive(MODULE, NEEDS, life, lost=lambda words: None)
+        await keep_alive(MODULE, NEEDS, life, lost=lambda fault: None)
     pauses = [round(later - sooner, 3) for sooner, later in pairwise(times)]
     assert tuple(pauses[:5]) == (*limits.WORKER_RESTART_SECONDS, limits.WORKER_RESTART_SECONDS[-1])
 
@@ -244,6 +245,26 @@ async def test_an_execute_worker_that_fails_stops_the_node() -> None:
     executor.put(Execute(7, b"raise", ()))
     with pytest.raises(BrokenInvariant, match="at block 7"), trio.fail_after(20):
         await executor.run()
+
+
+KILLS = limits.EXECUTE_DEATHS_MAX + 2
+
+
+@pytest.mark.parametrize("how, words, told", [("killed", "it lives", KILLS), ("crashed", "died 5 times", 4)])
+async def test_an_execute_worker_killed_from_outside_is_started_ever_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, words: str, told: int
+) -> None:
+    """The kernel kills when memory runs out, and no block is to blame; a worker that dies by itself stops the node."""
+    monkeypatch.setattr(limits, "WORKER_RESTART_SECONDS", (0.0,))
+    left = tmp_path / "left"
+    left.write_text(str(KILLS))
+    losses: list[str] = []
+    executor = Executor(NEEDS, done=_never, read_again=_never_read, lost=losses.append, module=MODULE)
+    executor.put(Execute(7, how.encode(), (str(left).encode(),)))
+    with pytest.raises((BrokenInvariant, StateDamaged), match=words), trio.fail_after(60):
+        await executor.run()
+    assert len(losses) == told
+    assert all(("signal 9" in loss) == (how == "killed") for loss in losses)
 
 
 def _never(*results: object) -> None:

@@ -43,12 +43,13 @@ def test_a_write_that_the_system_cuts_short_is_completed(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("call", ["pwrite", "posix_fallocate", "ftruncate"])
 @pytest.mark.parametrize(
-    "code, expected", [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EIO, StoreFailed)]
+    "code, expected",
+    [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EROFS, DiskFull), (errno.EIO, StoreFailed)],
 )
 def test_no_room_is_told_from_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int, expected: type[Exception]
 ) -> None:
-    """L-28: a full disk has a type of its own."""
+    """L-28: a disk that is full or read-only has a type of its own."""
     file = OsFiles().open(tmp_path / "file", create=True)
     monkeypatch.setattr(os, call, failing(code))
     with pytest.raises(expected):
@@ -58,7 +59,7 @@ def test_no_room_is_told_from_a_fault(
     file.close()
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
 def test_a_failed_sync_is_never_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """What a failed sync lost is unknown, whatever the reason: it cannot be repeated."""
     files = OsFiles()

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from daemon.store import segment_file
 from daemon.store.errors import DiskFull, SegmentDamaged, StoreFailed
 from daemon.store.files import File, OsFiles
-from daemon.store.framing import FRAME_OVERHEAD_BYTES
-from daemon.store.segment_file import SEGMENT_HEADER_BYTES
+from daemon.store.framing import FRAME_OVERHEAD_BYTES, make_frame
+from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader, segment_path
 from daemon.store.segments import Segments
 from protocol.errors import OperatorFault
 from tests.store.disk import Disk, crashes
@@ -454,3 +454,43 @@ def test_golden_bytes_of_a_segment_and_its_index(monkeypatch: pytest.MonkeyPatch
     segments.sync()
     assert disk.content(names(disk, ".seg")[0]) == golden("segment")
     assert disk.content(names(disk, ".idx")[0]) == golden("segment index")
+
+
+# -- Heights --------------------------------------------------------------------------------------------
+
+
+def with_heights(*heights: int, damaged: bool = False) -> bytes:
+    """A segment from height 1 on, of records that check and name these heights; 0 is a mark of the one before it."""
+    header = SegmentHeader(NETWORK, 1, bytes(16))
+    content = header.encode()
+    for at, height in enumerate(heights):
+        tag, body = (height, block(height)) if height else (heights[at - 1], b"")
+        content += make_frame(header.seal(), len(content), tag, len(content), body)
+        if damaged and at == 0:
+            content += bytes(2 * (FRAME_OVERHEAD_BYTES + 1))  # room for two blocks at most
+    return content
+
+
+@pytest.mark.parametrize("heights", [(2,), (1, 3), (1, 1), (2, 1), (1, 2**63), (1, 2, 1), (1, 0, 3)], ids=str)
+def test_records_that_check_and_do_not_follow_each_other_are_damage(heights: tuple[int, ...]) -> None:
+    """L-25: whoever wrote them, no height is guessed, and nothing is allotted for one that cannot be."""
+    disk = Disk(directories={PLACE})
+    disk.put(segment_path(PLACE, 1), with_heights(*heights))
+    with pytest.raises(SegmentDamaged, match="stands where that cannot be"):
+        open_segments(disk)
+    disk.put(segment_path(PLACE, 10), SegmentHeader(NETWORK, 10, bytes(16)).encode())
+    segments = open_segments(disk)
+    assert any("cannot be" in words for words in segments.report.damaged), "a sealed one is mended while the node runs"
+    with pytest.raises(SegmentDamaged):
+        segments.read(1)
+
+
+@pytest.mark.parametrize("height, good", [(2, True), (4, True), (5, False), (2**40, False)])
+def test_damage_stands_for_as_many_blocks_as_its_bytes_can_have_held(height: int, good: bool) -> None:
+    disk = Disk(directories={PLACE})
+    disk.put(segment_path(PLACE, 1), with_heights(1, height, damaged=True))
+    if good:
+        assert open_segments(disk).last_height == height
+    else:
+        with pytest.raises(SegmentDamaged, match=f"height {height}"):
+            open_segments(disk)

@@ -259,7 +259,12 @@ class Faulty:
 
 @pytest.mark.parametrize(
     "code, free, full",
-    [(errno.ENOSPC, 1 << 40, True), (errno.EIO, 1 << 20, True), (errno.EIO, 1 << 40, False)],
+    [
+        (errno.ENOSPC, 1 << 40, True),
+        (errno.EROFS, 1 << 40, True),
+        (errno.EIO, 1 << 20, True),
+        (errno.EIO, 1 << 40, False),
+    ],
 )
 def test_a_full_disk_may_be_tried_again_and_a_fault_may_not(
     store: StateStore, monkeypatch: pytest.MonkeyPatch, code: int, free: int, full: bool

@@ -3,7 +3,8 @@
 It is an ext4 file system in a file that is larger than the memory disk it lies on, as a volume of a thin pool is. While
 the pool has room it is an ordinary disk. `fill` takes the room that the file system shows: writes find the disk full
 (ENOSPC). `exhaust` takes the pool's room: the file system believes that it has room, and what it then writes to new
-blocks fails when it is synced (EIO), as on a disk that dies.
+blocks fails when it is synced (EIO), as on a disk that dies. `fail` lets the file system find itself damaged: from then
+on it is read-only (EROFS).
 
 All of it is mounted in a mount namespace that lives as long as a process that sleeps in it: nothing stays behind.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from tests.system.processes import NodeProcess
 from tests.system.spaces import has_tools, namespace
 
-TOOLS = ("mkfs.ext4", "e2fsck", "losetup", "fallocate")
+TOOLS = ("mkfs.ext4", "e2fsck", "losetup", "fallocate", "findmnt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,13 @@ class Disk:
         """What the node's file system writes to new blocks fails."""
         self.run(f"cat /dev/zero > {self.place}/ballast 2>/dev/null || true")
 
+    def fail(self) -> None:
+        """The file system finds a fault in itself and becomes read-only, as most are mounted to."""
+        self.run(f'echo 1 > "/sys/fs/ext4/$(basename "$(findmnt -no SOURCE {self.data})")/trigger_fs_error"')
+
     def repair(self) -> None:
-        """The pool has room again; the file system is checked and mounted anew, as an operator would."""
-        self.run(f"rm {self.place}/ballast && umount {self.data}")
+        """The pool has room; the file system is checked and mounted anew, as an operator would."""
+        self.run(f"rm -f {self.place}/ballast && umount {self.data}")
         self.run(f"e2fsck -f -y {self.place}/image >/dev/null 2>&1 || [ $? -lt 4 ]")
         self.run(f"mount -o loop {self.place}/image {self.data}")
 
@@ -71,7 +76,7 @@ async def disk_of(node: NodeProcess, place: Path, *, pool_mib: int, size_mib: in
         disk.run(
             f"mount --make-rprivate / && mkdir {place} && mount -t tmpfs -o size={pool_mib}m none {place} && cd {place}"
             f" && truncate -s {size_mib}M image && mkfs.ext4 -q -m 0 -J size=4 image && cp -a {disk.data} kept"
-            f" && mount -o loop image {disk.data} && cp -a kept/. {disk.data} && rm -r kept && sync"
+            f" && mount -o loop,errors=remount-ro image {disk.data} && cp -a kept/. {disk.data} && rm -r kept && sync"
         )
         node.prefix, node.mounted = inside, Path(f"/proc/{pid}/root{disk.data}")
         try:

@@ -41,8 +41,8 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+def environment(*first: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*first, ROOT)))}
 
 
 def papilio(
@@ -77,13 +77,18 @@ async def until(
 
 @dataclass(slots=True)
 class NodeProcess:
-    """One node. peers: HOST:PORT where it listens for others. url: of its API. prefix: of its command line."""
+    """One node.
+
+    peers: HOST:PORT where it listens for others. url: of its API. prefix: of its command line. python_path: where its
+    modules are looked for first.
+    """
 
     member: str
     directory: Path
     peers: str
     url: str
     prefix: Sequence[str] = ()
+    python_path: Sequence[Path] = ()
     mounted: Path | None = None
     """Where its data is seen from here, if its directory is on a disk that only it has mounted."""
     process: subprocess.Popen[bytes] | None = None
@@ -115,7 +120,7 @@ class NodeProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(),
+                env=environment(*self.python_path),
                 cwd="/",
                 start_new_session=True,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.system.network import Network
 from tests.system.processes import PATIENCE_SECONDS, NodeProcess, until
 
 DISK_FAILED = 74
+CONFIGURATION = 78
 
 pytestmark = pytest.mark.skipif(not can_have_disks(), reason="disks of their own need root, loop devices and e2fsprogs")
 
@@ -67,6 +69,38 @@ async def test_a_full_disk_is_waited_out(networks: Callable[..., Network], tmp_p
         await load.kept_at(full)
         await network.stop()
         await network.same_history()
+
+
+@pytest.mark.long
+async def test_a_file_system_that_becomes_read_only_harms_nobody(
+    networks: Callable[..., Network], tmp_path: Path
+) -> None:
+    """The node waits, or stops if a sync failed (L-24); on the repaired disk it has all that it promised."""
+    network = networks(4)
+    *others, failing = network.nodes
+    async with disk_of(failing, tmp_path / "disk", pool_mib=400, size_mib=1_200) as disk:
+        await network.start()
+        async with load_on(others, clients=3) as load:
+            await load.more(10)
+            disk.fail()
+            await until(partial(_gave_up, failing), lambda: f"word of the disk\n{failing.tail()}")
+            await load.more(20)
+            assert await failing.stop() in (0, DISK_FAILED)
+            failing.start()
+            assert await failing.ended() == CONFIGURATION
+            assert "read-only" in failing.events()[-1]["words"]
+            disk.repair()
+            await network.start([failing])
+            await load.more(10)
+        await network.same_roots()
+        await load.kept_at(failing)
+        assert [node.member for node in network.nodes if node.events("equivocation")] == []
+        await network.stop()
+        await network.same_history()
+
+
+async def _gave_up(node: NodeProcess) -> bool:
+    return bool(node.events("disk") or node.events("node_stopped"))
 
 
 async def _submit(node: NodeProcess, timeout_seconds: float = PATIENCE_SECONDS) -> None:

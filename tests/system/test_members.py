@@ -184,3 +184,66 @@ async def test_one_joins_one_leaves_one_replaces_its_key_under_load(
     for name in ("old.proof", "new.proof"):
         papilio_done("proof", "verify", name, "--network", "network.toml", cwd=stranger)
     await network.same_history()
+
+
+@pytest.mark.long
+async def test_a_node_key_is_replaced_under_load(networks: Callable[..., Network], tmp_path: Path) -> None:
+    """From A to Z as the handbook says it; others restart meanwhile, and who has the old key gets in nowhere."""
+    network = networks(4)
+    await network.start()
+    bank, port, farm, shop = network.nodes
+    council = Council(network)
+    settings, file = bank.directory / "node.toml", bank.directory / "keys" / "node.key"
+    before = public(file)
+    stolen = tmp_path / "node.key"
+    shutil.copy(file, stolen)
+    asked = ("--node", port.url)
+
+    with load([port.url, farm.url]) as final:
+        made = json.loads(papilio_done("key", "rotate", settings, "--purpose", "node", "--json"))
+        early = papilio("key", "take-up", settings, *asked)
+        assert (early.returncode, public(file)) == (1, before), early.stderr
+        assert "have not put" in early.stderr
+        council.decide("--rotate-node", before, made["public"])
+        papilio_done("key", "take-up", settings, *asked)
+        assert public(file) == made["public"]
+        await bank.stop()
+        await network.start([bank])
+        await _votes_among(bank, 3)
+
+        # Others that restart have its old key beside its address; it dials them with the new one.
+        await farm.kill()
+        await shop.stop()
+        await network.start([farm, shop])
+        for node in network.nodes:
+            await _votes_among(node, 3)
+
+        # Whoever has the old key is let in by nobody.
+        await bank.stop()
+        kept = tmp_path / "kept.key"
+        shutil.copy(file, kept)
+        shutil.copy(stolen, file)
+        await network.start([bank])
+        refused = await bank.logged("dial_failed")
+        assert refused["code"] == "unknown_peer", refused
+        assert not (await bank.status() or {"peers": [1]})["peers"]
+        await bank.stop()
+        shutil.copy(kept, file)
+        await network.start([bank])
+        await _votes_among(bank, 3)
+
+    assert final, "the load went through"
+    await network.same_roots()
+    assert [node.member for node in network.nodes if node.events("equivocation")] == []
+    assert not bank.events("amnesiac"), "the journal stayed its own"
+    await network.stop()
+    await network.same_history()
+
+
+async def _votes_among(node: NodeProcess, peers: int) -> None:
+    async def look() -> bool:
+        node.check()
+        status = await node.status() or {"voting": False, "peers": []}
+        return bool(status["voting"]) and len(status["peers"]) == peers
+
+    await until(look, lambda: f"{node.member} votes among {peers}\n{node.tail()}")

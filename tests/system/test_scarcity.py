@@ -1,4 +1,4 @@
-"""What a machine runs out of: file handles, and memory that the kernel takes back by killing a worker.
+"""What a machine runs out of: file handles, memory that the kernel takes back by killing, a disk that takes writes.
 
 The node goes on by itself when there is enough again; nobody restarts anything.
 """
@@ -12,9 +12,15 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
-from daemon.client import Account, AsyncClient, evidence
+import pytest
+
+from daemon.client import Account, AsyncClient, TransactionRefused, evidence
+from tests.system.altered import World
+from tests.system.load import load_on
+from tests.system.memory_limit import memory_group
 from tests.system.network import Network
 from tests.system.processes import NodeProcess, until
 
@@ -76,6 +82,71 @@ async def test_workers_that_the_kernel_kills_for_memory_are_replaced(networks: C
     node.check()
     await network.stop()
     await network.same_history()
+
+
+async def test_a_read_only_disk_is_waited_out(networks: Callable[..., Network], tmp_path: Path) -> None:
+    """L-28: it takes nothing and says why, serves what it has, and goes on by itself when writes pass again."""
+    network = networks(1)
+    node = network.nodes[0]
+    world = World.make(tmp_path / "world", node)
+    await network.start()
+    await submit(node)
+    world.change(read_only=True)
+    told = await node.logged("disk")
+    assert told["full"]
+    assert "read-only" in told["words"]
+    async with AsyncClient(node.url) as client:
+        with pytest.raises(TransactionRefused) as refused:
+            await client.transact(Account.new(), [evidence.record_of(b"a note")], timeout_seconds=3)
+    assert refused.value.code == "disk_full"
+    ready = await node.get("/v1/health/ready")
+    assert (ready.status_code, "takes no writes" in ready.text) == (503, True)
+    height = await node.height()
+    assert await node.json(f"/v1/blocks/{height}") is not None
+    world.change()
+
+    async def over() -> bool:
+        node.check()
+        return [line["full"] for line in node.events("disk")] == [True, False]
+
+    await until(over, lambda: f"room again, told once\n{node.tail()}")
+    await submit(node)
+    await network.stop()
+    await network.same_history()
+
+
+@pytest.mark.long
+async def test_out_of_memory_is_survived(networks: Callable[..., Network]) -> None:
+    """The kernel kills in the node's control group whom it likes, until there is memory again: then all goes on."""
+    with memory_group() as group:
+        if group is None:
+            pytest.skip("this machine lets nobody make a control group with a memory limit")
+        network = networks(4)
+        *others, tight = network.nodes
+        tight.prefix = group.prefix
+        await network.start()
+        async with load_on(others, clients=3) as load:
+            await load.more(10)
+            with group.exhausted():
+                await until(partial(_killed, tight), lambda: f"the kernel kills\n{tight.tail()}")
+                await load.more(20)
+            assert tight.process is not None
+            if tight.process.poll() is not None:
+                assert await tight.ended() == -signal.SIGKILL
+                await network.start([tight])  # as a service manager does
+            await load.more(10)
+            async with load_on([tight], clients=1) as there:
+                await there.more(3)
+        await network.same_roots()
+        await load.kept_at(tight)
+        assert [node.member for node in network.nodes if node.events("equivocation")] == []
+        await network.stop()
+        await network.same_history()
+
+
+async def _killed(node: NodeProcess) -> bool:
+    assert node.process is not None
+    return node.process.poll() is not None or bool(node.events("worker_lost"))
 
 
 def _is_worker(pid: int) -> bool:

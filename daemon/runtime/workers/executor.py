@@ -10,7 +10,8 @@ segments when their turn comes: every block that is executed has been appended b
 **When it dies**, killed or not, what was not answered is given again from the front. The store holds a prefix of it:
 a block at or below its height is answered from what is stored, the others are executed. A worker that *says* why it
 ends (an exception: execution is deterministic, so it would come again), and one that dies `EXECUTE_DEATHS_MAX` times
-without an answer in between, stop the node: a node that cannot execute must not go on as if it could.
+without an answer in between, stop the node: a node that cannot execute must not go on as if it could. A death by
+signal 9 does not count: that is the kernel, short of memory, and passes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import trio
 
 from daemon import limits
 from daemon.runtime.workers.kinds import STATE_JOB
-from daemon.runtime.workers.link import Link, LinkFault, keep_alive, talk
+from daemon.runtime.workers.link import Link, LinkFault, LinkLost, keep_alive, talk
 from daemon.runtime.workers.results import unpack_executed
 from daemon.store.errors import StateDamaged
 from protocol.errors import STATE_DAMAGED, BrokenInvariant
@@ -122,8 +123,9 @@ class Executor:
         finally:
             self.link = None
 
-    def _count_death(self, words: str) -> None:
-        self._deaths += 1
+    def _count_death(self, fault: LinkLost) -> None:
+        words = str(fault)
+        self._deaths += not fault.killed
         if self._deaths >= limits.EXECUTE_DEATHS_MAX and not self._open.is_set():
             raise StateDamaged(f"the execute worker died {self._deaths} times as it opened the state: {words}")
         if self._deaths >= limits.EXECUTE_DEATHS_MAX and self._line:

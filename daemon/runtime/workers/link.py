@@ -14,11 +14,13 @@ Whatever ends a life, its process is killed and reaped before the next begins or
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,16 @@ _ROOT = str(Path(daemon.__file__).resolve().parent.parent)
 
 
 class LinkLost(Exception):
-    """The worker is gone; its text says how it ended."""
+    """The worker is gone; its text says how it ended.
+
+    killed: by signal 9, so from outside, as the kernel does when memory runs out; what it worked on is not to blame.
+    """
+
+    killed = False
+
+    def __str__(self) -> str:
+        more = " (killed by signal 9: does the machine or its memory limit run out of memory?)" if self.killed else ""
+        return super().__str__() + more
 
 
 class LinkFault(LinkLost):
@@ -100,11 +111,23 @@ async def open_link(module: str, needs: Any) -> AsyncIterator[Link]:
         link = Link(process, stream)
         await link.send([START, os.getpid(), needs])
         yield link
+    except LinkLost as lost:
+        lost.killed = await _was_killed(process)
+        raise
     finally:
         with trio.CancelScope(shield=True):
             await stream.aclose()
             process.kill()
             await trio.to_thread.run_sync(process.wait)
+
+
+async def _was_killed(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process whose pipe has ended was killed by somebody else."""
+    try:
+        code = await trio.to_thread.run_sync(partial(process.wait, limits.WORKER_END_SECONDS))
+    except subprocess.TimeoutExpired:
+        return False
+    return code == -signal.SIGKILL
 
 
 _KEPT = frozenset(
@@ -114,11 +137,11 @@ _KEPT = frozenset(
 
 
 async def keep_alive(
-    module: str, needs: Any, life: Callable[[Link], Awaitable[None]], *, lost: Callable[[str], None]
+    module: str, needs: Any, life: Callable[[Link], Awaitable[None]], *, lost: Callable[[LinkLost], None]
 ) -> None:
     """Run `life` with one process after another, until cancelled.
 
-    lost: told the words of each lost life, before the pause.
+    lost: told of each lost life, before the pause.
     """
     deaths = 0
     while True:
@@ -128,7 +151,7 @@ async def keep_alive(
                 await life(link)
                 return
         except LinkLost as fault:
-            lost(str(fault))
+            lost(fault)
         deaths = 0 if trio.current_time() - began >= limits.WORKER_STEADY_SECONDS else deaths
         await trio.sleep(limits.WORKER_RESTART_SECONDS[min(deaths, len(limits.WORKER_RESTART_SECONDS) - 1)])
         deaths += 1

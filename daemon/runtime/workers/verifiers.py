@@ -97,7 +97,7 @@ class Verifiers:
                 del self.links[place]
                 self._give_again(held)
 
-        await keep_alive(self._module, self._needs, life, lost=self._lost)
+        await keep_alive(self._module, self._needs, life, lost=lambda fault: self._lost(str(fault)))
 
     async def _feed(self, link: Link, held: dict[int, Check]) -> None:
         """Hand over what may be handed over, urgent first."""

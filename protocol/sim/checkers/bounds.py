@@ -18,6 +18,7 @@ from protocol.consensus.counting import CHECKS_IN_FLIGHT_MAX
 from protocol.dissemination.batches import RECENT_BYTES_MAX
 from protocol.dissemination.wants import WANTS_MAX
 from protocol.gossip.neighbours import PASSED_REMEMBERED_MAX
+from protocol.node.asking import ANSWERED_MAX
 from protocol.node.body import (
     CLOSINGS_REMEMBERED_MAX,
     FORMER_KEYS_MAX,
@@ -29,7 +30,6 @@ from protocol.node.body import (
 from protocol.node.chain import HEADERS_MAX
 from protocol.node.epochs import AHEAD_MESSAGES_MAX
 from protocol.node.lives import LIVES_MAX
-from protocol.node.memory import ANSWERED_MAX
 from protocol.node.ordering import EXECUTING_BLOCKS_MAX, EXECUTING_BYTES_MAX
 from protocol.node.talk import READS_IN_FLIGHT_MAX
 from protocol.sim.checkers.checker import Checker
