@@ -122,7 +122,8 @@ class Core:
     @property
     def highest_notarized(self) -> int:
         """The highest view whose notarization is held, or the final one."""
-        return max(max(self.notarizations, default=0), self.final_view)
+        final = 0 if self.finalization is None else self.finalization.view
+        return max(final, max(self.notarizations)) if self.notarizations else final
 
     @property
     def leader(self) -> int:

@@ -80,12 +80,16 @@ class Machine:
     @property
     def wake_at_ms(self) -> int | None:
         """Monotonic time of the next timer, or None."""
-        return min(self.core.timers.values(), default=None)
+        timers = self.core.timers
+        return min(timers.values()) if timers else None
 
     def due(self, now_ms: int) -> Timer | None:
         """A timer whose time has come: the earliest, ties by name."""
+        wake_ms = self.wake_at_ms
+        if wake_ms is None or wake_ms > now_ms:
+            return None
         ready = [(at, timer.value, timer) for timer, at in self.core.timers.items() if at <= now_ms]
-        return min(ready)[2] if ready else None
+        return min(ready)[2]
 
     # -- Start --------------------------------------------------------------------------------------
 

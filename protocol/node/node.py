@@ -256,15 +256,10 @@ class Node:
         body = self.body
         if body.halted:
             return None
-        times = (
-            body.housekeeping_ms,
-            body.machine.wake_at_ms,
-            body.rejudge_ms,
-            data.seal_due_ms(body),
-            body.batch_wants.next_ms() if body.neighbours.peers else None,
-            body.header_wants.next_ms() if body.neighbours.peers else None,
-        )
-        return min(time for time in times if time is not None)
+        times = [body.machine.wake_at_ms, body.rejudge_ms, data.seal_due_ms(body)]
+        if body.neighbours.peers:
+            times += [body.batch_wants.next_ms(), body.header_wants.next_ms()]
+        return min([body.housekeeping_ms, *[time for time in times if time is not None]])
 
     # -- Questions ----------------------------------------------------------------------------------
 

@@ -163,6 +163,7 @@ BOUNDS: dict[str, Limit] = {
     "machine.core.keeper.proven": _validators(KEPT_VIEWS_MAX),
     "machine.core.keeper.views": _fixed(KEPT_VIEWS_MAX),
     "machine.core.keeper.views[].checking": _fixed(3),
+    "machine.core.keeper.views[].powers": _fixed(3),
     "machine.core.keeper.views[].slots[]": _validators(),
     "machine.core.notarizations": _views_not_final,
     "machine.core.nullifications": _views_not_final,
