@@ -217,10 +217,18 @@ def next_epoch(body: Body, former: Roster, remembered: Journaled) -> None:
         _begin_asking(body)
 
 
+def entered(body: Body) -> None:
+    """The machine has entered the view that the disk implies: of a later epoch too, if this process began in it before.
+
+    What others have seen of earlier processes with this key is compared with that view.
+    """
+    body.memory.start_view = body.machine.core.view
+
+
 def begin(body: Body) -> None:
-    """The machine has entered the view that the disk implies."""
+    """A start: what the disk says of the memory."""
     memory = body.memory
-    memory.start_view = body.machine.core.view
+    entered(body)
     if memory.hole:
         _find_hole(body, "a certificate on the disk has a statement that the journal does not have: it is older")
     elif memory.phase is Phase.AMNESIAC:
