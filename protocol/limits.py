@@ -22,6 +22,10 @@ FRAME_BYTES_MAX: Final = 64 * KIB - 1
 """One Noise transport message (Noise spec, section 3), tag included."""
 MESSAGE_BYTES_MAX: Final = 1 * MIB
 """One message between nodes, after reassembly: the largest is a sync answer or a batch."""
+RECORD_REMEMBERED_BYTES_MAX: Final = 2 * KIB
+"""A record of so many bytes, decoded a moment ago, is not decoded again: headers, votes, small certificates..."""
+RECORDS_REMEMBERED_MAX: Final = 4_096
+"""...so many of them: at most some 20 MB."""
 
 CONSENSUS_MESSAGE_BYTES_MAX: Final = 64 * KIB
 """...and one on the stream of consensus: what everyone waits for is small, and reassembled outside any window."""

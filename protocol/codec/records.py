@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 import msgpack
@@ -264,13 +265,19 @@ def encode(value: Any) -> bytes:
 def decode(cls: type[T], data: bytes) -> T:
     """The record in `data`; the inverse of `encode`.
 
-    Raises Malformed, naming the field, unless `data` is exactly what `encode` would give.
+    Raises Malformed, naming the field, unless `data` is exactly what `encode` would give. The same small bytes again
+    give the same object: a header is read when it is proposed, voted for, final and executed.
     """
+    wanted: Any = cls
+    value: T = (_decode_small if len(data) <= limits.RECORD_REMEMBERED_BYTES_MAX else _decode)(wanted, data)
+    return value
+
+
+def _decode(cls: type[Any], data: bytes) -> Any:
     compiled = _COMPILED[cls]
     if len(data) > compiled.bytes_max:
         raise Malformed("", f"{cls.__name__} of {len(data)} bytes, more than {compiled.bytes_max}")
     raw = _plain(data, cls.__name__, compiled.array_items_max)
-    value: T
     try:
         value = compiled.quick.make(raw)
     except Slow:
@@ -278,6 +285,9 @@ def decode(cls: type[T], data: bytes) -> T:
     if _packer.pack(raw) != data:
         raise Malformed("", f"{cls.__name__} is not in canonical form")
     return value
+
+
+_decode_small = lru_cache(maxsize=limits.RECORDS_REMEMBERED_MAX)(_decode)
 
 
 def kind_of(data: bytes) -> int | None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from protocol.consensus.inputs import Timer
 from protocol.consensus.pace import Activity, Tempo
@@ -18,7 +18,7 @@ from protocol.consensus.votes import VoteKeeper
 from protocol.crypto.signing import SigningKey
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """Where this validator is in the current view: one axis of the transition table."""
 
     WAIT = "wait"
@@ -123,7 +123,7 @@ class Core:
     def highest_notarized(self) -> int:
         """The highest view whose notarization is held, or the final one."""
         final = 0 if self.finalization is None else self.finalization.view
-        return max(final, max(self.notarizations)) if self.notarizations else final
+        return max(final, *self.notarizations) if self.notarizations else final
 
     @property
     def leader(self) -> int:

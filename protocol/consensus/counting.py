@@ -131,10 +131,9 @@ def _compare(core: Core, certificate: Certificate) -> list[Effect]:
     effects: list[Effect] = []
     statement = (certificate.kind, certificate.epoch, certificate.view, certificate.proposal)
     for signer, signature in zip(signers_of(certificate), certificate.signatures, strict=True):
-        vote = Vote(*statement, signer, signature)
-        conflict = core.keeper.conflict_of(vote)
+        conflict = core.keeper.conflict_of(certificate, signer)
         if conflict is not None and signer != core.me:
-            effects += suspect(core, conflict, vote)
+            effects += suspect(core, conflict, Vote(*statement, signer, signature))
     return effects
 
 

@@ -188,7 +188,7 @@ class Machine:
 
     def _note_equivocation(self, vote: Vote) -> None:
         """C-8: remember that a leader proposed two things in one view."""
-        held = self.core.keeper.conflict_of(vote)
+        held = self.core.keeper.conflict_of(vote, vote.signer)
         if held is not None and held.kind == VoteKind.NOTARIZE and vote.signer == self.core.rotation.leader(vote.view):
             self.core.equivocated.add(vote.view)
 

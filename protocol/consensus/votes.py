@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
 from protocol.consensus.validators import Validators
 
-
 _OPPOSITES = (None, VoteKind.FINALIZE, VoteKind.NULLIFY)
 """Of each kind, by its number, the one that C-10 forbids beside it in one view."""
 
@@ -55,7 +54,7 @@ class VoteKeeper:
             votes = self.views[vote.view] = ViewVotes()
         slots = votes.slots[vote.kind]
         held = slots.get(vote.signer)
-        conflict = self.conflict_of(vote)
+        conflict = self.conflict_of(vote, vote.signer)
         if held is None:
             slots[vote.signer] = Slot(vote, verified)
             votes.powers[vote.kind] += self.validators.powers[vote.signer]
@@ -66,16 +65,16 @@ class VoteKeeper:
             slots[vote.signer] = Slot(vote, verified)
         return conflict
 
-    def conflict_of(self, vote: Vote) -> Vote | None:
-        """A held vote of the same signer and view that C-10 forbids together with `vote`."""
-        votes = self.views.get(vote.view)
-        if votes is None or (vote.signer, vote.view) in self.proven:
+    def conflict_of(self, stated: Vote | Certificate, signer: int) -> Vote | None:
+        """A held vote of this signer in that view that C-10 forbids together with what it `stated`."""
+        votes = self.views.get(stated.view)
+        if votes is None or (self.proven and (signer, stated.view) in self.proven):
             return None
-        held = votes.slots[vote.kind].get(vote.signer)
-        if held is not None and not same_statement(held.vote, vote):
+        held = votes.slots[stated.kind].get(signer)
+        if held is not None and held.vote.proposal != stated.proposal:
             return held.vote
-        opposite = _OPPOSITES[vote.kind]
-        other = None if opposite is None else votes.slots[opposite].get(vote.signer)
+        opposite = _OPPOSITES[stated.kind]
+        other = None if opposite is None else votes.slots[opposite].get(signer)
         return None if other is None else other.vote
 
     def power_of(self, view: int, kind: VoteKind) -> int:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 TABLES = (dict, list, set, frozenset, deque)
 DEPTH_MAX = 8
@@ -70,6 +71,20 @@ def _measure_items(value: Any, shape: int, path: str, depth: int, found: dict[st
             break  # one table holds one kind of thing
 
 
+def _may_grow(cls: type[Any]) -> tuple[str, ...]:
+    """Fields of a dataclass, without those that are declared to be numbers, text, bytes or records."""
+    try:
+        hints = get_type_hints(cls)
+    except NameError:  # a type that is known to the type checker alone
+        hints = {}
+    return tuple([field.name for field in fields(cls) if not _is_whole(hints.get(field.name, Any))])
+
+
+def _is_whole(hint: Any) -> bool:
+    parts = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    return all(isinstance(part, type) and get_origin(part) is None and _known(part)[0] == _WHOLE for part in parts)
+
+
 def _known(cls: type[Any]) -> _Known:
     if cls not in _KNOWN:
         _KNOWN[cls] = _look_at(cls)
@@ -83,6 +98,7 @@ def _look_at(cls: type[Any]) -> _Known:
         return _TUPLE, None
     if is_dataclass(cls):
         frozen = getattr(cls, "__dataclass_params__").frozen  # noqa: B009 - no stub knows it
-        return (_WHOLE, ()) if frozen else (_OBJECT, tuple(field.name for field in fields(cls)))
+        names = () if frozen else _may_grow(cls)
+        return _OBJECT if names else _WHOLE, names
     whole = not cls.__module__.startswith("protocol.") or issubclass(cls, Enum) or cls.__dictoffset__ == 0
     return (_WHOLE, ()) if whole else (_OBJECT, None)
