@@ -104,7 +104,7 @@ class Machine:
         core = self.core
         core.vote_floor = vote_floor
         for certificate in certificates:
-            counting.hold(core, certificate)
+            counting.hold(core, certificate, 0)
         for vote in votes:
             self._remember(vote)
         for proposal, vote in proposals:
@@ -339,25 +339,33 @@ class Machine:
 
     def on_joined(self, given: PeerJoined, now_ms: int) -> list[Effect]:
         """A channel stands: bring the peer to where we are."""
-        del now_ms
-        self.core.peers[given.peer] = PeerView(given.signer)
+        self._forget_channel(given.peer)
+        self.core.peers[given.peer] = PeerView(given.signer, now_ms)
+        if given.signer is not None:
+            self.core.channels.setdefault(given.signer, given.peer)
         return spreading.greet(self.core, given.peer)
+
+    def _forget_channel(self, name: bytes) -> None:
+        peer = self.core.peers.get(name)
+        if peer is not None and peer.signer is not None and self.core.channels.get(peer.signer) == name:
+            del self.core.channels[peer.signer]
 
     def on_left(self, given: PeerLeft, now_ms: int) -> list[Effect]:
         """A channel is gone."""
         del now_ms
+        self._forget_channel(given.peer)
         self.core.peers.pop(given.peer, None)
         return []
 
     def on_shown(self, given: PeerShown, now_ms: int) -> list[Effect]:
         """A peer said how far it is; if that is behind, what it lacks goes to it."""
-        del now_ms
         core, peer = self.core, self.core.peers.get(given.peer)
         if peer is None:
             return []
+        peer.said_ms = now_ms
         peer.view, peer.final_view = max(peer.view, given.view), max(peer.final_view, given.final_view)
         peer.notarized = max(peer.notarized, given.final_view)
-        if spreading.needed_by(core, peer):
+        if spreading.needed_by(core, peer, now_ms):
             core.timers.setdefault(Timer.FORWARD, 0)
         return []
 

@@ -155,6 +155,7 @@ BOUNDS: dict[str, Limit] = {
     "sync.avoid": _fixed(limits.PEERS_MAX),
     "machine.core.activity.highest": _validators(),
     "machine.core.activity.risen_ms": _validators(),
+    "machine.core.channels": _validators(),
     "machine.core.certificate_checks": _fixed(CHECKS_IN_FLIGHT_MAX),
     "machine.core.evidence_checks": _fixed(CHECKS_IN_FLIGHT_MAX),
     "machine.core.vote_checks": _fixed(3 * KEPT_VIEWS_MAX),
