@@ -348,7 +348,8 @@ def shrink(scenario: str, seed: int, runs: int, output: Path | None) -> None:
 def scale(members: tuple[int, ...], seed: int) -> None:
     """Measure how messages, bytes and events a block grow with the number of validators, in quiet.
 
-    The largest takes minutes. CPU is this program's, all nodes together; the rest is the same each time.
+    What is counted begins when the network has started. The largest takes minutes. CPU is this program's, all nodes
+    together; the rest is the same each time.
 
     \b
     Example:
@@ -360,12 +361,10 @@ def scale(members: tuple[int, ...], seed: int) -> None:
     values: list[dict[str, Any]] = []
     for count in members:
         say(f"{count} validators ...")
-        began = time.process_time()
         size = measure(count, seed)
-        cpu_ms = (time.process_time() - began) * 1000 / max(size.blocks, 1)
         found = size.a_block()
-        values.append({**asdict(size), "a_block": {**found, "cpu_ms": round(cpu_ms, 1)}})
-        told = (size.blocks, found["messages"], found["bytes"], found["events"], found["ms"])
-        rows.append((str(count), *(f"{number:,}" for number in told), f"{cpu_ms:,.1f}"))
+        values.append({**asdict(size), "a_block": found})
+        told = (size.blocks, found["messages"], found["bytes"], found["events"], found["ms"], found["cpu_ms"])
+        rows.append((str(count), *(f"{number:,}" for number in told)))
     heads = ("validators", "blocks", "messages a block", "bytes a block", "events a block", "simulated ms", "CPU ms")
     emit(values, lambda: table(heads, rows))
