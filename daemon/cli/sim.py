@@ -20,9 +20,11 @@ from daemon.cli.exits import Ended, ExitCode
 from daemon.cli.output import emit, json_option, say, table, wants_json
 
 if TYPE_CHECKING:
+    from daemon.scenarios.record import Record
     from daemon.scenarios.search import Tally
     from protocol.sim.faults.driver import Happened
     from protocol.sim.run import Report
+    from protocol.sim.scenarios import Scenario
 
 SIZES = (1, 2, 3, 4, 7, 10, 31, 100)
 SEED = click.IntRange(0, 2**63 - 1)
@@ -214,32 +216,40 @@ def _fact(happened: Happened) -> dict[str, Any]:
 @click.option("--seeds", type=SeedsType(), default="1..20", show_default=True, help="Which runs of each.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes. [as many as cores]")
 @click.option("--collect", is_flag=True, help="Go on after a failure, and show all.")
+@click.option("--record", "file", type=FILE, help="Add each run to this file, and do not repeat what it has.")
 @json_option
-def search(scenarios: tuple[str, ...], *, everything: bool, seeds: range, jobs: int | None, collect: bool) -> ExitCode:
+def search(
+    scenarios: tuple[str, ...], *, everything: bool, seeds: range, jobs: int | None, collect: bool, file: Path | None
+) -> ExitCode:
     """Run many seeds, until one fails.
 
     A seed counts only if a fault happened in it; a fault that the scenario names and that happened in no seed is named.
-    Exit code 1 when a run failed.
+    Exit code 1 when a run failed. With --record a search of hours may be stopped, and goes on when it is called again;
+    runs of another version of the program or scenario do not count.
 
     \b
     Examples:
         papilio sim search everything --seeds 1..1000 --jobs 2
         papilio sim search --all --seeds 1..20 --collect --json
+        papilio sim search --all --seeds 1..240 --collect --record runs.jsonl
     """
-    from daemon.scenarios.search import Tally, reports
+    from daemon.scenarios.search import Tally
     from daemon.scenarios.shipped import load, names
 
     if everything == bool(scenarios):
         raise click.UsageError("name scenarios, or give --all")
     wanted = [load(name) for name in (names() if everything else dict.fromkeys(scenarios))]
+    record = None if file is None else _record(file, wanted)
     tallies = {scenario.source: Tally(scenario.name) for scenario in wanted}
     failed: list[Report] = []
+    run_ms: list[int] = []
     began = time.monotonic()
     try:
         with _progress(len(wanted) * len(seeds)) as step:
-            for scenario, report in reports(wanted, seeds, jobs or os.cpu_count() or 1):
+            for scenario, report, fresh in _runs(wanted, seeds, jobs or os.cpu_count() or 1, record):
                 tally = tallies[scenario.source]
                 tally.add(report, lies=bool(scenario.byzantine))
+                run_ms += [report.simulated_ms] if fresh else []
                 step(f"{scenario.name} seed {report.seed}")
                 if not report.ok:
                     failed.append(report)
@@ -250,9 +260,33 @@ def search(scenarios: tuple[str, ...], *, everything: bool, seeds: range, jobs: 
     except KeyboardInterrupt:
         raise Ended("interrupted", code="interrupted", exit_code=ExitCode.INTERRUPTED) from None
     _end_search([tally for tally in tallies.values() if tally.seeds], failed, len(seeds))
-    told = list(tallies.values())
-    _say_speed(sum(t.simulated_ms for t in told), sum(t.seeds for t in told), time.monotonic() - began)
+    _say_speed(sum(run_ms), len(run_ms), time.monotonic() - began)
     return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+def _runs(
+    wanted: list[Scenario], seeds: range, jobs: int, record: Record | None
+) -> Iterator[tuple[Scenario, Report, bool]]:
+    """Every run, and whether it was run just now; first those that a record has."""
+    from daemon.scenarios.search import reports
+
+    known = {} if record is None else record.known
+    for scenario in wanted:
+        for seed in seeds:
+            if (scenario.source, seed) in known:
+                yield scenario, known[scenario.source, seed], False
+    for scenario, report in reports(wanted, seeds, jobs, known):
+        if record is not None:
+            record.add(scenario, report)
+        yield scenario, report, True
+
+
+def _record(file: Path, wanted: list[Scenario]) -> Record:
+    from daemon.scenarios.record import Record
+
+    record = Record(file, wanted)
+    say(f"{file}: {len(record.known)} runs of these scenarios, {record.others} other lines passed over")
+    return record
 
 
 def _end_search(tallies: list[Tally], failed: list[Report], seeds: int) -> None:
@@ -348,7 +382,8 @@ def shrink(scenario: str, seed: int, runs: int, output: Path | None) -> None:
 def scale(members: tuple[int, ...], seed: int) -> None:
     """Measure how messages, bytes and events a block grow with the number of validators, in quiet.
 
-    The largest takes minutes. CPU is this program's, all nodes together; the rest is the same each time.
+    What is counted begins when the network has started. The largest takes minutes. CPU is this program's, all nodes
+    together; the rest is the same each time.
 
     \b
     Example:
@@ -360,12 +395,10 @@ def scale(members: tuple[int, ...], seed: int) -> None:
     values: list[dict[str, Any]] = []
     for count in members:
         say(f"{count} validators ...")
-        began = time.process_time()
         size = measure(count, seed)
-        cpu_ms = (time.process_time() - began) * 1000 / max(size.blocks, 1)
         found = size.a_block()
-        values.append({**asdict(size), "a_block": {**found, "cpu_ms": round(cpu_ms, 1)}})
-        told = (size.blocks, found["messages"], found["bytes"], found["events"], found["ms"])
-        rows.append((str(count), *(f"{number:,}" for number in told), f"{cpu_ms:,.1f}"))
+        values.append({**asdict(size), "a_block": found})
+        told = (size.blocks, found["messages"], found["bytes"], found["events"], found["ms"], found["cpu_ms"])
+        rows.append((str(count), *(f"{number:,}" for number in told)))
     heads = ("validators", "blocks", "messages a block", "bytes a block", "events a block", "simulated ms", "CPU ms")
     emit(values, lambda: table(heads, rows))

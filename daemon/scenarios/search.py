@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import signal
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -90,9 +90,14 @@ class Tally:
         }
 
 
-def reports(scenarios: Sequence[Scenario], seeds: range, jobs: int) -> Iterator[tuple[Scenario, Report]]:
-    """Every run, scenario by scenario and seed by seed. Who stops asking stops the search."""
-    wanted = ((scenario, seed) for scenario in scenarios for seed in seeds)
+def reports(
+    scenarios: Sequence[Scenario], seeds: range, jobs: int, known: Container[tuple[str, int]] = ()
+) -> Iterator[tuple[Scenario, Report]]:
+    """Every run, scenario by scenario and seed by seed. Who stops asking stops the search.
+
+    known: (how a scenario is named, seed) of runs that are left out.
+    """
+    wanted = ((scenario, seed) for scenario in scenarios for seed in seeds if (scenario.source, seed) not in known)
     if jobs == 1:
         for scenario, seed in wanted:
             yield scenario, run(scenario, seed)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from protocol.consensus.inputs import Timer
 from protocol.consensus.pace import Activity, Tempo
@@ -18,7 +18,7 @@ from protocol.consensus.votes import VoteKeeper
 from protocol.crypto.signing import SigningKey
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """Where this validator is in the current view: one axis of the transition table."""
 
     WAIT = "wait"
@@ -65,6 +65,8 @@ class PeerView:
     """What a peer has shown of itself on this connection."""
 
     signer: int | None
+    said_ms: int
+    """When it last said how far it is; at first, when its channel was made."""
     view: int = 0
     final_view: int = 0
     notarized: int = 0
@@ -105,10 +107,14 @@ class Core:
     notarizations: dict[int, Certificate] = field(default_factory=dict)
     nullifications: dict[int, Certificate] = field(default_factory=dict)
     finalization: Certificate | None = None
+    finalized_ms: int = 0
+    """When that one came."""
     equivocated: set[int] = field(default_factory=set)
     work: bool = False
     timers: dict[Timer, int] = field(default_factory=dict)
     peers: dict[bytes, PeerView] = field(default_factory=dict)
+    channels: dict[int, bytes] = field(default_factory=dict)
+    """Validator -> its channel, where one stands."""
     jobs: int = 0
     vote_checks: dict[int, tuple[int, VoteKind, tuple[Vote, ...]]] = field(default_factory=dict)
     certificate_checks: dict[int, tuple[Certificate, bytes | None]] = field(default_factory=dict)
@@ -122,7 +128,8 @@ class Core:
     @property
     def highest_notarized(self) -> int:
         """The highest view whose notarization is held, or the final one."""
-        return max(max(self.notarizations, default=0), self.final_view)
+        final = 0 if self.finalization is None else self.finalization.view
+        return max(final, *self.notarizations) if self.notarizations else final
 
     @property
     def leader(self) -> int:
@@ -183,10 +190,7 @@ class Core:
 
     def peer_of(self, signer: int) -> bytes | None:
         """The channel of a validator, if one stands."""
-        for name, peer in self.peers.items():
-            if peer.signer == signer:
-                return name
-        return None
+        return self.channels.get(signer)
 
     def may_sign(self, view: int) -> bool:
         """Whether anything may be signed in `view`: above the vote floor and the final view."""

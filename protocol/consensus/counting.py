@@ -16,11 +16,11 @@ CHECKS_IN_FLIGHT_MAX: Final = 256
 """Certificates and evidence whose signatures are being checked; past it a certificate is dropped (it comes again)."""
 
 
-def hold(core: Core, certificate: Certificate) -> None:
+def hold(core: Core, certificate: Certificate, now_ms: int) -> None:
     """Keep a valid certificate, if it is above what is final."""
     if certificate.kind == VoteKind.FINALIZE:
         if certificate.view > core.final_view:
-            core.finalization = certificate
+            core.finalization, core.finalized_ms = certificate, now_ms
     elif certificate.view > core.final_view:
         held = core.notarizations if certificate.kind == VoteKind.NOTARIZE else core.nullifications
         held[certificate.view] = certificate
@@ -110,7 +110,7 @@ def certified(core: Core, certificate: Certificate, now_ms: int) -> list[Effect]
     for signer in signers_of(certificate):
         core.activity.signed(signer, view, now_ms)
     effects += _compare(core, certificate)
-    hold(core, certificate)
+    hold(core, certificate, now_ms)
     if certificate.kind == VoteKind.FINALIZE:
         assert proposal is not None, "a finalization states a proposal"
         effects.append(Finalized(certificate))
@@ -131,10 +131,9 @@ def _compare(core: Core, certificate: Certificate) -> list[Effect]:
     effects: list[Effect] = []
     statement = (certificate.kind, certificate.epoch, certificate.view, certificate.proposal)
     for signer, signature in zip(signers_of(certificate), certificate.signatures, strict=True):
-        vote = Vote(*statement, signer, signature)
-        conflict = core.keeper.conflict_of(vote)
+        conflict = core.keeper.conflict_of(certificate, signer)
         if conflict is not None and signer != core.me:
-            effects += suspect(core, conflict, vote)
+            effects += suspect(core, conflict, Vote(*statement, signer, signature))
     return effects
 
 

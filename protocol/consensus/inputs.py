@@ -6,7 +6,7 @@ Peers are opaque names (node keys). Times are monotonic milliseconds. What the m
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, StrEnum
 
 from protocol.consensus.statements import Certificate, Proposal, Vote
 from protocol.values import frozen
@@ -19,7 +19,7 @@ class Verdict(Enum):
     INVALID = "invalid"
 
 
-class Timer(Enum):
+class Timer(StrEnum):
     """The machine's timers."""
 
     LEADER = "leader"

@@ -80,12 +80,16 @@ class Machine:
     @property
     def wake_at_ms(self) -> int | None:
         """Monotonic time of the next timer, or None."""
-        return min(self.core.timers.values(), default=None)
+        timers = self.core.timers
+        return min(timers.values()) if timers else None
 
     def due(self, now_ms: int) -> Timer | None:
         """A timer whose time has come: the earliest, ties by name."""
+        wake_ms = self.wake_at_ms
+        if wake_ms is None or wake_ms > now_ms:
+            return None
         ready = [(at, timer.value, timer) for timer, at in self.core.timers.items() if at <= now_ms]
-        return min(ready)[2] if ready else None
+        return min(ready)[2]
 
     # -- Start --------------------------------------------------------------------------------------
 
@@ -100,7 +104,7 @@ class Machine:
         core = self.core
         core.vote_floor = vote_floor
         for certificate in certificates:
-            counting.hold(core, certificate)
+            counting.hold(core, certificate, 0)
         for vote in votes:
             self._remember(vote)
         for proposal, vote in proposals:
@@ -184,7 +188,7 @@ class Machine:
 
     def _note_equivocation(self, vote: Vote) -> None:
         """C-8: remember that a leader proposed two things in one view."""
-        held = self.core.keeper.conflict_of(vote)
+        held = self.core.keeper.conflict_of(vote, vote.signer)
         if held is not None and held.kind == VoteKind.NOTARIZE and vote.signer == self.core.rotation.leader(vote.view):
             self.core.equivocated.add(vote.view)
 
@@ -335,25 +339,33 @@ class Machine:
 
     def on_joined(self, given: PeerJoined, now_ms: int) -> list[Effect]:
         """A channel stands: bring the peer to where we are."""
-        del now_ms
-        self.core.peers[given.peer] = PeerView(given.signer)
+        self._forget_channel(given.peer)
+        self.core.peers[given.peer] = PeerView(given.signer, now_ms)
+        if given.signer is not None:
+            self.core.channels.setdefault(given.signer, given.peer)
         return spreading.greet(self.core, given.peer)
+
+    def _forget_channel(self, name: bytes) -> None:
+        peer = self.core.peers.get(name)
+        if peer is not None and peer.signer is not None and self.core.channels.get(peer.signer) == name:
+            del self.core.channels[peer.signer]
 
     def on_left(self, given: PeerLeft, now_ms: int) -> list[Effect]:
         """A channel is gone."""
         del now_ms
+        self._forget_channel(given.peer)
         self.core.peers.pop(given.peer, None)
         return []
 
     def on_shown(self, given: PeerShown, now_ms: int) -> list[Effect]:
         """A peer said how far it is; if that is behind, what it lacks goes to it."""
-        del now_ms
         core, peer = self.core, self.core.peers.get(given.peer)
         if peer is None:
             return []
+        peer.said_ms = now_ms
         peer.view, peer.final_view = max(peer.view, given.view), max(peer.final_view, given.final_view)
         peer.notarized = max(peer.notarized, given.final_view)
-        if spreading.needed_by(core, peer):
+        if spreading.needed_by(core, peer, now_ms):
             core.timers.setdefault(Timer.FORWARD, 0)
         return []
 

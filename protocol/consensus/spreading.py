@@ -2,7 +2,8 @@
 
 On a quiet network everyone makes every certificate from votes, and none needs to be sent. So a new
 certificate waits `forward_ms` (a quarter of Δ) for a peer to show that it has it: by voting in a later
-view, by sending it, by saying how far it is. Then it is sent. Everything that could have been lost is sent
+view, by sending it, by saying how far it is. Then it is sent. A finalization, which no vote shows and nobody waits
+for, is sent to who says that it lacks it. Everything that could have been lost is sent
 again each retry interval until it is shown or moot.
 """
 
@@ -22,10 +23,10 @@ def entry(core: Core) -> Certificate | None:
     return held[0] if held else core.entered_by
 
 
-def needed_by(core: Core, peer: PeerView) -> list[Certificate]:
+def needed_by(core: Core, peer: PeerView, now_ms: int) -> list[Certificate]:
     """Certificates that a peer has not shown: for entering this view, the highest notarized, the highest final one."""
     wanted: list[Certificate] = []
-    if core.finalization is not None and peer.final_view < core.final_view:
+    if core.finalization is not None and _lacks_finalization(core, peer, now_ms):
         wanted.append(core.finalization)
     top = core.notarizations.get(core.highest_notarized)
     if top is not None and top.view > core.final_view and peer.notarized < top.view:
@@ -36,11 +37,23 @@ def needed_by(core: Core, peer: PeerView) -> list[Certificate]:
     return wanted
 
 
+def _lacks_finalization(core: Core, peer: PeerView, now_ms: int) -> bool:
+    """Whether a peer has said that it lacks the highest finalization, a moment after that came here; or says nothing.
+
+    No vote shows that its signer has a finalization, and no progress waits for one: so what a peer says of itself is
+    waited for. Otherwise everyone would send each finalization to everyone.
+    """
+    if peer.final_view >= core.final_view:
+        return False
+    silent = now_ms - peer.said_ms > core.tempo.retry_interval_ms
+    return silent or peer.said_ms >= core.finalized_ms + core.tempo.forward_ms
+
+
 def forward(core: Core, now_ms: int) -> list[Effect]:
     """C-12: send each peer what it has not shown, each certificate once in a retry interval and connection."""
     recipients: dict[Certificate, list[bytes]] = {}
     for name, peer in core.peers.items():
-        for certificate in needed_by(core, peer):
+        for certificate in needed_by(core, peer, now_ms):
             mark = (certificate.kind, certificate.view)
             sent = peer.sent.get(mark)
             if sent is None or now_ms - sent >= core.tempo.retry_interval_ms:

@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
 from protocol.consensus.validators import Validators
 
+_OPPOSITES = (None, VoteKind.FINALIZE, VoteKind.NULLIFY)
+"""Of each kind, by its number, the one that C-10 forbids beside it in one view."""
+
 
 @dataclass(slots=True)
 class Slot:
@@ -30,6 +33,8 @@ class ViewVotes:
     """The votes of one view: by kind, then by signer. `checking` are kinds with a check in flight."""
 
     slots: tuple[dict[int, Slot], dict[int, Slot], dict[int, Slot]] = field(default_factory=lambda: ({}, {}, {}))
+    powers: list[int] = field(default_factory=lambda: [0, 0, 0])
+    """Power behind any statement of each kind: below a quorum there is nothing to count."""
     checking: set[int] = field(default_factory=set)
 
 
@@ -44,12 +49,15 @@ class VoteKeeper:
 
     def add(self, vote: Vote, *, verified: bool) -> Vote | None:
         """Put a vote in its slot. Returns a vote that conflicts with it, if one is held: possible evidence."""
-        votes = self.views.setdefault(vote.view, ViewVotes())
+        votes = self.views.get(vote.view)
+        if votes is None:
+            votes = self.views[vote.view] = ViewVotes()
         slots = votes.slots[vote.kind]
         held = slots.get(vote.signer)
-        conflict = self.conflict_of(vote)
+        conflict = self.conflict_of(vote, vote.signer)
         if held is None:
             slots[vote.signer] = Slot(vote, verified)
+            votes.powers[vote.kind] += self.validators.powers[vote.signer]
         elif same_statement(held.vote, vote):
             if verified and not held.verified:
                 slots[vote.signer] = Slot(vote, verified)
@@ -57,27 +65,27 @@ class VoteKeeper:
             slots[vote.signer] = Slot(vote, verified)
         return conflict
 
-    def conflict_of(self, vote: Vote) -> Vote | None:
-        """A held vote of the same signer and view that C-10 forbids together with `vote`."""
-        votes = self.views.get(vote.view)
-        if votes is None or (vote.signer, vote.view) in self.proven:
+    def conflict_of(self, stated: Vote | Certificate, signer: int) -> Vote | None:
+        """A held vote of this signer in that view that C-10 forbids together with what it `stated`."""
+        votes = self.views.get(stated.view)
+        if votes is None or (self.proven and (signer, stated.view) in self.proven):
             return None
-        held = votes.slots[vote.kind].get(vote.signer)
-        if held is not None and not same_statement(held.vote, vote):
+        held = votes.slots[stated.kind].get(signer)
+        if held is not None and held.vote.proposal != stated.proposal:
             return held.vote
-        opposite = {VoteKind.NULLIFY: VoteKind.FINALIZE, VoteKind.FINALIZE: VoteKind.NULLIFY}.get(VoteKind(vote.kind))
-        other = None if opposite is None else votes.slots[opposite].get(vote.signer)
+        opposite = _OPPOSITES[stated.kind]
+        other = None if opposite is None else votes.slots[opposite].get(signer)
         return None if other is None else other.vote
 
     def power_of(self, view: int, kind: VoteKind) -> int:
         """Power behind any statement of this kind in this view, checked or not."""
         votes = self.views.get(view)
-        return 0 if votes is None else sum(self.validators.powers[signer] for signer in votes.slots[kind])
+        return 0 if votes is None else votes.powers[kind]
 
     def group(self, view: int, kind: VoteKind) -> list[Slot]:
         """The votes for the statement of this kind with most power, ordered by signer; empty below a quorum."""
         votes = self.views.get(view)
-        if votes is None:
+        if votes is None or votes.powers[kind] < self.validators.quorum:
             return []
         groups: dict[Proposal | None, list[Slot]] = {}
         for signer in sorted(votes.slots[kind]):
@@ -126,13 +134,15 @@ class VoteKeeper:
             slot.verified = True
             return False
         del votes.slots[vote.kind][vote.signer]
+        votes.powers[vote.kind] -= self.validators.powers[vote.signer]
         return True
 
     def prune(self, lowest: int, keep: int) -> None:
         """Forget views below `lowest`, but for `keep` (the highest notarized view)."""
         for view in [view for view in self.views if view < lowest and view != keep]:
             del self.views[view]
-        self.proven = {entry for entry in self.proven if entry[1] >= lowest}
+        if self.proven:
+            self.proven = {entry for entry in self.proven if entry[1] >= lowest}
 
 
 def same_statement(first: Vote, second: Vote) -> bool:

@@ -57,6 +57,8 @@ class Wants:
     def due(self, now_ms: int, neighbours: tuple[bytes, ...]) -> dict[bytes, list[bytes]]:
         """Whom to ask for what now: peer -> digests. Candidates without a channel are passed over for neighbours."""
         asks: dict[bytes, list[bytes]] = {}
+        if not self.missing:
+            return asks
         for digest in [digest for digest, want in self.missing.items() if want.asked > ASKED_MAX]:
             del self.missing[digest]
         for want in self.missing.values():
@@ -74,4 +76,4 @@ class Wants:
 
     def next_ms(self) -> int | None:
         """When to look again."""
-        return min((want.next_ms for want in self.missing.values()), default=None)
+        return min([want.next_ms for want in self.missing.values()]) if self.missing else None

@@ -64,17 +64,16 @@ class Neighbours:
 
     def lacking(self, origin: bytes, now_ms: int) -> tuple[bytes, ...]:
         """Peers, other than the origin, that do not report hearing from it."""
-        return tuple(
-            peer
-            for peer, neighbour in self.peers.items()
-            if peer != origin and not self._reports(neighbour, origin, now_ms)
-        )
-
-    def _reports(self, neighbour: Neighbour, origin: bytes, now_ms: int) -> bool:
         # Silence about whom it hears is news too old: then pass on. Twice the interval, because
         # keepalives come every half of it and may wait behind a bulk transfer.
-        fresh = neighbour.hears_ms >= 0 and now_ms - neighbour.hears_ms <= 2 * self.retry_interval_ms
-        return fresh and origin in neighbour.hears
+        fresh = max(0, now_ms - 2 * self.retry_interval_ms)
+        return tuple(
+            [
+                peer
+                for peer, neighbour in self.peers.items()
+                if (origin not in neighbour.hears or neighbour.hears_ms < fresh) and peer != origin
+            ]
+        )
 
     def pass_on(self, message: bytes, origin: bytes, sender: bytes, now_ms: int) -> tuple[bytes, ...]:
         """Peers that this verified message (named by its hash) goes on to now; notes that it did."""

@@ -101,19 +101,32 @@ def challenge_checked(body: Body, message: ChallengeMessage, data: bytes, peer: 
     if peer == origin:
         _heard_life(body, challenge.signer, peer, challenge.life)
     if challenge.asks:
-        body.pass_on(data, origin, peer)
-        _answer(body, challenge, origin)
+        repeated, due = _noted(body, challenge)
+        if peer != origin or repeated:
+            # In a mesh that starts, channels come one after the other, and nobody reports yet whom it hears: passed on
+            # at once, every question would go from everyone to everyone, and every answer too.
+            body.pass_on(data, origin, peer)
+        if due:
+            _answer(body, challenge, origin)
+
+
+def _noted(body: Body, challenge: Challenge) -> tuple[bool, bool]:
+    """Whether a question has been asked for nearly a retry interval, and whether it is answered now."""
+    answered, now = body.memory.answered, body.now.monotonic_ms
+    quarter_ms = max(1, body.parameters.retry_interval_ms // 4)
+    mark = (challenge.signer, challenge.life, challenge.round)
+    first_ms, answered_ms = answered.pop(mark, (now, now - quarter_ms))
+    due = now - answered_ms >= quarter_ms
+    answered[mark] = (first_ms, now if due else answered_ms)
+    while len(answered) > ANSWERED_MAX:
+        answered.popitem(last=False)
+    return now - first_ms >= 3 * quarter_ms, due
 
 
 def _answer(body: Body, challenge: Challenge, asker: bytes) -> None:
     core, memory, now = body.machine.core, body.memory, body.now.monotonic_ms
-    mark = (challenge.signer, challenge.life, challenge.round)
-    if core.me is None or core.key is None or now < memory.answered.get(mark, -1):
+    if core.me is None or core.key is None:
         return
-    memory.answered.pop(mark, None)
-    memory.answered[mark] = now + max(1, body.parameters.retry_interval_ms // 4)
-    while len(memory.answered) > ANSWERED_MAX:
-        memory.answered.popitem(last=False)
     entry, lives = recall.entry_to_show(core), lives_of(body, challenge.signer)
     certain = not memory.silent and core.view > core.vote_floor and (entry is not None or core.view == 1)
     recollection = Recollection(

@@ -172,6 +172,7 @@ def _start(body: Body) -> None:
     if body.held_back:
         ordering.carry(body, machine.hold_back(True, now_ms))
     ordering.carry(body, machine.start(now_ms))
+    memory.entered(body)
     for peer, neighbour in body.neighbours.peers.items():
         neighbour.signer = body.roster.signer_of.get(peer)
         body.inbox.append(agree.PeerJoined(peer, neighbour.signer))

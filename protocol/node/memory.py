@@ -85,11 +85,13 @@ class Memory:
     asked_ms: int = -1
     answers: dict[int, Answer] = field(default_factory=dict)
     restored: VoteFloor | None = None
+    bound_view: int | None = None
+    """Amnesiac: nothing that an earlier process signed is of a higher view, by a quorum's answers to this one."""
     lives: dict[int, Lives] = field(default_factory=dict)
     life_of: dict[bytes, bytes] = field(default_factory=dict)
     """Channel -> the life that it said."""
-    answered: OrderedDict[tuple[int, bytes, int], int] = field(default_factory=OrderedDict)
-    """(asker, life, round) -> when it may be answered again."""
+    answered: OrderedDict[tuple[int, bytes, int], tuple[int, int]] = field(default_factory=OrderedDict)
+    """(asker, life, round) -> (when it first came, when it was answered last)."""
     stale: bool = False
     """Something was learned that `look` has not seen."""
     lost: bool = False
@@ -188,6 +190,7 @@ def next_epoch(body: Body, former: Roster, remembered: Journaled) -> None:
     memory.answered.clear()
     memory.round, memory.start_view, memory.asked_ms, memory.went_on, memory.stale = 1, 1, -1, False, False
     memory.adopting = memory.forced = False
+    memory.bound_view = None
     memory.since_ms = body.now.monotonic_ms if body.neighbours.validators() else None
     if core.me is None:
         memory.lost, memory.phase, memory.restored = lost, Phase.KNOWN, None if lost else restored
@@ -205,10 +208,18 @@ def next_epoch(body: Body, former: Roster, remembered: Journaled) -> None:
         _begin_asking(body)
 
 
+def entered(body: Body) -> None:
+    """The machine has entered the view that the disk implies: of a later epoch too, if this process began in it before.
+
+    What others have seen of earlier processes with this key is compared with that view.
+    """
+    body.memory.start_view = body.machine.core.view
+
+
 def begin(body: Body) -> None:
-    """The machine has entered the view that the disk implies."""
+    """A start: what the disk says of the memory."""
     memory = body.memory
-    memory.start_view = body.machine.core.view
+    entered(body)
     if memory.hole:
         _find_hole(body, "a certificate on the disk has a statement that the journal does not have: it is older")
     elif memory.phase is Phase.AMNESIAC:
@@ -267,7 +278,7 @@ def own_shown(body: Body, vote: Vote) -> None:
             body.persist(JournalKind.VOTE, encode(vote))
     elif memory.phase is Phase.ASKING:
         _find_hole(body, f"others show a statement of view {vote.view} that the journal does not have")
-    elif memory.phase is not Phase.AMNESIAC:
+    elif memory.phase is not Phase.AMNESIAC or (memory.bound_view is not None and vote.view > memory.bound_view):
         words = f"another node signs with this node's voting key (view {vote.view}): a twin"
         body.halt(BROKEN_INVARIANT, words)
 
@@ -289,8 +300,8 @@ def look(body: Body) -> None:
         return
     if memory.phase is Phase.ASKING:
         _look_asking(body, suspects > tolerated)
-    elif memory.phase is Phase.AMNESIAC and suspects <= tolerated:
-        _look_amnesiac(body)
+    elif memory.phase is Phase.AMNESIAC:
+        _look_amnesiac(body, suspects > tolerated)
     elif memory.phase is Phase.PROBATION:
         _look_probation(body, suspects > tolerated)
 
@@ -324,11 +335,15 @@ def _look_asking(body: Body, suspect: bool) -> None:
         _know(body)
 
 
-def _look_amnesiac(body: Body) -> None:
+def _look_amnesiac(body: Body, suspect: bool) -> None:
     memory, core = body.memory, body.machine.core
     assert core.me is not None, "only validators ask"
     views = _answered_views(body)
     floor = recall.vote_floor(views, body.roster.validators, core.me)
+    if memory.bound_view is None:
+        memory.bound_view = floor  # also while it is suspect: a statement above is a living process's
+    if suspect:
+        return
     if floor is None and memory.forced and _waited(body, FORCED_RETRIES * body.parameters.retry_interval_ms):
         floor = max([core.view, *views.values()]) - 1
         memory.adopting = True

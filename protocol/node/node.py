@@ -259,15 +259,16 @@ class Node:
         body = self.body
         if body.halted:
             return None
-        times = (
-            body.housekeeping_ms,
-            body.machine.wake_at_ms,
-            body.rejudge_ms,
-            data.seal_due_ms(body),
-            body.batch_wants.next_ms() if body.neighbours.peers else None,
-            body.header_wants.next_ms() if body.neighbours.peers else None,
-        )
-        return min(time for time in times if time is not None)
+        wake_ms = body.housekeeping_ms
+        times = [body.machine.wake_at_ms, body.rejudge_ms]
+        if body.pool.waiting:
+            times.append(data.seal_due_ms(body))
+        if body.neighbours.peers and (body.batch_wants.missing or body.header_wants.missing):
+            times += [body.batch_wants.next_ms(), body.header_wants.next_ms()]
+        for time_ms in times:
+            if time_ms is not None and time_ms < wake_ms:
+                wake_ms = time_ms
+        return wake_ms
 
     # -- Questions ----------------------------------------------------------------------------------
 

@@ -87,6 +87,7 @@ class Host:
         self.factory: NodeFactory = around.factory
         self.erased: set[bytes] = set()
         self.skew_ms = 0
+        self._now = Now(0, 0)
         self.work_factor = 1
         self.node: AnyNode | None = None
         self.life = 0
@@ -121,9 +122,12 @@ class Host:
 
     def now(self) -> Now:
         """This machine's clocks."""
-        now_us = self.around.schedule.now_us
+        now_us, last = self.around.schedule.now_us, self._now
         monotonic_ms = self.clock_start_ms + (now_us - self.boot_us) // MS_US
-        return Now(monotonic_ms, WALL_START_MS + now_us // MS_US + self.skew_ms)
+        wall_ms = WALL_START_MS + now_us // MS_US + self.skew_ms
+        if last.monotonic_ms != monotonic_ms or last.wall_ms != wall_ms:
+            last = self._now = Now(monotonic_ms, wall_ms)
+        return last
 
     def line(self, words: str) -> None:
         """Remember one of the last lines of this node."""

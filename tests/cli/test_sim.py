@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from daemon.cli.exits import ExitCode
@@ -80,6 +81,24 @@ def test_search_counts(call: Call) -> None:
     assert said.code == 0
     assert "one: 2 seeds, 0 with a fault, 0 failed" in said.out
     assert "4 runs, 2 with a fault, 0 failed" in said.out
+
+
+def test_a_search_that_was_stopped_goes_on_with_its_record(call: Call, tmp_path: Path) -> None:
+    """Steps: two seeds; the last line is cut off; three seeds: one is repeated, one is new; another program: all."""
+    file = tmp_path / "runs.jsonl"
+    asked = ("sim", "search", "one-power-cuts", "--jobs", 1, "--record", file)
+    first = call(*asked, "--seeds", "1..2")
+    assert "0 runs of these scenarios, 0 other lines" in first.err
+    lines = file.read_text().splitlines()
+    assert len(lines) == 2
+    file.write_text(lines[0] + "\n" + lines[1][:-20])
+    again = call(*asked, "--seeds", "1..3")
+    assert "1 runs of these scenarios, 1 other lines passed over" in again.err
+    assert [json.loads(line)["seed"] for line in file.read_text().splitlines() if line.endswith("}")] == [1, 2, 3]
+    plain = call("sim", "search", "one-power-cuts", "--jobs", 1, "--seeds", "1..3")
+    assert again.out == plain.out
+    file.write_text(lines[0].replace('"of": "', '"of": "0') + "\n")
+    assert "0 runs of these scenarios, 1 other lines" in call(*asked, "--seeds", "1..1").err
 
 
 def test_plot_and_scale(call: Call, tmp_path: Path) -> None:

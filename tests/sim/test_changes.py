@@ -65,3 +65,15 @@ def test_who_lost_its_memory_finds_it_again_over_epochs() -> None:
     assert report.clients["epochs"] >= 3
     assert report.hosts["memory_known"] >= 3
     assert report.hosts["amnesiac"] > report.hosts["memory_restored"], "some were amnesiac again in the next epoch"
+
+
+def test_a_restart_below_an_epochs_begin_is_no_loss_of_memory() -> None:
+    """C-24: seed 1000000 crashes a validator whose segments end in the epoch before the one that its journal knows.
+
+    It took what others had seen of it in the later epoch for a hole in its memory, because it compared that with the
+    epoch's first view in place of the one that its journal led to. With a disk lost elsewhere that was one too many.
+    """
+    report = run(SCENARIOS["changes-without-memory"], 1_000_000)
+    assert report.ok, report.text()
+    assert report.faults["crash"] >= 2
+    assert report.hosts["amnesiac"] <= 2 * report.faults["lost_disk"], "nobody else, once an epoch"

@@ -124,6 +124,17 @@ def test_where_all_lost_their_journals_nobody_votes_without_a_command() -> None:
         assert (status.memory, status.voting, len(status.memory_missing)) == ("amnesiac", False, 3)
 
 
+def test_of_two_started_at_once_one_stops_though_peers_heard_them_in_different_orders() -> None:
+    """C-24: seed 22: two peers take the one for the later, one peer the other; so neither is told by enough power.
+
+    It is amnesiac, and is shown what its key signs above all that a process before it can have signed.
+    """
+    world = make_world(SCENARIOS["twin-at-once"], 22)
+    whole_run(world, 22)
+    assert [host.index for host in world.hosts if host.counters.get("amnesiac") and not host.up] == [4]
+    assert any("broken: halts" in words for _, words in world.hosts[4].lines)
+
+
 def first_violation(scenario: str, seeds: int, rule: str) -> World:
     for seed in range(seeds):
         world = make_world(SCENARIOS[scenario], seed)

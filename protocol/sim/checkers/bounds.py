@@ -158,6 +158,7 @@ BOUNDS: dict[str, Limit] = {
     "sync.avoid": _fixed(limits.PEERS_MAX),
     "machine.core.activity.highest": _validators(),
     "machine.core.activity.risen_ms": _validators(),
+    "machine.core.channels": _validators(),
     "machine.core.certificate_checks": _fixed(CHECKS_IN_FLIGHT_MAX),
     "machine.core.evidence_checks": _fixed(CHECKS_IN_FLIGHT_MAX),
     "machine.core.vote_checks": _fixed(3 * KEPT_VIEWS_MAX),
@@ -166,6 +167,7 @@ BOUNDS: dict[str, Limit] = {
     "machine.core.keeper.proven": _validators(KEPT_VIEWS_MAX),
     "machine.core.keeper.views": _fixed(KEPT_VIEWS_MAX),
     "machine.core.keeper.views[].checking": _fixed(3),
+    "machine.core.keeper.views[].powers": _fixed(3),
     "machine.core.keeper.views[].slots[]": _validators(),
     "machine.core.notarizations": _views_not_final,
     "machine.core.nullifications": _views_not_final,
@@ -210,7 +212,9 @@ class Bounds(Checker):
         if body is None or not host.honest:
             return
         for path, size in sizes(body).items():
-            self._compare(host, path, size, BOUNDS.get(path, _fixed(size))(body))
+            limit = BOUNDS.get(path)
+            if limit is not None:
+                self._compare(host, path, size, limit(body))
         for name, (measure, limit) in SUMS.items():
             self._compare(host, name, measure(body), limit(body))
 
