@@ -26,6 +26,7 @@ import structlog
 import trio
 
 from daemon import limits
+from daemon.observe.cpu import Part
 from daemon.observe.lines import Lines
 from daemon.observe.notify import Notifier, Watchdog
 from daemon.runtime.clock import Clock
@@ -52,6 +53,7 @@ from daemon.runtime.workers.verify import Judge
 from daemon.store.directory import StateAccess, Store, open_directory, state_directory
 from daemon.store.tables import StateStore
 from protocol.codec import encode
+from protocol.crypto.signing import verify_message
 from protocol.errors import OperatorFault
 from protocol.ledger.genesis import network_id
 from protocol.node.interface import Execute, KeyFound, Persisted, Pressure, TakePart
@@ -216,12 +218,16 @@ class NodeRuntime:
         mender = Mender(setup.genesis, store.segments, store.state, put=partial(parts.inbox.put_nowait, urgent=False))
         prover = Prover(setup.genesis, store.segments, lambda: node.covering_height)
         closed = partial(_closed_before, prover, store.state)
+        judge = Judge(setup.genesis, setup.author_member, store.state).now
+        if setup.cpu is not None:
+            judge = setup.cpu.timed(Part.SIGNATURES, judge)
         hands = NodeHands(
             nursery=nursery,
             inbox=parts.inbox,
             network=self._network,
             verifiers=parts.verifiers,
-            judge=Judge(setup.genesis, setup.author_member, store.state),
+            judge=judge,
+            verify=verify_message if setup.cpu is None else setup.cpu.timed(Part.SIGNATURES, verify_message),
             segments=store.segments,
             finals=finals,
             service=lambda: service,

@@ -1,0 +1,111 @@
+"""CPU time by part of the node: counted where the work belongs, and nothing is counted twice or lost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import trio
+
+from daemon.observe.cpu import CpuClock, Part
+from daemon.observe.metrics import Metrics
+
+
+def burn(seconds: float = 0.03) -> None:
+    """Use so much CPU time of this thread."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        sum(range(1_000))
+
+
+async def working() -> None:
+    burn()
+    await trio.lowlevel.checkpoint()
+
+
+async def working_as_a_child() -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(working)
+
+
+def run(clock: CpuClock, *tasks: object) -> dict[Part, float]:
+    found: dict[Part, float] = {}
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for task in tasks:
+                nursery.start_soon(task)  # type: ignore[arg-type]
+        found.update(clock.seconds())
+
+    trio.run(main, instruments=[clock])
+    return found
+
+
+def named(name: str, work: object = working) -> object:
+    async def task() -> None:
+        await work()  # type: ignore[operator]
+
+    task.__module__, _, task.__qualname__ = name.rpartition(":")
+    return task
+
+
+def test_a_task_counts_for_the_part_of_its_function_or_its_parents() -> None:
+    found = run(
+        CpuClock(),
+        named("daemon.api.server:Server.run", working_as_a_child),
+        named("daemon.net.connection:Connection.run"),
+        named("somewhere:else"),
+    )
+    assert found[Part.API] >= 0.03, "its child's, which has another name"
+    assert found[Part.NETWORK] >= 0.03
+    assert found[Part.OTHER] >= 0.03
+    assert found[Part.EXECUTION] == 0.0
+
+
+def test_work_of_another_part_is_moved_and_not_counted_twice() -> None:
+    began = time.thread_time()
+    clock = CpuClock()
+    check = clock.timed(Part.SIGNATURES, burn)
+
+    async def step() -> None:
+        burn()
+        check()
+        await trio.lowlevel.checkpoint()
+
+    found = run(clock, named("daemon.runtime.parts:Parts.drive", step))
+    used = time.thread_time() - began
+    assert found[Part.SIGNATURES] >= 0.03
+    assert found[Part.CONSENSUS] >= 0.03
+    counted = sum(seconds for part, seconds in found.items() if part is not Part.STORAGE)
+    assert counted <= used
+
+
+def test_threads_count_for_storage_unless_they_are_the_apis() -> None:
+    clock = CpuClock()
+
+    async def reading() -> None:
+        await trio.to_thread.run_sync(clock.in_thread(Part.API, burn))
+        await trio.to_thread.run_sync(burn)
+
+    before = clock.seconds()[Part.STORAGE]  # other threads of this process, of tests before
+    found = run(clock, named("daemon.api.server:Server.run", reading))
+    assert found[Part.API] >= 0.03
+    assert found[Part.STORAGE] - before >= 0.03
+
+
+def test_a_failure_is_passed_on_and_counted() -> None:
+    def failing() -> None:
+        burn()
+        raise ValueError
+
+    clock = CpuClock()
+    for work in (clock.timed(Part.SIGNATURES, failing), clock.in_thread(Part.SIGNATURES, failing)):
+        with pytest.raises(ValueError):  # noqa: PT011 - the one above
+            work()
+    assert clock.seconds()[Part.SIGNATURES] >= 0.06
+
+
+def test_the_metric_names_every_part() -> None:
+    text = Metrics([CpuClock().source]).text().decode()
+    for part in Part:
+        assert f'papilio_node_cpu_seconds_total{{part="{part.value}"}}' in text
