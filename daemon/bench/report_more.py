@@ -70,9 +70,7 @@ def _restart(found: Mapping[str, Any]) -> Rows:
 
 def _overload(found: Mapping[str, Any]) -> Rows:
     kept = f"{found['final_in_time_a_second']:,} final a second, {found['kept_percent']}% of its best"
-    refused = (
-        f"{found['refused_percent']}% of what was sent; {found['posts_with_429_percent']}% of the posts with 429"
-    )
+    refused = f"{found['refused_percent']}% of what was sent; {found['posts_with_429_percent']}% of the posts with 429"
     memory = "; ".join(
         f"{member} {one['first']:.0f}, {one['middle']:.0f}, {one['last']:.0f}, at most {one['most']:.0f} MiB"
         for member, one in found["memory_mib"].items()

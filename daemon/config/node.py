@@ -98,7 +98,7 @@ class MetricsTable(Table):
 
     cpu_by_part: Annotated[
         bool,
-        Field(description="CPU time by part of the node (network, consensus, ...); costs up to 1% of it."),
+        Field(description="CPU time by part of the node (network, consensus, ...); costs less than 1% of it."),
     ] = False
 
 

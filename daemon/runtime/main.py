@@ -54,7 +54,7 @@ def run_node(node: Node, edges: Sequence[Edge] = ()) -> ExitCode:
     cpu = CpuClock() if node.settings.metrics.cpu_by_part else None
     runtime = NodeRuntime(setup_of(node, cpu), peers_of(node, limiter), edges, lines, notifier=Notifier(), clock=clock)
     try:
-        trio.run(_supervise, runtime, instruments=() if cpu is None else (cpu,))
+        trio.run(_supervise, runtime)
     except BaseException as fault:  # noqa: BLE001 - whatever ended it is told and becomes an exit code
         return _ended(runtime, node.data_directory, fault, recent)
     return ExitCode.STOPPED

@@ -255,6 +255,8 @@ class NodeRuntime:
         tasks = (parts.verifiers.run, pump.run, finals.run, disk.run, self._watch_clock)
         for task in (*tasks, mender.run_mending, mender.run_scrub):
             nursery.start_soon(task)
+        if setup.cpu is not None:
+            nursery.start_soon(setup.cpu.run)
         nursery.start_soon(_watch, Watchdog(self._notifier, parts.stages))
         nursery.start_soon(parts.drive)
 

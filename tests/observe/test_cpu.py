@@ -6,6 +6,7 @@ import time
 
 import pytest
 import trio
+import trio.testing
 
 from daemon.observe.cpu import CpuClock, Part
 from daemon.observe.metrics import Metrics
@@ -29,16 +30,16 @@ async def working_as_a_child() -> None:
 
 
 def run(clock: CpuClock, *tasks: object) -> dict[Part, float]:
-    found: dict[Part, float] = {}
+    """The tasks in one window; what was counted of them."""
 
     async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            for task in tasks:
-                nursery.start_soon(task)  # type: ignore[arg-type]
-        found.update(clock.seconds())
+        with clock.window():
+            async with trio.open_nursery() as nursery:
+                for task in tasks:
+                    nursery.start_soon(task)  # type: ignore[arg-type]
 
-    trio.run(main, instruments=[clock])
-    return found
+    trio.run(main)
+    return clock.seconds()
 
 
 def named(name: str, work: object = working) -> object:
@@ -60,6 +61,7 @@ def test_a_task_counts_for_the_part_of_its_function_or_its_parents() -> None:
     assert found[Part.NETWORK] >= 0.03
     assert found[Part.OTHER] >= 0.03
     assert found[Part.EXECUTION] == 0.0
+    assert list(found) == list(Part)
 
 
 def test_work_of_another_part_is_moved_and_not_counted_twice() -> None:
@@ -99,10 +101,36 @@ def test_a_failure_is_passed_on_and_counted() -> None:
         raise ValueError
 
     clock = CpuClock()
-    for work in (clock.timed(Part.SIGNATURES, failing), clock.in_thread(Part.SIGNATURES, failing)):
-        with pytest.raises(ValueError):  # noqa: PT011 - the one above
-            work()
-    assert clock.seconds()[Part.SIGNATURES] >= 0.06
+
+    async def step() -> None:
+        for work in (clock.timed(Part.SIGNATURES, failing), clock.in_thread(Part.API, failing)):
+            with pytest.raises(ValueError):  # noqa: PT011 - the one above
+                work()
+
+    found = run(clock, step)
+    assert found[Part.SIGNATURES] >= 0.03
+    assert found[Part.API] >= 0.03
+
+
+def test_what_lies_between_two_windows_is_shared_out_as_the_next() -> None:
+    clock = CpuClock()
+    assert clock.timed(Part.SIGNATURES, lambda: burn() or 7)() == 7, "outside a window nothing is measured"
+    assert clock.seconds()[Part.SIGNATURES] == 0.0
+    found = run(clock, named("daemon.net.connection:Connection.run"))
+    loop = sum(seconds for part, seconds in found.items() if part is not Part.STORAGE)
+    assert loop >= 0.06
+    assert found[Part.NETWORK] > 0.06 / 2, "most of the window was its"
+
+
+async def test_it_looks_now_and_then_by_itself(autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock
+    clock = CpuClock()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(clock.run)
+        burn()
+        await trio.sleep(2)
+        nursery.cancel_scope.cancel()
+    assert sum(clock.seconds().values()) > 0.0
 
 
 def test_the_metric_names_every_part() -> None:
