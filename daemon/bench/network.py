@@ -97,12 +97,17 @@ class Stand:
         return [dict(await node.first_answer("/v1/node")) for node in self.nodes if node.process is not None]
 
     async def settled(self) -> int:
-        """Wait until nothing is under way on any node, and all have the same log; its size. Raises BenchFailed."""
+        """Wait until nothing is under way on any node, and all have the same log; its size.
+
+        Raises BenchFailed if no log has grown for `SETTLE_SECONDS` meanwhile.
+        """
         sizes: set[int] = set()
-        with trio.move_on_after(SETTLE_SECONDS):
+        with trio.move_on_after(SETTLE_SECONDS) as patience:
             while True:
                 found = await self.statuses()
-                sizes = {one["log_size"] for one in found}
+                before, sizes = sizes, {one["log_size"] for one in found}
+                if sizes != before:
+                    patience.deadline = trio.current_time() + SETTLE_SECONDS
                 waiting = sum(one["pool_envelopes"] + one["unordered_batches"] for one in found)
                 heights = {(one["final_height"] - one["executed_height"]) for one in found}
                 if waiting == 0 and len(sizes) == 1 and heights == {0}:

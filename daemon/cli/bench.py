@@ -150,6 +150,22 @@ def compare(before: Path, after: Path) -> None:
     emit(found, show)
 
 
+@bench.command()
+@click.argument("report", type=REPORT_FILE)
+def table(report: Path) -> None:
+    """Print a report that --json wrote as a table of Markdown, with its conditions: for documents.
+
+    \b
+    Example:
+        papilio bench table all.json
+    """
+    from daemon.bench.comparing import read_report
+    from daemon.bench.digest import digest
+
+    for line in digest(read_report(report)):
+        print(line)
+
+
 def _wishes(workloads: tuple[str, ...], options: dict[str, Any]) -> Wishes:
     """What is wanted, checked. Raises UsageError."""
     if options["one_a_request"] and options["each"] not in (None, 1):

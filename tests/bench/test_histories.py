@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from daemon.bench.digest import digest
 from daemon.bench.histories import Look, departure, point
 from daemon.bench.loads import overload
 from daemon.bench.report import lines
@@ -104,5 +105,19 @@ def test_the_report_tells_each_of_them() -> None:
         "1000 idle connections and 4 slow streams a node; opened 1,004; asked for health 200 8",
     ):
         assert words in text, words
+    made = list(digest(report))
+    assert made[5:7] == ["| workload | figures |", "|---|---|"]
+    table = " ".join(made)
+    for words in (
+        "Measured 2026-01-01, commit of a package, CPython 3.11.7: 2 nodes",
+        "| `single` | the killed node had caught up 1.75 s after its start; away for 10,000 transactions: 40,000 made",
+        "with 20,000 transactions ready 1.5 s after a stop, 1.75 s after kill -9 (longest)",
+        "95.0% kept of 3,000.0 a second, 52.5% refused, memory +10 MiB",
+        "CPU a transaction and node 100.0 ms with 2, 100.0 ms with 2: 1.0 times",
+        "| `idle` | 0.6% of a core, 64 MiB, 16.9 MiB of disk a day",
+        "| start of all | ready after 1.5 s, first final transaction after 1.7 s |",
+    ):
+        assert words in table, words
+    assert "held 10 a second; to final p50 50.0 ms" in " ".join(digest(make_report()))
     del loaded["measured"]
     assert "ready after a stop" in " ".join(lines(report)), "a workload may have no stretch of load"
