@@ -77,9 +77,10 @@ class Bystanders:
                 continue
             async with stream:
                 self._opened(wanted)
+                said = b""
                 with contextlib.suppress(trio.BrokenResourceError):
-                    await stream.receive_some(1)  # its end, since nothing was asked
-                self._ended("idle ended by the node")
+                    said = await stream.receive_some(1)  # its end, or why there is no room: nothing was asked
+                self._ended("idle turned away" if said else "idle ended by the node")
             await trio.sleep(AGAIN_SECONDS)
 
     async def _read_slowly(self, address: Address, wanted: int) -> None:

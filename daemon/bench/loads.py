@@ -23,6 +23,8 @@ WARM_SECONDS: Final = 2.0
 KILLED_SECONDS: Final = 8.0
 """How long a killed node stays away."""
 OVERLOAD: Final = 2.0
+OVERLOAD_CONNECTIONS: Final = 256
+"""With few, what is too much would wait for a connection at the generators, and never reach the nodes."""
 PROFILED_SECONDS: Final = 10
 
 
@@ -64,7 +66,12 @@ async def overloaded(session: Session) -> None:
     else:
         held = await run_trial(session.stand, session.offer(best, session.seconds))
     session.took(held)
-    offer = replace(held.offer, envelopes_a_second=held.offer.envelopes_a_second * OVERLOAD, seconds=session.seconds)
+    offer = replace(
+        held.offer,
+        envelopes_a_second=held.offer.envelopes_a_second * OVERLOAD,
+        seconds=session.seconds,
+        connections=max(held.offer.connections, OVERLOAD_CONNECTIONS),
+    )
     trial = await run_trial(session.stand, offer)
     summary, before = trial.summary(), held.summary()
     session.found["held"] = False  # bad signatures may be refused for pressure, too

@@ -57,7 +57,8 @@ def parse_mix(text: str) -> Workload:
 
     shares = ", ".join(f"{weights[kind]} of {len(turns)} {kind}" for kind in KINDS if weights.get(kind))
     texts = "" if size is None else f", with {size} bytes of free text each where there is room"
-    words = f"{operations} operations under one signature{texts}; of the envelopes {shares}"
+    many = "one operation, one signature" if operations == 1 else f"{operations} operations under one signature"
+    words = f"{many}{texts}; of the envelopes {shares}"
     return Workload(text, words, operations, max(1, 50 // operations), envelope)
 
 

@@ -64,7 +64,8 @@ def _workload(workload: Mapping[str, Any]) -> list[str]:
     offered = found["offered_a_second"] * 0.99
     shown = len(over["final_a_second"])
     times = [round(number * over["final_bucket_s"], 3) for number in range(shown)]
-    wanted = [offered if at < found["seconds"] else None for at in times]
+    even = found["burst"] == 1
+    wanted = [offered if even and at < found["seconds"] else None for at in times]
     cpu = found["cpu"]
     bars = {member: dict(parts) for member, parts in cpu["nodes_parts_seconds"].items()}
     memory = found["memory_series"]

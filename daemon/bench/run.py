@@ -59,7 +59,8 @@ async def _run(wishes: Wishes, tell: Tell) -> dict[str, Any]:
         if wishes.nodes < kind.nodes_min:
             raise BenchFailed(f"{name} needs {kind.nodes_min} nodes: with fewer the others cannot go on without one")
         with _directory(wishes.directory, name) as directory:
-            async with _standing(directory, wishes.nodes, wishes) as stand:
+            counting = wishes.parts and name != "idle"  # which would be most of what an idle node does
+            async with _standing(directory, wishes.nodes, counting) as stand:
                 if report["conditions"] is None:
                     report["conditions"] = _conditions(directory, stand, wishes)
                 tell(f"{name}: {kind.words}; {wishes.nodes} nodes ready after {stand.start_s['ready']} s")
@@ -79,9 +80,9 @@ def _conditions(directory: Path, stand: Stand, wishes: Wishes) -> dict[str, Any]
 
 
 @asynccontextmanager
-async def _standing(directory: Path, nodes: int, wishes: Wishes) -> AsyncIterator[Stand]:
+async def _standing(directory: Path, nodes: int, cpu_by_part: bool) -> AsyncIterator[Stand]:
     """A network that runs while the block does."""
-    stand = make_stand(directory / f"network-{nodes}", nodes, cpu_by_part=wishes.parts)
+    stand = make_stand(directory / f"network-{nodes}", nodes, cpu_by_part=cpu_by_part)
     try:
         await stand.open()
         yield stand
@@ -132,7 +133,7 @@ async def _validators(session: Session) -> None:
 
 async def _more_validators(session: Session, directory: Path) -> None:
     """The same once more with ten; both side by side in `validators`."""
-    async with _standing(directory, MANY_VALIDATORS, session.wishes) as stand:
+    async with _standing(directory, MANY_VALIDATORS, session.wishes.parts) as stand:
         session.tell(f"  the same with {MANY_VALIDATORS} nodes, ready after {stand.start_s['ready']} s")
         more = Session(stand, session.name, session.wishes, session.tell)
         await _workload(more)
