@@ -114,8 +114,8 @@ def test_a_failure_is_passed_on_and_counted() -> None:
 
 def test_what_lies_between_two_windows_is_shared_out_as_the_next() -> None:
     clock = CpuClock()
-    assert clock.timed(Part.SIGNATURES, lambda: burn() or 7)() == 7, "outside a window nothing is measured"
-    assert clock.seconds()[Part.SIGNATURES] == 0.0
+    clock.timed(Part.SIGNATURES, burn)()
+    assert clock.seconds()[Part.SIGNATURES] == 0.0, "outside a window nothing is measured"
     found = run(clock, named("daemon.net.connection:Connection.run"))
     loop = sum(seconds for part, seconds in found.items() if part is not Part.STORAGE)
     assert loop >= 0.06
