@@ -203,4 +203,8 @@ def _condition(row: Mapping[str, Any]) -> Iterator[str]:
         for name in (name for name in dict.fromkeys((*one, *two)) if one.get(name) != two.get(name)):
             yield f"  {(row['name'] + '.' + name)[:32]:<34}{str(one.get(name))[:20]:>20}{str(two.get(name))[:20]:>22}"
         return
-    yield f"  {row['name']:<34}{str(one)[:20]:>20}{str(two)[:20]:>22}"
+    yield f"  {row['name']:<34}{_short(one):>20}{_short(two):>22}"
+
+
+def _short(value: Any) -> str:
+    return (" ".join(map(str, value)) if isinstance(value, list) else str(value))[:20]

@@ -70,7 +70,7 @@ def bench() -> None:
 @click.argument("workloads", nargs=-1, type=click.Choice((*WORKLOADS, ALL)))
 @click.option("--nodes", type=click.IntRange(1, 10), default=4, show_default=True, help="Nodes of the network.")
 @click.option("--rate", type=click.FloatRange(1), help="Envelopes a second, instead of a search for the highest.")
-@click.option("--seconds", type=click.FloatRange(1), help="How long it is measured. [10 to 30, by workload]")
+@click.option("--seconds", type=click.FloatRange(1), help="How long it is measured. [10 to 60, by workload]")
 @click.option("--probe-seconds", type=click.FloatRange(1), default=8, show_default=True, help="...a try of a search.")
 @click.option(
     "--transactions",
