@@ -78,7 +78,7 @@ class Connection:
         self._parser = RequestParser(bodies)
         self._scope = trio.CancelScope()
         self._stage = Stage.IDLE
-        self._idle_since = trio.current_time()
+        self._stage_since = trio.current_time()
         self._gave_way = False
         self._stopping = False
         self._chunked = True
@@ -87,7 +87,7 @@ class Connection:
     @property
     def idle_since(self) -> float | None:
         """Since when nothing is under way, in Trio's seconds; None while something is."""
-        return self._idle_since if self._stage is Stage.IDLE and not self._gave_way else None
+        return self._stage_since if self._stage is Stage.IDLE and not self._gave_way else None
 
     def give_way(self) -> None:
         """Leave an idle client, since its place is wanted."""
@@ -157,8 +157,8 @@ class Connection:
         """A new stage has its whole patience; one that goes on has what is left."""
         if stage is not self._stage or stage is Stage.WRITING or self._scope.deadline == float("inf"):
             self._stage = stage
-            self._idle_since = trio.current_time()
-            self._scope.deadline = trio.current_time() + PATIENCE_SECONDS[stage]
+            self._stage_since = now = trio.current_time()
+            self._scope.deadline = now + PATIENCE_SECONDS[stage]
 
     async def _refuse(self, refusal: Problem) -> None:
         """Tell why nothing more is answered here, and end. Raises _Ended."""

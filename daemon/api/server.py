@@ -4,9 +4,8 @@ At most `connections_max` at once. When one more comes, the client that has been
 `API_IDLE_LEAST_SECONDS` or more: whoever asks comes before who only holds a connection (RFC 9112, section 9.5, lets a
 server end an idle one at any time). If none is, the newcomer is told so and closed.
 
-When the service stops, nothing new is accepted, idle
-clients are left, requests under way get their answers, streams end by themselves; `run` returns when all have ended
-(the runtime has the last word on how long that may take).
+When the service stops, nothing new is accepted, idle clients are left, requests under way get their answers, streams
+end by themselves; `run` returns when all have ended (the runtime has the last word on how long that may take).
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ class Surroundings:
     """See the essay.
 
     free_bytes: of the data directory's disk, None if that cannot be told. metrics: the text of `/metrics`.
-    monotonic: a clock in seconds; started_seconds: what it showed when the API began. cpu: counts
-    what is done in threads, if that is wanted.
+    monotonic: a clock in seconds; started_seconds: what it showed when the API began. cpu: counts what
+    is done in threads, if that is wanted.
     """
 
     node: NodeService

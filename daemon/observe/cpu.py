@@ -10,7 +10,7 @@ is done in *windows*, a tenth of the time; what the thread used from one window'
 window was. So it costs a few tenths of a percent, and nothing at all unless wanted (`[metrics] cpu_by_part`).
 
 What the parts are: *network* the channels to other nodes; *consensus* every step of the pure node, its pool and batches
-included, and handing out what it said; *signatures* checks on the loop, and handing others to the verify workers;
+included; *signatures* checks on the loop, and handing others to the verify workers;
 *execution* handing blocks to the execute worker; *storage* journal, segments, scrub, and all threads but the API's;
 *api* clients. What the workers use themselves is theirs: the system tells it of their processes.
 """

@@ -36,6 +36,7 @@ from daemon.runtime.service import NodeService
 from daemon.runtime.workers.kinds import CheckKind, Urgency
 from daemon.runtime.workers.results import unpack_batch_verdict, unpack_verdict
 from daemon.runtime.workers.verifiers import Verifiers
+from daemon.runtime.workers.verify import Judge
 from daemon.store.errors import SegmentDamaged
 from protocol import errors
 from protocol.crypto.signing import verify_message
@@ -90,7 +91,6 @@ class RangeReader(Protocol):
 class NodeHands:
     """Carries effects out; see the essay. `nursery` is for reads; `evidence` keeps what a note proves, in a thread.
 
-    judge: answers one small check at once (`workers.verify.Judge.now`). verify: one signature.
     mended: takes blocks that were damaged here and are whole again. erase_key, take_part: how these effects are carried
     out, at once.
     """
@@ -102,8 +102,7 @@ class NodeHands:
         inbox: Inbox,
         network: Sender,
         verifiers: Verifiers,
-        judge: Callable[[int, Any], Any] | None = None,
-        verify: Callable[[bytes, bytes, bytes], bool] = verify_message,
+        judge: Judge | None = None,
         segments: RangeReader,
         finals: Finals,
         service: Callable[[], NodeService],
@@ -118,7 +117,6 @@ class NodeHands:
         self._network = network
         self._verifiers = verifiers
         self._judge = judge
-        self._verify = verify
         self._segments = segments
         self._finals = finals
         self._service = service
@@ -164,7 +162,7 @@ class NodeHands:
         waiting = len(self._inbox) > limits.CHECK_HERE_INBOX_MAX or self._verifiers.waiting_count
         if self._judge is not None and size <= limits.CHECK_HERE_BYTES and not waiting:
             try:
-                answer = self._judge(kind, content)
+                answer = self._judge.now(kind, content)
             except Exception as fault:  # noqa: BLE001 - a worker, of which it costs less, shall try
                 self._log.error("check_failed_here", kind=kind.name, words=f"{type(fault).__name__}: {fault}")
             else:
@@ -173,7 +171,7 @@ class NodeHands:
         self._verifiers.ask(Urgency.BULK, kind, content, done)
 
     def _signatures_checked(self, effect: CheckSignatures, answer: bytes | None) -> None:
-        good = tuple(map(bool, answer)) if answer is not None else tuple(self._verify(*item) for item in effect.items)
+        good = tuple(map(bool, answer)) if answer is not None else tuple(verify_message(*item) for item in effect.items)
         self._inbox.put_nowait(SignaturesChecked(effect.job, good))
 
     def _envelopes_checked(self, effect: CheckEnvelopes, answer: list[Any] | None) -> None:

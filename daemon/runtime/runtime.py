@@ -26,10 +26,10 @@ import structlog
 import trio
 
 from daemon import limits
-from daemon.observe.cpu import Part
 from daemon.observe.lines import Lines
 from daemon.observe.notify import Notifier, Watchdog
 from daemon.runtime.clock import Clock
+from daemon.runtime.counted import CountedHands
 from daemon.runtime.disk import DiskWatch
 from daemon.runtime.driver import Driver
 from daemon.runtime.edges import Edge, PeerNetwork, Running, RuntimeSetup
@@ -53,7 +53,6 @@ from daemon.runtime.workers.verify import Judge
 from daemon.store.directory import StateAccess, Store, open_directory, state_directory
 from daemon.store.tables import StateStore
 from protocol.codec import encode
-from protocol.crypto.signing import verify_message
 from protocol.errors import OperatorFault
 from protocol.ledger.genesis import network_id
 from protocol.node.interface import Execute, KeyFound, Persisted, Pressure, TakePart
@@ -218,16 +217,12 @@ class NodeRuntime:
         mender = Mender(setup.genesis, store.segments, store.state, put=partial(parts.inbox.put_nowait, urgent=False))
         prover = Prover(setup.genesis, store.segments, lambda: node.covering_height)
         closed = partial(_closed_before, prover, store.state)
-        judge = Judge(setup.genesis, setup.author_member, store.state).now
-        if setup.cpu is not None:
-            judge = setup.cpu.timed(Part.SIGNATURES, judge)
         hands = NodeHands(
             nursery=nursery,
             inbox=parts.inbox,
             network=self._network,
             verifiers=parts.verifiers,
-            judge=judge,
-            verify=verify_message if setup.cpu is None else setup.cpu.timed(Part.SIGNATURES, verify_message),
+            judge=Judge(setup.genesis, setup.author_member, store.state),
             segments=store.segments,
             finals=finals,
             service=lambda: service,
@@ -246,7 +241,10 @@ class NodeRuntime:
             write_large=journal.large,
             generation_bytes=limits.JOURNAL_GENERATION_BYTES,
         )
-        pump = Pump(hands, keeper.commit, lambda count: parts.inbox.put_nowait(Persisted(count)), keeper.after_release)
+        counted = hands if setup.cpu is None else CountedHands(hands, setup.cpu)
+        pump = Pump(
+            counted, keeper.commit, lambda count: parts.inbox.put_nowait(Persisted(count)), keeper.after_release
+        )
         keeper.ring = pump.ring
         parts.driver, parts.pump = Driver(node, self._clock, parts.inbox, pump), pump
         parts.finals, parts.keeper, parts.hands, parts.disk, parts.mender = finals, keeper, hands, disk, mender

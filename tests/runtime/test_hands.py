@@ -103,7 +103,7 @@ class Asked(DeadWorkers):
 
 async def test_what_is_small_is_judged_here_while_little_waits(nursery: trio.Nursery) -> None:
     inbox, judge, workers = Inbox(), Judging(), Asked()
-    those = hands(nursery, inbox, judge=judge.now)
+    those = hands(nursery, inbox, judge=judge)
     those._verifiers = cast("Any", workers)
     those.begin(CheckBatch(1, b"small"))
     those.begin(CheckEnvelopes(2, (b"a", b"b")))
@@ -121,7 +121,7 @@ async def test_what_is_small_is_judged_here_while_little_waits(nursery: trio.Nur
 
 async def test_what_fails_here_goes_to_a_worker(nursery: trio.Nursery) -> None:
     inbox, workers = Inbox(), Asked()
-    those = hands(nursery, inbox, judge=Judging(RecursionError()).now)
+    those = hands(nursery, inbox, judge=Judging(RecursionError()))
     those._verifiers = cast("Any", workers)
     those.begin(CheckBatch(1, b"deadly"))
     assert workers.kinds == [CheckKind.BATCH]
