@@ -213,6 +213,8 @@ API_BODY_SECONDS: Final = 30
 """...and from there to the end of its body: 140 KB/s at least for the largest."""
 API_IDLE_SECONDS: Final = 75
 """Between two requests of one connection."""
+API_IDLE_LEAST_SECONDS: Final = 1
+"""...while there is room for others; when there is none, who has been idle for so long gives its place to who comes."""
 API_WAIT_MS_MAX: Final = 30_000
 """How long a request may wait for finality; below the patience of common proxies (60 s)."""
 API_ANSWER_SECONDS: Final = 45

@@ -78,9 +78,22 @@ class Connection:
         self._parser = RequestParser(bodies)
         self._scope = trio.CancelScope()
         self._stage = Stage.IDLE
+        self._stage_since = trio.current_time()
+        self._gave_way = False
         self._stopping = False
         self._chunked = True
         self._streaming = False
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing is under way, in Trio's seconds; None while something is."""
+        return self._stage_since if self._stage is Stage.IDLE and not self._gave_way else None
+
+    def give_way(self) -> None:
+        """Leave an idle client, since its place is wanted."""
+        assert self._stage is Stage.IDLE, "nothing is under way"
+        self._gave_way = True
+        self._scope.cancel()
 
     def stop(self) -> None:
         """Take no further request; a client that is idle is left now."""
@@ -144,7 +157,8 @@ class Connection:
         """A new stage has its whole patience; one that goes on has what is left."""
         if stage is not self._stage or stage is Stage.WRITING or self._scope.deadline == float("inf"):
             self._stage = stage
-            self._scope.deadline = trio.current_time() + PATIENCE_SECONDS[stage]
+            self._stage_since = now = trio.current_time()
+            self._scope.deadline = now + PATIENCE_SECONDS[stage]
 
     async def _refuse(self, refusal: Problem) -> None:
         """Tell why nothing more is answered here, and end. Raises _Ended."""
@@ -160,7 +174,7 @@ class Connection:
         if self._streaming or self._stage is Stage.WRITING:
             return "slow_reader"  # in the middle of an answer: no word of ours would be understood
         if self._stage is Stage.IDLE:
-            return "stopping" if self._stopping else "idle"
+            return "gave_way" if self._gave_way else "stopping" if self._stopping else "idle"
         if self._stage is Stage.ANSWERING:
             why, late = "slow_answer", Problem(API_BUSY, f"no answer within {limits.API_ANSWER_SECONDS} s")
         else:

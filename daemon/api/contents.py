@@ -7,7 +7,9 @@ opened, shared by all who ask, up to `API_CONTENTS_ENVELOPES`.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
 import trio
 
@@ -18,6 +20,16 @@ from protocol.errors import NOT_FOUND, Refused
 from protocol.ledger.batch import open_batch
 from protocol.ledger.envelope import parse_envelope
 from protocol.ledger.records import Block
+
+T = TypeVar("T")
+
+
+class Read(Protocol):
+    """Does something that reads the disk, in a thread (`surroundings.Surroundings.read`)."""
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        """What the work returns."""
+        ...
 
 
 class Named(NamedTuple):
@@ -35,12 +47,12 @@ class Content(NamedTuple):
 
 
 class Contents:
-    """The newest blocks, opened."""
+    """The newest blocks, opened. read: does something that reads the disk, in a thread."""
 
-    def __init__(self, node: NodeService, network_id: bytes, limiter: trio.CapacityLimiter) -> None:
+    def __init__(self, node: NodeService, network_id: bytes, read: Read) -> None:
         self._node = node
         self._network_id = network_id
-        self._limiter = limiter
+        self._read = read
         self._opened: OrderedDict[int, tuple[Content, ...]] = OrderedDict()
         self._opening: dict[int, trio.Event] = {}
         self._envelopes = 0
@@ -59,7 +71,7 @@ class Contents:
             if data is not None and len(data) <= limits.API_BLOCK_HERE_BYTES:
                 found = self._opened_block(decode(Block, data))
             else:
-                found = await trio.to_thread.run_sync(self._open, height, limiter=self._limiter)
+                found = await self._read(partial(self._open, height))
             self._keep(height, found)
         finally:
             del self._opening[height]

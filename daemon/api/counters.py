@@ -37,7 +37,7 @@ class ApiCounters:
         self.connections_accepted = 0
         self.connections_refused = 0
         self.connections_ended: Counter[str] = Counter()
-        """By why: client, idle, slow_request, slow_reader, refused, stopping, answered."""
+        """By why: client, idle, gave_way, slow_request, slow_reader, refused, stopping, answered."""
         self.bytes_in = 0
         self.bytes_out = 0
         self.events_sent = 0

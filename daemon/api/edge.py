@@ -75,7 +75,9 @@ def surroundings_of(running: Running, counters: ApiCounters, cors_origins: tuple
         except OSError:
             return None
 
-    sources = (node_source(service.metrics), disk_source(free_bytes), api_source(counters))
+    sources = [node_source(service.metrics), disk_source(free_bytes), api_source(counters)]
+    if setup.cpu is not None:
+        sources.append(setup.cpu.source)
     voting_key = None if setup.voting_key is None else setup.voting_key.public
     return Surroundings(
         node=service,
@@ -88,5 +90,6 @@ def surroundings_of(running: Running, counters: ApiCounters, cors_origins: tuple
         started_seconds=time.monotonic(),
         documents=TableDocuments(rules_at(setup.genesis, 1)),
         keeper=running.mender,
+        cpu=setup.cpu,
         cors_origins=cors_origins,
     )

@@ -1,16 +1,21 @@
 """The listening side: connections come, are counted, and end in order.
 
-At most `connections_max` at once; one more is told so and closed. When the service stops, nothing new is accepted, idle
-clients are left, requests under way get their answers, streams end by themselves; `run` returns when all have ended
-(the runtime has the last word on how long that may take).
+At most `connections_max` at once. When one more comes, the client that has been idle for longest is left, if that is
+`API_IDLE_LEAST_SECONDS` or more: whoever asks comes before who only holds a connection (RFC 9112, section 9.5, lets a
+server end an idle one at any time). If none is, the newcomer is told so and closed.
+
+When the service stops, nothing new is accepted, idle clients are left, requests under way get their answers, streams
+end by themselves; `run` returns when all have ended (the runtime has the last word on how long that may take).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 
 import trio
 
@@ -75,7 +80,7 @@ class Server:
                 connection.stop()
 
     async def _accepted(self, stream: trio.SocketStream) -> None:
-        if len(self._connections) >= self._listening.connections_max:
+        if len(self._connections) >= self._listening.connections_max and not self._make_room():
             await self._turn_away(stream)
             return
         connection = Connection(stream, self._handle, self._bodies, self._counters)
@@ -88,6 +93,16 @@ class Server:
         finally:
             self._connections.discard(connection)
             self._counters.connections = len(self._connections)
+
+    def _make_room(self) -> bool:
+        """Leave the client that has been idle for longest. False if none has been long enough."""
+        idle = [(since, one) for one in self._connections if (since := one.idle_since) is not None]
+        since, longest = min(idle, key=itemgetter(0), default=(math.inf, None))
+        if longest is None or trio.current_time() - since < limits.API_IDLE_LEAST_SECONDS:
+            return False
+        self._connections.discard(longest)
+        longest.give_way()
+        return True
 
     async def _turn_away(self, stream: trio.SocketStream) -> None:
         """One connection too many: a word, without reading what it wants."""

@@ -11,6 +11,7 @@ import trio
 from daemon import limits
 from daemon.api.contents import Contents
 from daemon.api.counters import ApiCounters
+from daemon.observe.cpu import CpuClock, Part
 from daemon.runtime.mender import ScrubStatus
 from daemon.runtime.proving import Prover
 from daemon.runtime.service import NodeService
@@ -65,7 +66,8 @@ class Surroundings:
     """See the essay.
 
     free_bytes: of the data directory's disk, None if that cannot be told. metrics: the text of `/metrics`.
-    monotonic: a clock in seconds; started_seconds: what it showed when the API began.
+    monotonic: a clock in seconds; started_seconds: what it showed when the API began. cpu: counts what
+    is done in threads, if that is wanted.
     """
 
     node: NodeService
@@ -78,6 +80,7 @@ class Surroundings:
     started_seconds: float
     documents: Documents
     keeper: StoreKeeper
+    cpu: CpuClock | None = None
     cors_origins: tuple[str, ...] = ()
     network_id: bytes = field(init=False)
     contents: Contents = field(init=False)
@@ -86,7 +89,7 @@ class Surroundings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network_id", network_id(self.node.genesis))
-        object.__setattr__(self, "contents", Contents(self.node, self.network_id, self._reads))
+        object.__setattr__(self, "contents", Contents(self.node, self.network_id, self.read))
 
     def rules(self, height: int) -> Rules:
         """The rules that hold for a block of that height (L-23)."""
@@ -94,8 +97,11 @@ class Surroundings:
 
     async def read(self, work: Callable[[], T]) -> T:
         """Something that reads the disk, in a thread."""
-        return await trio.to_thread.run_sync(work, limiter=self._reads)
+        return await trio.to_thread.run_sync(self._counted(work), limiter=self._reads)
 
     async def prove(self, work: Callable[[], T]) -> T:
         """Something that hashes and verifies for milliseconds, in a thread."""
-        return await trio.to_thread.run_sync(work, limiter=self._proofs)
+        return await trio.to_thread.run_sync(self._counted(work), limiter=self._proofs)
+
+    def _counted(self, work: Callable[[], T]) -> Callable[[], T]:
+        return work if self.cpu is None else self.cpu.in_thread(Part.API, work)

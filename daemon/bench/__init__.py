@@ -9,10 +9,12 @@ but its own figures, which say so (`late`). A transaction is seen final at anoth
 **What it proves first.** A figure counts only after `judging` has found, on every node's own disk, each transaction
 that was said to be final, none of those with a bad signature, and one state root.
 
-Reading order: arithmetic (percentiles, due times, series), workloads (what is sent), plans (what parent and generators
-tell each other), http, posting, following, generator (the load), meters (/proc, disks, counters), conditions, network
-(nodes, and the accounts that act), judging, trial (one stretch of load, joined and summed), search (the highest rate
-that is held), run (all of it), report and page (what a person reads), profiles.
+Reading order: arithmetic (percentiles, due times, series), workloads and mixes (what is sent), plans (what parent and
+generators tell each other), http, posting, following, bystanders, generator (the load), meters (/proc, disks,
+counters), conditions, network (nodes, and the accounts that act), judging, trial (one stretch of load, summed up),
+loading (the same, made), kinds (the workloads' table), search (the highest rate that is held), loads and histories (how
+each workload is run), run (all of it), report, report_more, page and digest (what a person reads), comparing (two
+reports), profiles.
 
 Deliberately absent: any assertion on time. A slow machine gives slow figures, not failures; what fails a run is a node
 that ends, or a ledger that is not what was promised.

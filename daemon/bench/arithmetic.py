@@ -14,6 +14,10 @@ from typing import Any, Final
 HISTOGRAM_STEPS: Final = 20
 """Bins of the histogram for each power of ten."""
 MS: Final = 1000
+BURST_EVERY_S: Final = 5.0
+BURST_S: Final = 1.0
+FIRST_MARK: Final = 10_000
+"""Receipts of the youngest history that is compared with older ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,41 @@ def distribution(seconds: Iterable[float]) -> Distribution:
     return Distribution(len(ordered), p50, p90, p99, round(ordered[-1] * MS, 1), round(mean * MS, 1))
 
 
-def due_times(requests: int, envelopes_each: int, envelopes_a_second: float) -> list[float]:
-    """When each request is due, in seconds from the start: evenly, whatever becomes of the earlier ones."""
+def due_times(requests: int, envelopes_each: int, envelopes_a_second: float, burst: float = 1.0) -> list[float]:
+    """When each request is due, in seconds from the start, whatever becomes of the earlier ones.
+
+    Evenly; with a `burst` the last of every `BURST_EVERY_S` seconds has so many times as many.
+    """
     assert envelopes_a_second > 0, "a rate"
-    return [request * envelopes_each / envelopes_a_second for request in range(requests)]
+    assert burst >= 1, "a burst is more, not less"
+    return [_burst_time(request * envelopes_each / envelopes_a_second, burst) for request in range(requests)]
+
+
+def _burst_time(even: float, burst: float) -> float:
+    """When a load with bursts has sent what an even one has sent in `even` seconds."""
+    quiet = BURST_EVERY_S - BURST_S
+    cycles, rest = divmod(even, quiet + burst * BURST_S)
+    return cycles * BURST_EVERY_S + (rest if rest < quiet else quiet + (rest - quiet) / burst)
+
+
+def requests_within(seconds: float, envelopes_each: int, envelopes_a_second: float, burst: float = 1.0) -> int:
+    """How many requests are due in that time; one at least."""
+    whole, rest = divmod(seconds, BURST_EVERY_S)
+    in_bursts = whole * BURST_S + max(0.0, rest - (BURST_EVERY_S - BURST_S))
+    weighed = seconds + (burst - 1) * in_bursts
+    return max(1, round(envelopes_a_second * weighed / envelopes_each))
+
+
+def growth_marks(transactions: int) -> list[int]:
+    """Lengths of history at which a transaction's cost is compared: from 10,000 on by tens, the last is the whole.
+
+    A shorter history than 20,000 is compared with its half.
+    """
+    marks, mark = [], min(FIRST_MARK, transactions // 2)
+    while mark and mark < transactions:
+        marks.append(mark)
+        mark *= 10
+    return [*marks, transactions]
 
 
 def dealt(requests: int, index: int, generators: int) -> range:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import trio
 
+from daemon.bench.bystanders import Bystanders
 from daemon.bench.following import Follower
-from daemon.bench.plans import FollowPlan, PostPlan, Seen, read_plan
+from daemon.bench.plans import BystandPlan, FollowPlan, PostPlan, Seen, read_plan
 from daemon.bench.posting import Poster
 
 
@@ -75,10 +76,29 @@ async def _follow(plan: FollowPlan, told: _Told) -> Seen:
     return follower.seen
 
 
+async def _bystand(plan: BystandPlan, told: _Told) -> Seen:
+    bystanders = Bystanders(plan)
+    async with trio.open_nursery() as nursery:
+        await bystanders.connect(nursery)
+        _say("ready")
+        await told.number(b"go")
+        before = _cpu_seconds()
+        await bystanders.run(nursery)
+        await told.number(b"until")
+        nursery.cancel_scope.cancel()
+    bystanders.seen.cpu_seconds = _cpu_seconds() - before
+    return bystanders.seen
+
+
 async def _main() -> None:
     told = _Told()
     plan = read_plan(await told.line())
-    seen = await (_post(plan, told) if isinstance(plan, PostPlan) else _follow(plan, told))
+    if isinstance(plan, PostPlan):
+        seen = await _post(plan, told)
+    elif isinstance(plan, FollowPlan):
+        seen = await _follow(plan, told)
+    else:
+        seen = await _bystand(plan, told)
     seen.write(Path(plan.out))
     _say("done")
 

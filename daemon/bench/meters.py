@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,14 @@ import trio
 PROC: Final = Path("/proc")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 WORKER: Final = "daemon.runtime.workers."
-PARTS: Final = ("loop", "threads", "verify", "execute")
-"""Of one node's CPU."""
+PROCESSES: Final = ("loop", "threads", "verify", "execute")
+"""Of one node's CPU: its own process (event loop, other threads) and its workers."""
+PARTS: Final = ("network", "consensus", "signatures", "execution", "storage", "api", "other")
+"""The same by what it was for; what the node's own process used as it says itself (daemon.observe.cpu)."""
+MIB: Final = 1024 * 1024
 SAMPLE_SECONDS: Final = 0.5
 _COUNTER: Final = re.compile(r'^papilio_([a-z_]+)_total(?:\{[a-z]+="([a-z_0-9]+)"\})? ([0-9.e+]+)$', re.MULTILINE)
+_CPU: Final = re.compile(r'^papilio_node_cpu_seconds_total\{part="([a-z]+)"\} ([0-9.e+-]+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,11 @@ class Meters:
     pids: asked for the main processes by member, since a node that is started anew has another one; what it used before
     is kept, but for its last half second.
     peak_bytes: the most anonymous memory seen of each node, over all its processes; end_bytes: at the end, by process.
+    memory: anonymous memory of each node at every look, with the time (monotonic seconds).
     """
 
     pids: Callable[[], Mapping[str, int]]
+    memory: list[tuple[float, dict[str, int]]] = field(default_factory=list)
     peak_bytes: dict[str, int] = field(default_factory=dict)
     end_bytes: dict[str, dict[str, int]] = field(default_factory=dict)
     _begun: dict[tuple[str, str, int], float] = field(default_factory=dict)
@@ -58,10 +65,13 @@ class Meters:
         """Read everything once more; the last time, it is the end."""
         pids = self.pids()
         children = _children_of(pids.values())
+        sizes = {}
         for member, pid in pids.items():
             usage = _usage(pid, children.get(pid, ()))
             if usage is not None:
                 self.take(member, usage)
+                sizes[member] = sum(usage.anonymous_bytes.values())
+        self.memory.append((time.monotonic(), sizes))
 
     def take(self, member: str, usage: Usage) -> None:
         """What was read of one node."""
@@ -76,10 +86,10 @@ class Meters:
             await trio.sleep(SAMPLE_SECONDS)
 
     def cpu_seconds(self) -> dict[str, dict[str, float]]:
-        """Since the beginning, by member and part; of processes that began later, all."""
+        """Since the beginning, by member and process; of processes that began later, all."""
         found: dict[str, dict[str, float]] = {}
         for (member, part, process), used in self._newest.items():
-            parts = found.setdefault(member, dict.fromkeys(PARTS, 0.0))
+            parts = found.setdefault(member, dict.fromkeys(PROCESSES, 0.0))
             more = used - self._begun.get((member, part, process), 0.0)
             parts[part] = round(parts.get(part, 0.0) + more, 2)
         return found
@@ -163,8 +173,15 @@ def disk_bytes(directory: Path) -> dict[str, int]:
 def counters(metrics: str) -> dict[str, int]:
     """What a node counts, of its /metrics: counters by name, and label if they have one, as `net_traffic.bytes_out`.
 
-    What has more labels than one, such as requests by route and status, is left out.
+    What has more labels than one, such as requests by route and status, is left out; CPU seconds are `cpu_parts`.
     """
     return {
-        f"{name}.{label}" if label else name: int(float(number)) for name, label, number in _COUNTER.findall(metrics)
+        f"{name}.{label}" if label else name: int(float(number))
+        for name, label, number in _COUNTER.findall(metrics)
+        if name != "node_cpu_seconds"
     }
+
+
+def cpu_parts(metrics: str) -> dict[str, float]:
+    """CPU seconds of a node's own process by part, of its /metrics; nothing where it does not count them."""
+    return {part: float(seconds) for part, seconds in _CPU.findall(metrics)}

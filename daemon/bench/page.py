@@ -12,9 +12,11 @@ from daemon.bench.report import condition_rows, lines, rows
 
 STYLE: Final = """
 :root { color-scheme: light dark; --page: #fcfcfb; --ink: #1f2430; --muted: #6b7280; --grid: #e3e5ea;
-  --one: #2f6fb5; --two: #c2571a; --three: #7a8699; --four: #3c8f5a; }
+  --one: #2f6fb5; --two: #c2571a; --three: #7a8699; --four: #3c8f5a;
+  --five: #8a5cb8; --six: #b3a02c; --seven: #c04a78; }
 @media (prefers-color-scheme: dark) { :root { --page: #15181e; --ink: #e8eaf0; --muted: #9aa3b2; --grid: #2c323d;
-  --one: #6aa9ec; --two: #f0965a; --three: #a3adbd; --four: #6cc48d; } }
+  --one: #6aa9ec; --two: #f0965a; --three: #a3adbd; --four: #6cc48d;
+  --five: #b794e0; --six: #d8c75a; --seven: #e887ae; } }
 body { font: 16px/1.5 system-ui, sans-serif; background: var(--page); color: var(--ink); max-width: 60rem;
   margin: 2.5rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem } h2 { font-size: 1.25rem; margin: 2.6rem 0 .2rem }
@@ -30,7 +32,11 @@ td { padding: .28rem .8rem .28rem 0; vertical-align: top; border-top: 1px solid 
 td:first-child { color: var(--muted); white-space: nowrap }
 pre { font-size: .8rem; overflow-x: auto }
 """
-COLOURS: Final = {"loop": "one", "threads": "three", "verify": "two", "execute": "four"}
+COLOURS: Final = {
+    "network": "one", "consensus": "two", "signatures": "four", "execution": "five", "storage": "six", "api": "seven",
+    "other": "three",
+}  # fmt: skip
+LINES: Final = ("one", "two", "four", "five", "six", "seven", "three")
 
 
 def page(report: Mapping[str, Any]) -> str:
@@ -58,9 +64,11 @@ def _workload(workload: Mapping[str, Any]) -> list[str]:
     offered = found["offered_a_second"] * 0.99
     shown = len(over["final_a_second"])
     times = [round(number * over["final_bucket_s"], 3) for number in range(shown)]
-    wanted = [offered if at < found["seconds"] else None for at in times]
+    even = found["burst"] == 1
+    wanted = [offered if even and at < found["seconds"] else None for at in times]
     cpu = found["cpu"]
-    bars = {member: dict(parts) for member, parts in cpu["nodes_seconds"].items()}
+    bars = {member: dict(parts) for member, parts in cpu["nodes_parts_seconds"].items()}
+    memory = found["memory_series"]
     return [
         _tiles(found),
         plots.over_time(
@@ -81,6 +89,15 @@ def _workload(workload: Mapping[str, Any]) -> list[str]:
             [Line("final", over["final_a_second"], "one"), Line("offered", wanted, "three", dashed=True)],
         ),
         plots.stacked("CPU seconds by node and part", "s", bars, COLOURS),
+        plots.over_time(
+            "Anonymous memory of each node",
+            "MiB",
+            memory["at_s"],
+            [
+                Line(member, values, LINES[number % len(LINES)])
+                for number, (member, values) in enumerate(memory["mib"].items())
+            ],
+        ),
         _table(rows(workload)),
         *_profile(workload),
     ]

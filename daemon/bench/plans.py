@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -28,8 +28,10 @@ class PostPlan:
     """Sign and send.
 
     first: number of the run's first envelope. requests: of all generators together, `each` envelopes in one;
-    envelopes_a_second: of all together. index, generators: which share is this one's. connections: this one's.
-    ask: wait for each receipt at the node after the one posted to. prove_every: and for each so many, for its proof.
+    envelopes_a_second: of all together; None: as fast as nodes take them, each connection one after the other, and
+    again what is refused for pressure. burst: see `arithmetic.due_times`. index, generators: which share is this one's.
+    connections: this one's. ask: wait for each receipt at a node after the one posted to. prove_every: and for each so
+    many, for its proof.
     """
 
     role: Literal["post"] = "post"
@@ -41,7 +43,8 @@ class PostPlan:
     first: int
     requests: int
     each: int
-    envelopes_a_second: float
+    envelopes_a_second: float | None
+    burst: float
     index: int
     generators: int
     connections: int
@@ -58,6 +61,21 @@ class FollowPlan:
     targets: list[Address]
     receipts: bool
     prove_every: int
+    out: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BystandPlan:
+    """Be there: clients that cost a node something and ask for nothing (bystanders.py).
+
+    idle: connections to each node on which nothing is said. slow: event streams of each node that are read at
+    `bystanders.SLOW_BYTES_A_SECOND`.
+    """
+
+    role: Literal["bystand"] = "bystand"
+    targets: list[Address]
+    idle: int
+    slow: int
     out: str
 
 
@@ -80,6 +98,8 @@ class Seen:
     final: transaction to (when seen final, code), for each node followed. provable: transaction to when its proof was
     there. blocks: (height, log size, when seen) at the first node followed. cpu_seconds: since `go`. late_s: by how
     much the latest request left after it was due. resent: posts that were sent again after a connection broke.
+    statuses: answers to posts, by HTTP status. posted_bytes: of all good envelopes. bystanders: what became of them, by
+    words. health: (when asked, seconds, HTTP status or 0) of each question whether a node is ready.
     """
 
     posted: list[Posted]
@@ -89,6 +109,10 @@ class Seen:
     cpu_seconds: float = 0.0
     late_s: float = 0.0
     resent: int = 0
+    statuses: dict[int, int] = field(default_factory=dict)
+    posted_bytes: int = 0
+    bystanders: dict[str, int] = field(default_factory=dict)
+    health: list[tuple[float, float, int]] = field(default_factory=list)
 
     @classmethod
     def nothing(cls, nodes: int) -> Seen:
@@ -106,17 +130,22 @@ class Seen:
         value["posted"] = [Posted(**one) for one in value["posted"]]
         value["final"] = [{key: (at, code) for key, (at, code) in node.items()} for node in value["final"]]
         value["blocks"] = [(height, size, at) for height, size, at in value["blocks"]]
+        value["health"] = [(at, took, status) for at, took, status in value["health"]]
         return cls(**value)
 
 
-def write_plan(plan: PostPlan | FollowPlan) -> bytes:
+Plan = PostPlan | FollowPlan | BystandPlan
+_PLANS: Final = {"post": PostPlan, "follow": FollowPlan, "bystand": BystandPlan}
+
+
+def write_plan(plan: Plan) -> bytes:
     """One line."""
     return json.dumps(asdict(plan)).encode() + b"\n"
 
 
-def read_plan(line: bytes) -> PostPlan | FollowPlan:
+def read_plan(line: bytes) -> Plan:
     """What `write_plan` wrote."""
     value: Mapping[str, Any] = json.loads(line)
     targets = [(str(host), int(port)) for host, port in value["targets"]]
-    kind = PostPlan if value["role"] == "post" else FollowPlan
-    return kind(**{**value, "targets": targets})
+    plan: Plan = _PLANS[value["role"]](**{**value, "targets": targets})
+    return plan

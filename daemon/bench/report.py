@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-MIB: Final = 1024 * 1024
+from daemon.bench.meters import MIB
+from daemon.bench.report_more import more_rows
+
 LABEL: Final = 26
 PROFILE_SHOWN: Final = 12
 COUNTED: Final = {
@@ -57,12 +59,16 @@ def condition_lines(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def rows(workload: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was measured of a workload under load, as (what, how much)."""
+    """What was found out of a workload, as (what, how much)."""
+    if "measured" not in workload:
+        return [("mix", workload["mix"]), *more_rows(workload), *_judged(workload)]
     found = workload["measured"]
     cpu, blocks, disk = found["cpu"], found["blocks"], found["disk"]
     operations = found["operations_an_envelope"]
     more = f", {found['operations_a_second']:,} operations a second" if operations > 1 else ""
     offered = f"{found['offered_a_second']:,} envelopes a second for {found['seconds']:g} s"
+    if found["burst"] > 1:
+        offered += f", {found['burst']:g} times as many in every fifth second"
     told = [
         ("mix", workload["mix"]),
         ("offered", f"{offered}, {found['envelopes_a_request']} a request, {found['connections']} connections"),
@@ -75,17 +81,20 @@ def rows(workload: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("blocks", f"{blocks['count']}, {blocks['a_second']} a second, longest gap {blocks['longest_gap_ms']} ms"),
         ("CPU, all nodes", f"{cpu['total_seconds']} s in {found['wall_seconds']} s; {_each(cpu, operations)}"),
         ("CPU by part", _parts(cpu["parts_seconds"])),
-        *((f"CPU of {member}", _parts(parts)) for member, parts in cpu["nodes_seconds"].items()),
+        ("CPU by process", _parts(cpu["processes_seconds"])),
+        *((f"CPU of {member}", _parts(parts)) for member, parts in cpu["nodes_parts_seconds"].items()),
         ("CPU of the generators", _generators(cpu)),
         ("memory (anonymous, peak)", _memory(found["memory_peak_bytes"])),
         ("memory by process, at end", _memory_parts(found["memory_end_bytes"])),
-        ("disk a node", f"{disk['bytes_a_transaction_and_node']} bytes a transaction ({_sizes(disk)})"),
-        ("between nodes", f"{found['wire_bytes_a_transaction']} bytes a transaction, all channels together"),
+        ("disk a node", f"{_disk(disk)} of {found['envelope_bytes']} bytes ({_sizes(disk['grown_bytes_a_node'])})"),
+        *((f"disk of {member}", _sizes(parts)) for member, parts in disk["nodes_bytes"].items()),
+        ("between nodes", f"{found['wire']['bytes_a_transaction']} bytes a transaction, all channels together"),
+        *((f"wire of {member}", _wire(one)) for member, one in found["wire"]["nodes_bytes"].items()),
         ("a node and block", _per_block(found)),
     ]
-    if "killing" in workload:
-        told.append(("killed", _counts(workload["killing"])))
-    return told + _judged(workload)
+    if found["beside"] is not None:
+        told.append(("clients besides", _beside(found["beside"])))
+    return more_rows(workload) + told + _judged(workload)
 
 
 def _judged(workload: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -105,17 +114,22 @@ def _judged(workload: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _loaded(workload: Mapping[str, Any]) -> Iterator[str]:
     tries = workload.get("tries")
-    if tries:
+    if tries and "measured" in workload:
         told = [
             f"{one['offered_a_second']:,.0f}/s for {one['seconds']:g} s {'held' if one['held'] else 'NOT held'} "
             f"(p99 {one['p99_ms']} ms)"
             for one in tries
         ]
         yield from _wrapped("tries", "; ".join(told))
-        held = f"{workload['measured']['offered_a_second']:,} envelopes a second" if workload["held"] else "no rate"
+        last = tries[-1]
+        held = f"{last['offered_a_second']:,g} envelopes a second" if last["held"] else "no rate"
         yield from _wrapped("highest rate held", f"{held}, with p99 below a second and all of it final")
     for label, words in rows(workload):
         yield from _wrapped(label, words)
+    if "more" in workload:
+        yield f"{workload['name']}, the second network"
+        for label, words in rows(workload["more"]):
+            yield from _wrapped(label, words)
     for part, shares in workload.get("profile", {}).items():
         yield from _profile(part, shares)
 
@@ -187,9 +201,22 @@ def _per_block(found: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def _sizes(disk: Mapping[str, Any]) -> str:
-    grown = {part: size for part, size in disk["grown_bytes_a_node"].items() if size}
-    return ", ".join(f"{part} {size / MIB:+.2f} MiB" for part, size in grown.items())
+def _sizes(grown: Mapping[str, int]) -> str:
+    return ", ".join(f"{part} {size / MIB:+.2f} MiB" for part, size in grown.items() if size) or "nothing"
+
+
+def _disk(disk: Mapping[str, Any]) -> str:
+    return f"{disk['bytes_a_transaction_and_node']} bytes a transaction, {disk['times_envelopes']} times its envelope"
+
+
+def _wire(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{words.replace('_', ' ')} {size / MIB:.2f} MiB" for words, size in found.items())
+
+
+def _beside(found: Mapping[str, Any]) -> str:
+    who = f"{found['idle_connections_a_node']} idle connections and {found['slow_streams_a_node']} slow streams a node"
+    health = f"asked for health {_counts(found['health_statuses'])}, {_latency(found['health_latency'])}"
+    return f"{who}; {_counts(found['happened']) or 'nothing happened to them'}; {health}"
 
 
 def _counts(told: Mapping[str, Any]) -> str:

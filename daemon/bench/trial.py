@@ -1,48 +1,47 @@
-"""One stretch of load: generators started, run, joined, and summed up."""
+"""One stretch of load, summed up: what was offered, what came of it, what it cost. No process, no clock."""
 
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
-
-import trio
+from typing import Any, Final
 
 from daemon.bench import arithmetic
 from daemon.bench.judging import Sent
-from daemon.bench.meters import Meters, counters, disk_bytes
-from daemon.bench.network import BenchFailed, Stand
-from daemon.bench.plans import NO_ANSWER, FollowPlan, PostPlan, Seen, write_plan
-from daemon.bench.workloads import WORKLOADS
-from daemon.demo.commands import environment
+from daemon.bench.meters import MIB, PARTS, Meters
+from daemon.bench.mixes import workload_of
+from daemon.bench.plans import NO_ANSWER, Seen
 from protocol.errors import OK
 
-GENERATOR: Final = (sys.executable, "-P", "-m", "daemon.bench.generator")
-LEAD_SECONDS: Final = 0.5
-"""Between everything being ready and the first request."""
-PROOFS_A_SECOND: Final = 4
-FOLLOWED: Final = 2
-"""Nodes whose streams are followed: one for what was posted elsewhere, one for what was posted to that."""
 FINAL_BUCKET_S: Final = 1.0
 """Finals are counted over so long at least: within less, requests of many envelopes would show as waves."""
-GENERATORS_MAX: Final = 2
 SENT: Final = "net_traffic.bytes_out"
-"""The counter of bytes that a node has sent to others, with framing and encryption."""
-ONE_GENERATOR_REQUESTS: Final = 200
-"""Requests a second that one generator sends; more are shared by two."""
+RECEIVED: Final = "net_traffic.bytes_in"
+"""Counters of bytes between nodes, with framing and encryption."""
+ANSWERED: Final = "api_sent_bytes"
+ASKED: Final = "api_received_bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Clients that are there besides, at each node: idle connections, and event streams that are read too slowly."""
+
+    idle: int = 0
+    slow: int = 0
+
+
+ALONE: Final = Beside()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What is offered. mix: of WORKLOADS. each: envelopes of a request. ask: see PostPlan."""
+    """What is offered. mix: as in `mixes.workload_of`. each: envelopes of a request. ask, burst: see PostPlan.
+
+    fill: so many envelopes as fast as they are taken, whatever the rate and time; nobody follows them.
+    beside: who else is there.
+    """
 
     mix: str
     envelopes_a_second: float
@@ -50,19 +49,25 @@ class Offer:
     each: int
     connections: int
     ask: bool
+    burst: float = 1.0
+    fill: int = 0
+    beside: Beside = ALONE
 
     @property
     def requests(self) -> int:
         """How many, over the whole time."""
-        return max(1, round(self.envelopes_a_second * self.seconds / self.each))
+        if self.fill:
+            return math.ceil(self.fill / self.each)
+        return arithmetic.requests_within(self.seconds, self.each, self.envelopes_a_second, self.burst)
 
 
 @dataclass(slots=True)
 class Trial:
     """What came of an offer. start: monotonic seconds. posted: of each generator that did; followed: of the follower.
 
-    counted: by how much the nodes' counters have grown, summed. final: transaction to when it was seen final, and with
-    which code.
+    counted, disk_bytes: by how much the nodes' counters have grown, and what they occupy on disk by part, by member.
+    cpu_parts: CPU seconds of each node's own process by part, as it says. final: transaction to when it was seen final,
+    and with which code. beside: what bystanders saw.
     """
 
     offer: Offer
@@ -70,9 +75,11 @@ class Trial:
     posted: list[Seen]
     followed: Seen
     meters: Meters
-    counted: Mapping[str, int]
-    disk_bytes: Mapping[str, int]
+    counted: Mapping[str, Mapping[str, int]]
+    disk_bytes: Mapping[str, Mapping[str, int]]
+    cpu_parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     final: dict[bytes, tuple[float, str]] = field(default_factory=dict)
+    beside: Seen | None = None
 
     def sent(self, into: Sent) -> None:
         """Add what clients know to `into`, for judging."""
@@ -112,7 +119,7 @@ class Trial:
     def summary(self) -> dict[str, Any]:
         """The figures, for programs."""
         offer, latencies = self.offer, self.latencies()
-        operations = WORKLOADS[offer.mix].operations
+        operations = workload_of(offer.mix).operations
         last = max((due + latency for due, latency in latencies), default=0.0)
         wall = max(offer.seconds, last)
         codes = Counter(one.code or "taken" for one in self.envelopes() if one.good)
@@ -122,13 +129,16 @@ class Trial:
             "offered_a_second": offer.envelopes_a_second,
             "seconds": offer.seconds,
             "wall_seconds": round(wall, 3),
+            "burst": offer.burst,
             "envelopes_a_request": offer.each,
             "connections": offer.connections,
             "operations_an_envelope": operations,
-            "receipts_by": "asked one by one, at the node after the one posted to"
+            "receipts_by": "asked one by one, at another node than the one posted to"
             if offer.ask
             else "event streams of two nodes, each for what was posted elsewhere",
             "sent": {"good": codes.total(), "bad": bad.total()},
+            "envelope_bytes": round(sum(seen.posted_bytes for seen in self.posted) / max(1, codes.total())),
+            "statuses": {str(status): count for status, count in sorted(self.statuses().items())},
             "answered": {"good": dict(sorted(codes.items())), "bad": dict(sorted(bad.items()))},
             "final_ok": ok,
             "final_other": dict(Counter(code for _, code in self.final.values() if code != OK)),
@@ -141,11 +151,13 @@ class Trial:
             ).as_json(),
             "blocks": self._blocks(wall),
             "cpu": self._cpu(ok, operations),
+            "memory_series": self._memory_series(),
             "memory_peak_bytes": dict(self.meters.peak_bytes),
             "memory_end_bytes": dict(self.meters.end_bytes),
-            "disk": self._disk(ok),
-            "wire_bytes_a_transaction": round(self.counted.get(SENT, 0) / ok) if ok else None,
-            "counted": dict(sorted(self.counted.items())),
+            "disk": self._disk(ok, codes.total()),
+            "wire": self._wire(ok),
+            "counted": dict(sorted(self._all_counted().items())),
+            "beside": self._beside(),
             "series": self._series(latencies),
             "histogram_ms": arithmetic.histogram(latency for _, latency in latencies),
         }
@@ -159,15 +171,29 @@ class Trial:
             "longest_gap_ms": round(arithmetic.longest_gap(inside, 0.0, wall) * 1000, 1),
         }
 
+    def statuses(self) -> Counter[int]:
+        """Answers to posts, by HTTP status."""
+        total: Counter[int] = Counter()
+        for seen in self.posted:
+            total.update(seen.statuses)
+        return total
+
+    def _all_counted(self) -> Counter[str]:
+        """Of all nodes together."""
+        total: Counter[str] = Counter()
+        for counted in self.counted.values():
+            total.update(counted)
+        return total
+
     def _cpu(self, ok: int, operations: int) -> dict[str, Any]:
         by_node = self.meters.cpu_seconds()
-        total = sum(sum(parts.values()) for parts in by_node.values())
-        parts: Counter[str] = Counter()
-        for used in by_node.values():
-            parts.update(used)
+        total = sum(sum(processes.values()) for processes in by_node.values())
+        parts = {member: by_part(used, self.cpu_parts.get(member, {})) for member, used in by_node.items()}
         return {
             "nodes_seconds": {member: dict(used) for member, used in by_node.items()},
-            "parts_seconds": {part: round(seconds, 2) for part, seconds in parts.items()},
+            "processes_seconds": _summed(by_node),
+            "nodes_parts_seconds": parts,
+            "parts_seconds": _summed(parts),
             "total_seconds": round(total, 2),
             "ms_a_transaction": round(total * 1000 / ok, 3) if ok else None,
             "us_an_operation": round(total * 1e6 / ok / operations, 1) if ok else None,
@@ -177,10 +203,54 @@ class Trial:
             "resent_requests": sum(seen.resent for seen in self.posted),
         }
 
-    def _disk(self, ok: int) -> dict[str, Any]:
+    def _disk(self, ok: int, good: int) -> dict[str, Any]:
+        by_node = {member: sum(parts.values()) for member, parts in self.disk_bytes.items()}
+        mean = sum(by_node.values()) / max(1, len(by_node))
+        envelope = sum(seen.posted_bytes for seen in self.posted) / max(1, good)
+        names = sorted({part for parts in self.disk_bytes.values() for part in parts})
+        by_part = {name: round(_mean(parts.get(name, 0) for parts in self.disk_bytes.values())) for name in names}
         return {
-            "grown_bytes_a_node": dict(self.disk_bytes),
-            "bytes_a_transaction_and_node": round(sum(self.disk_bytes.values()) / ok) if ok else None,
+            "nodes_bytes": {member: dict(parts) for member, parts in self.disk_bytes.items()},
+            "grown_bytes_a_node": by_part,
+            "bytes_a_transaction_and_node": round(mean / ok) if ok else None,
+            "times_envelopes": round(mean / ok / envelope, 2) if ok and envelope else None,
+        }
+
+    def _wire(self, ok: int) -> dict[str, Any]:
+        """Bytes between nodes, with framing and encryption, and between a node and its clients."""
+        names = {"to_nodes": SENT, "from_nodes": RECEIVED, "to_clients": ANSWERED, "from_clients": ASKED}
+        by_node = {
+            member: {words: counted.get(name, 0) for words, name in names.items()}
+            for member, counted in self.counted.items()
+        }
+        sent = sum(one["to_nodes"] for one in by_node.values())
+        return {"nodes_bytes": by_node, "bytes_a_transaction": round(sent / ok) if ok else None}
+
+    def _memory_series(self) -> dict[str, Any]:
+        """Anonymous memory of each node over time, in MiB."""
+        inside = [(at - self.start, sizes) for at, sizes in self.meters.memory if at >= self.start]
+        members = sorted({member for _, sizes in inside for member in sizes})
+        return {
+            "at_s": [round(at, 1) for at, _ in inside],
+            "mib": {
+                member: [round(sizes[member] / MIB, 1) if member in sizes else None for _, sizes in inside]
+                for member in members
+            },
+        }
+
+    def _beside(self) -> dict[str, Any] | None:
+        """What the other clients met, and how health was answered meanwhile."""
+        if self.beside is None:
+            return None
+        took = [seconds for _, seconds, _ in self.beside.health]
+        statuses = Counter(str(status or NO_ANSWER) for _, _, status in self.beside.health)
+        return {
+            "idle_connections_a_node": self.offer.beside.idle,
+            "slow_streams_a_node": self.offer.beside.slow,
+            "happened": dict(self.beside.bystanders),
+            "health_statuses": dict(statuses),
+            "health_latency": arithmetic.distribution(took).as_json(),
+            "cpu_seconds": round(self.beside.cpu_seconds, 2),
         }
 
     def _series(self, latencies: list[tuple[float, float]]) -> dict[str, Any]:
@@ -199,181 +269,27 @@ class Trial:
         }
 
 
-class _Generator:
-    """A generator's process, from outside."""
+def by_part(processes: Mapping[str, float], parts: Mapping[str, float]) -> dict[str, float]:
+    """A node's CPU seconds by part, of its processes' as the system tells them, and of its own process as it does.
 
-    def __init__(self, process: trio.Process, out: Path) -> None:
-        self._process = process
-        self.out = out
-
-    @classmethod
-    async def start(cls, plan: PostPlan | FollowPlan) -> Self:
-        process = await trio.lowlevel.open_process(
-            GENERATOR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
-        )
-        generator = cls(process, Path(plan.out))
-        await generator.tell(write_plan(plan))
-        return generator
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        with trio.CancelScope(shield=True):
-            await self._process.wait()
-            for stream in (self._process.stdin, self._process.stdout):
-                assert stream is not None
-                await stream.aclose()
-
-    async def tell(self, data: bytes) -> None:
-        assert self._process.stdin is not None
-        await self._process.stdin.send_all(data)
-
-    async def says(self, word: bytes) -> None:
-        """Wait for this word. Raises BenchFailed if it ends instead."""
-        assert self._process.stdout is not None
-        said = b""
-        while not said.endswith(b"\n"):
-            data = await self._process.stdout.receive_some()
-            if not data:
-                raise BenchFailed(f"a load generator ended with exit code {await self._process.wait()}")
-            said += data
-        assert said.strip() == word, f"a generator said {said!r}, not {word!r}"
-
-    def seen(self) -> Seen:
-        return Seen.read(self.out)
-
-
-async def run_trial(stand: Stand, offer: Offer, meanwhile: Callable[[float], Any] | None = None) -> Trial:
-    """Offer it, and wait until all of it is final or refused. meanwhile: a coroutine function told the start."""
-    every = max(1, round(offer.envelopes_a_second / PROOFS_A_SECOND))
-    posts = _post_plans(stand, offer, every if offer.ask else 0)
-    stand.used += offer.requests * offer.each
-    targets = stand.targets[:FOLLOWED]
-    follow = FollowPlan(
-        targets=targets,
-        receipts=not offer.ask,
-        prove_every=0 if offer.ask else every,
-        out=str(stand.directory / "followed"),
-    )
-    async with AsyncExitStack() as stack:
-        posters = [await stack.enter_async_context(await _Generator.start(plan)) for plan in posts]
-        follower = await stack.enter_async_context(await _Generator.start(follow))
-        for generator in (*posters, follower):
-            await generator.says(b"ready")
-        return await _measure(stand, offer, posters, follower, meanwhile)
-
-
-async def _measure(
-    stand: Stand,
-    offer: Offer,
-    posters: list[_Generator],
-    follower: _Generator,
-    meanwhile: Callable[[float], Any] | None,
-) -> Trial:
-    disks = {node.member: disk_bytes(node.data_directory) for node in stand.nodes}
-    before = _counted(await stand.metrics())
-    meters = Meters(lambda: stand.pids)
-    meters.begin()
-    start = time.monotonic() + LEAD_SECONDS
-    for generator in (*posters, follower):
-        await generator.tell(f"go {start!r}\n".encode())
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(meters.watch)
-        nursery.start_soon(_check_nodes, stand)
-        async with trio.open_nursery() as both:
-            if meanwhile is not None:
-                both.start_soon(meanwhile, start)
-            for generator in posters:
-                await generator.says(b"done")
-        size = await stand.settled()
-        meters.sample()
-        nursery.cancel_scope.cancel()
-    await follower.tell(f"until {size}\n".encode())
-    await follower.says(b"done")
-    trial = Trial(
-        offer,
-        start,
-        [generator.seen() for generator in posters],
-        follower.seen(),
-        meters,
-        _more(before, _counted(await stand.metrics())),
-        _growth(disks, {node.member: disk_bytes(node.data_directory) for node in stand.nodes}),
-    )
-    trial.final = _joined(trial, len(stand.targets))
-    return trial
-
-
-def _post_plans(stand: Stand, offer: Offer, prove_every: int) -> list[PostPlan]:
-    generators = min(GENERATORS_MAX, math.ceil(offer.envelopes_a_second / offer.each / ONE_GENERATOR_REQUESTS))
-    return [
-        PostPlan(
-            network=str(stand.network.file),
-            seed=stand.seed.hex(),
-            issuer=stand.issuer.name.hex(),
-            workload=offer.mix,
-            targets=stand.targets,
-            first=stand.used,
-            requests=offer.requests,
-            each=offer.each,
-            envelopes_a_second=offer.envelopes_a_second,
-            index=index,
-            generators=generators,
-            connections=max(len(stand.targets), offer.connections // generators),
-            ask=offer.ask,
-            prove_every=prove_every,
-            out=str(stand.directory / f"posted-{index}"),
-        )
-        for index in range(generators)
-    ]
-
-
-def _joined(trial: Trial, nodes: int) -> dict[bytes, tuple[float, str]]:
-    """When each transaction was seen final at another node than it was posted to.
-
-    One generator posts its turns to the nodes in order; what went to the first node counts from the second's stream.
+    Without the latter (it was killed meanwhile, or does not count) what its own process used is `other`.
     """
-    final: dict[bytes, tuple[float, str]] = {}
-    if trial.offer.ask:
-        for seen in trial.posted:
-            final |= seen.final[0]
-        return final
-    streams = trial.followed.final
-    for seen in trial.posted:
-        for one in seen.posted:
-            stream = streams[1 if one.target == 0 and nodes > 1 else 0]
-            if one.transaction in stream:
-                final[one.transaction] = stream[one.transaction]
-    return final
+    found = {name: round(parts.get(name, 0.0), 2) for name in PARTS}
+    own = processes.get("loop", 0.0) + processes.get("threads", 0.0)
+    found["signatures"] = round(found["signatures"] + processes.get("verify", 0.0), 2)
+    found["execution"] = round(found["execution"] + processes.get("execute", 0.0), 2)
+    counted = sum(seconds for name, seconds in parts.items() if name != "other")
+    found["other"] = round(max(0.0, own - counted), 2)
+    return found
 
 
-def _growth(before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """By part, the mean over nodes."""
-    parts = sorted({part for one in after.values() for part in one})
-    return {
-        part: round(sum(after[m].get(part, 0) - before[m].get(part, 0) for m in after) / len(after)) for part in parts
-    }
-
-
-def _counted(metrics: Mapping[str, str]) -> Counter[str]:
-    """What all nodes together have counted."""
+def _summed(nodes: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     total: Counter[str] = Counter()
-    for text in metrics.values():
-        total.update(counters(text))
-    return total
+    for parts in nodes.values():
+        total.update(parts)  # seconds are added like counts
+    return {part: round(seconds, 2) for part, seconds in total.items()}
 
 
-def _more(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    """By how much counters have grown; a node that was started anew counts from nothing."""
-    return {name: count - before.get(name, 0) for name, count in after.items() if count > before.get(name, 0)}
-
-
-async def _check_nodes(stand: Stand) -> None:
-    """Raises NodeEnded when one ends that nobody stopped."""
-    while True:
-        for node in stand.nodes:
-            node.check()
-        await trio.sleep(0.5)
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / max(1, len(found))

@@ -107,7 +107,7 @@ def endowing(cast: Cast) -> list[tuple[Account, list[Any]]]:
     half = BUNDLE_OPERATIONS // 2
     chunks = [cast.holders[at : at + half] for at in range(0, len(cast.holders), half)]
     return [
-        (cast.platforms[at % PLATFORMS], [one for holder in chunk for one in _trip(cast, holder)])
+        (cast.platforms[at % PLATFORMS], [one for holder in chunk for one in trip(cast, holder)])
         for at, chunk in enumerate(chunks)
     ]
 
@@ -123,8 +123,8 @@ def sign(desk: Desk, cast: Cast, workload: Workload, number: int) -> Signed:
 # -- Mixes --------------------------------------------------------------------------------------------
 
 
-def _evidence() -> RecordEvidence:
-    """What a person or machine records of a document: digest, size, type, step, and a name given elsewhere."""
+def evidence(text: str | None = None) -> RecordEvidence:
+    """What a person or machine records of a document: digest, size, type, step, and a name given elsewhere (`text`)."""
     said = Statement(
         algorithm=SHA256,
         digest=secrets.token_bytes(32),
@@ -132,13 +132,13 @@ def _evidence() -> RecordEvidence:
         media_type="application/json",
         type="event",
         step="shipping",
-        reference=f"urn:example:{secrets.token_hex(4)}",
+        reference=f"urn:example:{secrets.token_hex(4)}" if text is None else text,
         event_time_ms=time.time_ns() // 1_000_000,
     )
     return RecordEvidence(None, secrets.token_bytes(ID_BYTES), said)
 
 
-def _trip(cast: Cast, holder: Account) -> list[Any]:
+def trip(cast: Cast, holder: Account) -> list[Any]:
     """Record an activity and issue its points."""
     claim, now_ms = secrets.token_bytes(32), time.time_ns() // 1_000_000
     times = (now_ms - 3_600_000, now_ms - 1_800_000)
@@ -153,16 +153,16 @@ def _transfer(cast: Cast, number: int, to: int) -> tuple[Account, list[Any]]:
 def _single(cast: Cast, number: int) -> tuple[Account, Sequence[Any]]:
     if number % 2:
         return _transfer(cast, number * 7, number * 7 + 1 + number % 13)
-    return cast.holders[number * 7 % HOLDERS], [_evidence()]
+    return cast.holders[number * 7 % HOLDERS], [evidence()]
 
 
 def _bundled(cast: Cast, number: int) -> tuple[Account, Sequence[Any]]:
     platform = cast.platforms[number % PLATFORMS]
     if number // PLATFORMS % 2:
-        return platform, [_evidence() for _ in range(BUNDLE_OPERATIONS)]
+        return platform, [evidence() for _ in range(BUNDLE_OPERATIONS)]
     first = number * BUNDLE_OPERATIONS // 2
     holders = [cast.holders[(first + at) % HOLDERS] for at in range(BUNDLE_OPERATIONS // 2)]
-    return platform, [one for holder in holders for one in _trip(cast, holder)]
+    return platform, [one for holder in holders for one in trip(cast, holder)]
 
 
 def _hot(cast: Cast, number: int) -> tuple[Account, Sequence[Any]]:

@@ -93,6 +93,15 @@ class LogTable(Table):
     )
 
 
+class MetricsTable(Table):
+    """What is counted for /metrics beyond what costs nothing."""
+
+    cpu_by_part: Annotated[
+        bool,
+        Field(description="CPU time by part of the node (network, consensus, ...); costs less than 1% of it."),
+    ] = False
+
+
 class WorkersTable(Table):
     """Processes beside the node's own. One more executes blocks."""
 
@@ -117,6 +126,7 @@ class NodeFile(Table):
     peers: Annotated[PeersTable, Field(description="Other nodes.")]
     api: Annotated[ApiTable, Field(description="The HTTP API.")] = ApiTable()
     log: Annotated[LogTable, Field(description="The log.")] = LogTable()
+    metrics: Annotated[MetricsTable, Field(description="What is counted beyond what costs nothing.")] = MetricsTable()
     pinned: Annotated[PinnedTable, Field(description="A closing header known for certain.")] = PinnedTable()
     workers: Annotated[WorkersTable, Field(description="Processes beside the node's own.")] = WorkersTable()
 

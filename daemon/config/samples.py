@@ -15,7 +15,7 @@ from pathlib import Path as File
 
 from daemon.config.card import CardFile, CardTable
 from daemon.config.creation import VOTING_KEY_FILE, assemble
-from daemon.config.node import ApiTable, KeysTable, LogTable, NodeFile, PeersTable, WorkersTable
+from daemon.config.node import ApiTable, KeysTable, LogTable, MetricsTable, NodeFile, PeersTable, WorkersTable
 from daemon.config.texts import Address
 from daemon.config.write import to_toml
 from protocol.crypto.signing import SigningKey
@@ -56,6 +56,7 @@ def sample_node() -> str:
         peers=PeersTable(listen=Address("0.0.0.0", 7100)),  # noqa: S104 - a sample of a node that others reach
         api=ApiTable(listen=Address("127.0.0.1", 8100)),
         log=LogTable(),
+        metrics=MetricsTable(),
         workers=WorkersTable(),
     )
     return to_toml(settings)

@@ -15,6 +15,7 @@ import trio
 
 from daemon.config.voting_keys import VotingKeys
 from daemon.net.interface import PeerStatus
+from daemon.observe.cpu import CpuClock
 from daemon.observe.lines import Lines
 from daemon.runtime.finals import Finals
 from daemon.runtime.hands import Sender
@@ -61,6 +62,7 @@ class RuntimeSetup:
     node_key: public key of the channel. journal_id: as created with the node's key (C-24). member: whose node it is,
     None for an observer. verify_workers: processes, at least 1. voting_keys: where its keys are, to find the next and
     to erase the last (C-23). pinned: (height, hash) of a closing header that is known for certain.
+    cpu: counts CPU time by part, if that is wanted.
     """
 
     directory: Path
@@ -72,6 +74,7 @@ class RuntimeSetup:
     verify_workers: int = 1
     voting_keys: VotingKeys | None = None
     pinned: tuple[int, bytes] | None = None
+    cpu: CpuClock | None = None
 
     @property
     def author_member(self) -> str | None:

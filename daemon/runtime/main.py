@@ -18,6 +18,7 @@ import trio
 from daemon import VERSION
 from daemon.config.node import Node
 from daemon.net.interface import NetConfig, PeerAddress
+from daemon.observe.cpu import CpuClock
 from daemon.observe.limited import Limited
 from daemon.observe.lines import Lines
 from daemon.observe.logs import configure
@@ -50,7 +51,8 @@ def run_node(node: Node, edges: Sequence[Edge] = ()) -> ExitCode:
     limiter = Limited()
     clock = Clock()
     lines = Lines(limiter, lambda: clock.now().wall_ms)
-    runtime = NodeRuntime(setup_of(node), peers_of(node, limiter), edges, lines, notifier=Notifier(), clock=clock)
+    cpu = CpuClock() if node.settings.metrics.cpu_by_part else None
+    runtime = NodeRuntime(setup_of(node, cpu), peers_of(node, limiter), edges, lines, notifier=Notifier(), clock=clock)
     try:
         trio.run(_supervise, runtime)
     except BaseException as fault:  # noqa: BLE001 - whatever ended it is told and becomes an exit code
@@ -66,7 +68,7 @@ def _tell_room(node: Node) -> None:
         log.warning("few_files", files=room.files, api_connections=room.api_connections, words=words)
 
 
-def setup_of(node: Node) -> RuntimeSetup:
+def setup_of(node: Node, cpu: CpuClock | None = None) -> RuntimeSetup:
     """The runtime's part of a node's configuration."""
     return RuntimeSetup(
         directory=node.data_directory,
@@ -78,6 +80,7 @@ def setup_of(node: Node) -> RuntimeSetup:
         verify_workers=node.settings.workers.verify,
         voting_keys=node.voting_keys,
         pinned=node.pinned,
+        cpu=cpu,
     )
 
 

@@ -29,6 +29,7 @@ from daemon import limits
 from daemon.observe.lines import Lines
 from daemon.observe.notify import Notifier, Watchdog
 from daemon.runtime.clock import Clock
+from daemon.runtime.counted import CountedHands
 from daemon.runtime.disk import DiskWatch
 from daemon.runtime.driver import Driver
 from daemon.runtime.edges import Edge, PeerNetwork, Running, RuntimeSetup
@@ -241,7 +242,10 @@ class NodeRuntime:
             write_large=journal.large,
             generation_bytes=limits.JOURNAL_GENERATION_BYTES,
         )
-        pump = Pump(hands, keeper.commit, lambda count: parts.inbox.put_nowait(Persisted(count)), keeper.after_release)
+        counted = hands if setup.cpu is None else CountedHands(hands, setup.cpu)
+        pump = Pump(
+            counted, keeper.commit, lambda count: parts.inbox.put_nowait(Persisted(count)), keeper.after_release
+        )
         keeper.ring = pump.ring
         parts.driver, parts.pump = Driver(node, self._clock, parts.inbox, pump), pump
         parts.finals, parts.keeper, parts.hands, parts.disk, parts.mender = finals, keeper, hands, disk, mender
@@ -250,6 +254,8 @@ class NodeRuntime:
         tasks = (parts.verifiers.run, pump.run, finals.run, disk.run, self._watch_clock)
         for task in (*tasks, mender.run_mending, mender.run_scrub):
             nursery.start_soon(task)
+        if setup.cpu is not None:
+            nursery.start_soon(setup.cpu.run)
         nursery.start_soon(_watch, Watchdog(self._notifier, parts.stages))
         nursery.start_soon(parts.drive)
 

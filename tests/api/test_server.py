@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from daemon import limits
 from daemon.api import connection
 from daemon.api.connection import Stage
 from daemon.api.dispatch import Dispatcher
@@ -218,8 +219,30 @@ async def test_a_port_that_is_taken(tmp_path: Path) -> None:
             await server.run(trio.sleep_forever)
 
 
-async def test_one_connection_too_many(tmp_path: Path) -> None:
-    """It is told so; the others are served on, and a place that gets free is given again."""
+async def test_who_is_idle_gives_way_to_who_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all places taken, the one that has been idle for longest is left; whoever is being answered is not."""
+    monkeypatch.setattr(limits, "API_IDLE_LEAST_SECONDS", 0)
+    async with serving(tmp_path, connections_max=3) as api:
+        busy, first, second = [await trio.open_tcp_stream(*api.address) for _ in range(3)]
+        await busy.send_all(b"GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert status_of(await busy.receive_some(10_000)) == 200
+        while api.counters.connections < 3:
+            await trio.lowlevel.checkpoint()
+        await first.send_all(LIVE + b"\r\n")  # so that the second is the longest idle
+        assert status_of(await first.receive_some(10_000)) == 200
+        assert await live(api)
+        assert await second.receive_some(1) == b""
+        assert api.counters.connections_ended["gave_way"] == 1
+        await first.send_all(LIVE + b"\r\n")
+        assert status_of(await first.receive_some(10_000)) == 200
+        assert api.counters.connections_refused == 0
+        for stream in (busy, first, second):
+            await stream.aclose()
+
+
+async def test_one_connection_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nobody idle for long it is told so; the others are served on, and a free place is given again."""
+    monkeypatch.setattr(limits, "API_IDLE_LEAST_SECONDS", 3_600)
     async with serving(tmp_path, connections_max=3) as api:
         held = [await trio.open_tcp_stream(*api.address) for _ in range(3)]
         while api.counters.connections < 3:

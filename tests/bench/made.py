@@ -49,9 +49,15 @@ def make_trial() -> Trial:
     for member in ("alder", "birch"):
         meters.take(member, Usage(used, {"main": 1 << 21, "verify": 1 << 20}))
     offer = Offer(mix="single", envelopes_a_second=10, seconds=1.0, each=1, connections=2, ask=False)
-    counted = {"ledger_blocks": 16, "node_steps": 160, "net_traffic.bytes_out": 8_000}
+    counted = {
+        "alder": {"ledger_blocks": 8, "node_steps": 100, "net_traffic.bytes_out": 5_000},
+        "birch": {"ledger_blocks": 8, "node_steps": 60, "net_traffic.bytes_out": 3_000, "api_sent_bytes": 9},
+    }
     followed = Seen([], [final, final], {transaction(0): 1000.1}, blocks, cpu_seconds=0.01)
-    trial = Trial(offer, 1000.0, [Seen(posted, [{}], {}, [], 0.02, 0.003)], followed, meters, counted, {"state": 4096})
+    seen = Seen(posted, [{}], {}, [], 0.02, 0.003, statuses={200: 9, 429: 1}, posted_bytes=9 * 256)
+    disks = {"alder": {"state": 4096, "journal": 0}, "birch": {"state": 4096}}
+    own = {"alder": {"network": 0.125, "consensus": 0.25, "storage": 0.0625}}
+    trial = Trial(offer, 1000.0, [seen], followed, meters, counted, disks, own)
     trial.final = final
     return trial
 
@@ -92,4 +98,4 @@ def make_report() -> dict[str, Any]:
         "disk_grown_bytes": {"alder": 4096, "birch": 0},
         "blocks": 2,
     }
-    return {"papilio_bench": 1, "conditions": CONDITIONS, "workloads": [loaded, idle]}
+    return {"papilio_bench": 2, "conditions": CONDITIONS, "workloads": [loaded, idle]}

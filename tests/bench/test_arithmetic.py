@@ -14,9 +14,11 @@ from daemon.bench.arithmetic import (
     dealt,
     distribution,
     due_times,
+    growth_marks,
     histogram,
     longest_gap,
     percentile,
+    requests_within,
     series,
 )
 
@@ -56,9 +58,33 @@ def test_a_distribution_is_in_milliseconds_and_of_nothing_has_no_numbers() -> No
 
 
 def test_due_times_are_even_and_do_not_depend_on_anything_that_happens() -> None:
-    assert due_times(4, 1, 100) == [0.0, 0.01, 0.02, 0.03]
+    assert due_times(4, 1, 100) == pytest.approx([0.0, 0.01, 0.02, 0.03])
     assert due_times(3, 50, 1000) == [0.0, 0.05, 0.1]
     assert due_times(0, 1, 100) == []
+
+
+def test_a_burst_is_the_last_of_every_five_seconds() -> None:
+    due = due_times(requests_within(10, 1, 10, burst=5), 1, 10, burst=5)
+    assert len(due) == 10 * 10 + 2 * 4 * 10
+    by_second = [sum(second <= at < second + 1 for at in due) for second in range(10)]
+    assert by_second == [10, 10, 10, 10, 50] * 2
+    assert due == sorted(due)
+
+
+@given(st.floats(1, 60), st.integers(1, 50), st.floats(1, 5_000), st.floats(1, 10))
+def test_what_is_due_in_a_time_is_due_in_it(seconds: float, each: int, rate: float, burst: float) -> None:
+    count = requests_within(seconds, each, rate, burst)
+    due = due_times(count, each, rate, burst)
+    assert len(due) == count >= 1
+    assert due[-1] <= seconds + each / rate + 1e-6, "at most one request late"
+
+
+def test_costs_are_compared_by_tens_from_ten_thousand_on() -> None:
+    assert growth_marks(1_000_000) == [10_000, 100_000, 1_000_000]
+    assert growth_marks(50_000) == [10_000, 50_000]
+    assert growth_marks(10_000) == [5_000, 10_000]
+    assert growth_marks(400) == [200, 400]
+    assert growth_marks(1) == [1]
 
 
 @given(st.integers(0, 300), st.integers(1, 5))

@@ -33,7 +33,10 @@ def test_the_text_has_every_figure_and_is_not_too_wide() -> None:
         "highest rate held 10 envelopes a second",
         "p50 50.0 ms, p90 50.0 ms, p99 50.0 ms, max 50.0 ms",
         "1.6 s in 1.0 s; 200.0 ms a transaction",
-        "loop 0.50 s, threads 0.00 s, verify 0.20 s, execute 0.10 s",
+        "loop 1.00 s, threads 0.00 s, verify 0.40 s, execute 0.20 s",
+        "network 0.12 s, consensus 0.25 s, signatures 0.20 s, execution 0.10 s, storage 0.06 s, api 0.00 s",
+        "to nodes 0.00 MiB, from nodes 0.00 MiB",
+        "512 bytes a transaction, 2.0 times its envelope of 256 bytes",
         "posting 0.02 s; following 0.01 s; requests left at most 3.0 ms late",
         "512 bytes a transaction",
         "10.0 steps",
@@ -50,12 +53,12 @@ def test_the_page_loads_nothing_and_its_plots_are_well_formed() -> None:
     made = page(make_report())
     assert not re.search(r"<(script|link|img|iframe)|https?://(?!www\.w3\.org/2000/svg)|@import|url\(", made)
     drawings = re.findall(r"<svg.*?</svg>", made, re.DOTALL)
-    assert len(drawings) == 4
+    assert len(drawings) == 5
     for drawing in drawings:
         ET.fromstring(drawing)
     assert "half &lt;this&gt;, half that" in made
     assert "&lt;fast &amp; small&gt;" in made
-    for words in ("p50 50 ms", "to final, median", "nobody uses it", "alder, loop: 0.5 s"):
+    for words in ("p50 50 ms", "to final, median", "nobody uses it", "alder, consensus: 0.25 s"):
         assert words in made
 
 

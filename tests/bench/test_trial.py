@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+
 from daemon.bench.judging import Sent
-from daemon.bench.plans import NO_ANSWER, FollowPlan, PostPlan, Seen, read_plan, write_plan
-from daemon.bench.trial import Offer, _joined, _more
+from daemon.bench.loading import _joined, _more
+from daemon.bench.plans import NO_ANSWER, BystandPlan, FollowPlan, PostPlan, Seen, read_plan, write_plan
+from daemon.bench.trial import Offer, by_part
 from tests.bench.made import make_trial, transaction
 
 
@@ -46,11 +49,37 @@ def test_cpu_is_between_begin_and_end_by_node_and_part() -> None:
     assert (cpu["generators_seconds"], cpu["follower_seconds"], cpu["generators_late_ms_max"]) == ([0.02], 0.01, 3.0)
 
 
+def test_cpu_by_part_is_what_processes_used_and_what_the_node_says_of_its_own() -> None:
+    cpu = make_trial().summary()["cpu"]
+    assert cpu["nodes_parts_seconds"]["alder"] == {
+        "network": 0.12, "consensus": 0.25, "signatures": 0.2, "execution": 0.1, "storage": 0.06, "api": 0.0,
+        "other": 0.06,
+    }  # fmt: skip
+    assert cpu["nodes_parts_seconds"]["birch"]["other"] == 0.5, "a node that says nothing"
+    assert sum(cpu["parts_seconds"].values()) == pytest.approx(cpu["total_seconds"], abs=0.05)
+    assert by_part({"loop": 1.0}, {"api": 1.5})["other"] == 0.0, "the system counts in ticks of 10 ms"
+
+
+def test_statuses_and_memory_over_time() -> None:
+    trial = make_trial()
+    trial.meters.memory = [(999.0, {"alder": 1}), (1000.5, {"alder": 3 << 20}), (1001.0, {"birch": 1 << 20})]
+    found = trial.summary()
+    assert found["statuses"] == {"200": 9, "429": 1}
+    assert found["memory_series"] == {"at_s": [0.5, 1.0], "mib": {"alder": [3.0, None], "birch": [None, 1.0]}}
+    assert (found["envelope_bytes"], found["beside"]) == (256, None)
+
+
 def test_blocks_wire_and_disk() -> None:
     found = make_trial().summary()
     assert found["blocks"] == {"count": 8, "a_second": 8.0, "longest_gap_ms": 200.0}
-    assert found["wire_bytes_a_transaction"] == 1000
+    assert found["wire"]["bytes_a_transaction"] == 1000
+    assert found["wire"]["nodes_bytes"]["birch"] == {
+        "to_nodes": 3000, "from_nodes": 0, "to_clients": 9, "from_clients": 0
+    }  # fmt: skip
     assert found["disk"]["bytes_a_transaction_and_node"] == 512
+    assert found["disk"]["times_envelopes"] == 2.0
+    assert found["disk"]["nodes_bytes"]["alder"] == {"state": 4096, "journal": 0}
+    assert found["disk"]["grown_bytes_a_node"] == {"journal": 0, "state": 4096}
 
 
 def test_a_transaction_counts_from_another_node_than_it_was_posted_to() -> None:
@@ -92,10 +121,12 @@ def test_plans_and_results_survive_the_way(tmp_path: Path) -> None:
     follow = FollowPlan(targets=[("127.0.0.1", 1)], receipts=True, prove_every=3, out="x")
     post = PostPlan(
         network="n", seed="00", issuer="00", workload="single", targets=[("127.0.0.1", 1)], first=0, requests=1, each=1,
-        envelopes_a_second=1.0, index=0, generators=1, connections=1, ask=True, prove_every=0, out="x",
+        envelopes_a_second=1.0, burst=1.0, index=0, generators=1, connections=1, ask=True, prove_every=0, out="x",
     )  # fmt: skip
     assert read_plan(write_plan(follow)) == follow
     assert read_plan(write_plan(post)) == post
+    beside = BystandPlan(targets=[("127.0.0.1", 1)], idle=3, slow=1, out="x")
+    assert read_plan(write_plan(beside)) == beside
     trial = make_trial()
     for seen in (*trial.posted, trial.followed):
         seen.write(tmp_path / "seen")

@@ -17,6 +17,7 @@ from daemon.api.telling import api_source
 from daemon.cli import papilio
 from daemon.config.inspection import MODELS
 from daemon.config.problems import inner_model
+from daemon.observe.cpu import CpuClock
 from daemon.observe.metrics import COUNTERS, GAUGES, disk_source, node_source
 from protocol.errors import CODES
 from protocol.ledger.genesis import Parameters
@@ -53,6 +54,7 @@ def metrics() -> frozenset[str]:
         *node_source(lambda: (counted, now))(),
         *disk_source(lambda: 1)(),
         *api_source(ApiCounters())(),
+        *CpuClock().source(),
     ]
     return frozenset(family.name + ("_total" if family.type == "counter" else "") for family in families)
 
