@@ -57,7 +57,7 @@ def list_(*, faults: bool) -> None:
         papilio lab list
         papilio lab list --faults
     """
-    from daemon.lab.possible import MADE, Machine, refusals, why_not
+    from daemon.lab.possible import MADE, Machine, in_words, refusals, why_not
     from daemon.lab.shorter import span_ms
     from daemon.scenarios.shipped import names, read_file, scenarios
 
@@ -71,16 +71,19 @@ def list_(*, faults: bool) -> None:
         value = [{"fault": name, "made": made == "yes", "words": words} for name, made, words in rows]
         emit(value, lambda: table(("fault", "made", "how, or why not"), rows))
         return
-    found = [
-        (name, scenarios()[name], [str(refusal) for refusal in refusals(read_file(name)[1].value, machine)])
-        for name in names()
-    ]
+    found = [(name, scenarios()[name], refusals(read_file(name)[1].value, machine)) for name in names()]
     values = [
-        {"scenario": name, "runs": not refused, "nodes": s.members + s.observers, "ms": span_ms(s), "refused": refused}
+        {
+            "scenario": name,
+            "runs": not refused,
+            "nodes": s.members + s.observers,
+            "span_ms": span_ms(s),
+            "refused": [str(refusal) for refusal in refused],
+        }
         for name, s, refused in found
     ]
     told = [
-        (name, "no" if refused else "yes", _time(span_ms(s)), "; ".join(refused) or s.words)
+        (name, "no" if refused else "yes", _time(span_ms(s)), "; ".join(in_words(refused)) or s.words)
         for name, s, refused in found
     ]
     emit(values, lambda: table(("scenario", "runs", "lasts", "what happens, or why not"), told))

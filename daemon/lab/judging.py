@@ -87,13 +87,19 @@ async def judge(
     network: Network, disks: list[Disk], receipts: Mapping[bytes, Receipt], bad: set[bytes], tell: Callable[[str], None]
 ) -> Judgement:
     """Judge these directories; `tell` hears what is done."""
+    tell(f"reading {len(disks)} disks: blocks, receipts, journals")
+    found = await trio.to_thread.run_sync(read_disks, network, disks, receipts, bad)
+    await _audits(network, disks, found, tell)
+    return found
+
+
+def read_disks(network: Network, disks: list[Disk], receipts: Mapping[bytes, Receipt], bad: set[bytes]) -> Judgement:
+    """All rules but validity."""
     found = Judgement()
     reading = _Reading(network, receipts, bad, found)
     for disk in disks:
-        tell(f"reading the disk of node {disk.index}")
-        await trio.to_thread.run_sync(reading.disk, disk)
+        reading.disk(disk)
     reading.end()
-    await _audits(network, disks, found, tell)
     return found
 
 
@@ -256,13 +262,13 @@ async def _audits(network: Network, disks: list[Disk], found: Judgement, tell: C
 
     async def audit(disk: Disk) -> None:
         async with limiter:
-            tell(f"auditing node {disk.index}: every signature, every block executed from genesis")
             command = [*PAPILIO, "audit", str(disk.data), "--network", str(network.file), "--json"]
             done = await trio.run_process(
                 command, capture_stdout=True, capture_stderr=True, check=False, env=environment()
             )
             results[disk.index] = _read(done.stdout, done.stderr)
 
+    tell(f"auditing {len(disks)} histories: every signature, every block executed again from genesis")
     async with trio.open_nursery() as nursery:
         for disk in disks:
             nursery.start_soon(audit, disk)

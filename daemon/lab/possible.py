@@ -44,12 +44,14 @@ MADE: Final = {
     "old_image": "the data directory is copied while the node is frozen, and put back at the end",
     "disk_full": "the data directory is a memory disk of its own, whose size is taken away (root only)",
 }
+_ONE_CLOCK: Final = "a node reads its machine's clock, of which there is one here"
+_NO_SUCH_DISK: Final = "no file system here is slow or fails on demand"
 NOT_MADE: Final = {
-    "clock_skew": "a node reads its machine's clock, of which there is one here",
-    "quorum_ahead": "a node reads its machine's clock, of which there is one here",
-    "slow_disk": "no file system here answers late on demand",
-    "failing_sync": "no file system here fails on demand",
-    "read_error": "no file system here fails on demand",
+    "clock_skew": _ONE_CLOCK,
+    "quorum_ahead": _ONE_CLOCK,
+    "slow_disk": _NO_SUCH_DISK,
+    "failing_sync": _NO_SUCH_DISK,
+    "read_error": _NO_SUCH_DISK,
 }
 _UNORDERED: Final = "lines are TCP here: within a connection nothing is lost, doubled or overtaken"
 
@@ -90,6 +92,15 @@ def refusals(value: ScenarioFile, machine: Machine) -> list[Refusal]:
         why = why_not(entry.fault, machine)
         found += [Refusal(f"at {place}: {entry.fault}", why)] if why else []
     return found
+
+
+def in_words(refused: list[Refusal]) -> list[str]:
+    """Grouped by reason, for a line in a list."""
+    by_reason: dict[str, list[str]] = {}
+    for refusal in refused:
+        what = refusal.what.rpartition(": ")[2] if refusal.what.startswith(("at ", "faults.")) else refusal.what
+        by_reason.setdefault(refusal.why, []).append(what)
+    return [f"{', '.join(dict.fromkeys(what))}: {why}" for why, what in by_reason.items()]
 
 
 def why_not(fault: str, machine: Machine) -> str:

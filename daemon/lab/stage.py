@@ -61,7 +61,7 @@ class Stage:
 
     def now_ms(self) -> int:
         """Since the run began."""
-        return max(0, int((trio.current_time() - self.began) * 1000))
+        return max(0, round((trio.current_time() - self.began) * 1000))
 
     def chosen(self, indices: tuple[int, ...]) -> list[LabNode]:
         """The nodes of these numbers; all if none is named."""
