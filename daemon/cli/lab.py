@@ -18,6 +18,7 @@ import click
 
 from daemon.cli.exits import Ended, ExitCode
 from daemon.cli.output import emit, json_option, say, table, wants_json
+from protocol.errors import PapilioError
 
 if TYPE_CHECKING:
     from daemon.demo.telling import Teller
@@ -142,21 +143,28 @@ def run(
         told = [str(refusal) for refusal in fault.refused]
         raise Ended(fault.words, code=fault.code, exit_code=ExitCode.CONFIGURATION, refused=told) from None
     _tell_plan(prepared)
-    place, is_ours = _place(out)
-    report = _run(prepared, seed, place, namespaces, _command())
+    options = {"--seed": seed, "--nodes": nodes, "--seconds": seconds}
+    words = [f"{name} {value}" for name, value in options.items() if value is not None]
+    words += [name for name, given in (("--lenient", lenient), ("--namespaces", namespaces)) if given]
+    command = " ".join(["papilio lab run", scenario, *words])
+    place = _place(out)
+    try:
+        report = _run(prepared, seed, place, command, namespaces=namespaces)
+    except Ended:  # interrupted
+        _remove(place, out)
+        raise
+    except PapilioError:
+        say(f"what there is of it is in {place}")
+        raise
     kept = keep or not report.ok
     if not kept:
-        shutil.rmtree(place / NETWORK, ignore_errors=True)
+        _remove(place, out)
     emit(report.facts(), lambda: print(report.text(), end=""))
-    if is_ours and not kept:
-        shutil.rmtree(place)
-    else:
-        say(f"all of it is in {place}" if kept else f"{REPORT_TEXT}, {REPORT_JSON} and {PICTURE} are in {place}")
+    if kept:
+        say(f"all of it is in {place}")
+    elif out is not None:
+        say(f"{REPORT_TEXT}, {REPORT_JSON} and {PICTURE} are in {place}")
     return ExitCode.DONE if report.ok else ExitCode.FAILED
-
-
-def _command() -> str:
-    return " ".join(["papilio", *sys.argv[1:]])
 
 
 def _tell_plan(prepared: Prepared) -> None:
@@ -172,26 +180,30 @@ def _tell_plan(prepared: Prepared) -> None:
     )
 
 
-def _place(out: Path | None) -> tuple[Path, bool]:
-    """Where to run, and whether it is ours to remove. Raises Ended."""
+def _place(out: Path | None) -> Path:
+    """Where to run: what was named, else a folder of ours. Raises Ended."""
     if out is None:
-        return Path(tempfile.mkdtemp(prefix="papilio-lab-")), True
+        return Path(tempfile.mkdtemp(prefix="papilio-lab-"))
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         words = f"{out} holds files: name a new or empty directory with --out"
-        raise Ended(words, code="operator_fault", exit_code=ExitCode.CONFIGURATION)
-    return out, False
+        raise Ended(words, code="not_empty", exit_code=ExitCode.CONFIGURATION)
+    return out
 
 
-def _run(prepared: Prepared, seed: int, place: Path, namespaces: bool, command: str) -> LabReport:
-    """Run it, and write what stays. An interrupted run removes what it made."""
+def _remove(place: Path, out: Path | None) -> None:
+    """The nodes' directories, and all of it if nobody named the place."""
+    shutil.rmtree(place / NETWORK if out is not None else place, ignore_errors=True)
+
+
+def _run(prepared: Prepared, seed: int, place: Path, command: str, *, namespaces: bool) -> LabReport:
+    """Run it, and write what stays. Raises Ended if it is interrupted."""
     from daemon.lab.lab import Interrupted, run_lab
 
     try:
         with _teller() as teller:
             report, picture = run_lab(prepared, seed, place / NETWORK, teller, namespaces=namespaces, command=command)
     except Interrupted as fault:
-        shutil.rmtree(place / NETWORK, ignore_errors=True)
         raise Ended(fault.words, code=fault.code, exit_code=ExitCode.INTERRUPTED) from None
     (place / REPORT_TEXT).write_text(report.text(), encoding="utf-8")
     (place / REPORT_JSON).write_text(json.dumps(report.facts(), indent=2) + "\n", encoding="utf-8")

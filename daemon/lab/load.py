@@ -2,8 +2,8 @@
 
 As in the simulator (`protocol.sim.workload`): bursts in which envelopes are posted to random nodes that run, and quiet;
 some live shortly, some have a bad signature and must be refused, some go to two nodes at once. Who has no outcome after
-its patience posts the same bytes again, to another node (L-7). Every receipt that a client saw is remembered: at the
-end it has to be on every disk.
+its patience posts the same bytes again, to another node (L-7), and is more patient each time. Every receipt that a
+client saw is remembered: at the end it has to be on every disk.
 
 What is posted and has no outcome yet is *owed*. At most `OWED_MAX` envelopes are: a network that stands still for long
 is not buried under what waits for it, and what was not posted for that reason is counted (`held back`).
@@ -12,6 +12,7 @@ is not buried under what waits for it, and what was not posted for that reason i
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 from random import Random
 from typing import Final
 
@@ -29,6 +30,7 @@ from protocol.sim.events import chance
 OWED_MAX: Final = 400
 ATTEMPT_SECONDS_MAX: Final = 10.0
 """One attempt at one node: a frozen node takes a request and never answers."""
+PATIENCE_TIMES_MAX: Final = 8
 AGAIN: Final = NOT_HELD | {STOPPING, NOT_READY}
 """Refusals about the node, not about the envelope."""
 
@@ -135,12 +137,12 @@ class Clients:
 
     async def _deliver(self, node: LabNode, sealed: Sealed) -> None:
         """Until its outcome is certain; every attempt after the first at a node drawn anew."""
-        while True:
+        for attempt in count(1):
             began = trio.current_time()
             result = await self._once(node, sealed)
             if self._is_settled(node, sealed, result):
                 break
-            await trio.sleep_until(began + self._load.patience_ms / 1000)
+            await trio.sleep_until(began + self._load.patience_ms / 1000 * min(attempt, PATIENCE_TIMES_MAX))
             self.counts["posted again"] += 1
             node = self._generator.choice([each for each in self.stage.nodes if each.up] or self.stage.nodes)
         self.owed.discard(sealed.transaction)

@@ -34,6 +34,7 @@ class LabReport:
 
     settled_ms: from the end of the last fault until nothing was owed and all nodes held the same; None: never.
     bound_ms: within which the scenario wants that. factor: by which waiting was divided. left_out: what was not run.
+    core_seconds: how long nodes' loops ran, and how long they waited for a core.
     """
 
     scenario: str
@@ -60,6 +61,7 @@ class LabReport:
     checked: dict[str, str]
     tip_height: int
     state_root: str
+    core_seconds: tuple[float, float]
     timeline: list[Moment]
     happened: list[Happened] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
@@ -77,6 +79,12 @@ class LabReport:
         """Whether the network settled later than the scenario wants; this machine may have been busy besides."""
         return self.settled_ms is not None and self.settled_ms > self.bound_ms
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether nodes waited for a core longer than they ran: then times say little, and no time-out means much."""
+        ran, waited = self.core_seconds
+        return waited > max(ran, 1.0)
+
     def text(self) -> str:
         """For people; ends with a line break."""
         out = [f"lab {self.scenario} seed {self.seed}: {'ok' if self.ok else 'VIOLATED ' + _rule(self.violations[0])}"]
@@ -90,6 +98,7 @@ class LabReport:
             f"  {self.blocks} blocks final, {self.nullified_views} views nullified, {self.restarts} restarts",
             f"  longest without a final block: {_seconds(end_ms - begin_ms)}, from {_seconds(begin_ms)} on",
             f"  {self._settled()}",
+            f"  cores: {self._cores()}",
             f"  faults: {_counts(self.faults)}",
             *([f"  never happened: {', '.join(self.missing)}"] if self.missing else []),
             f"  lines: {_counts(self.lines)}",
@@ -116,13 +125,18 @@ class LabReport:
             f"{_seconds(self.bound_ms)}"
         )
 
+    def _cores(self) -> str:
+        ran, waited = self.core_seconds
+        words = f"nodes ran {ran:.1f} s and waited {waited:.1f} s for one"
+        return f"{words}: TOO BUSY a machine to say anything of time" if self.is_busy else words
+
     def facts(self) -> dict[str, Any]:
         """For programs."""
         value = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("logs", "happened")}
         value["violations"] = [asdict(violation) for violation in self.violations]
         value["left_out"] = [asdict(refusal) for refusal in self.left_out]
         value["timeline"] = [{"at_ms": at, "words": words, "heights": h} for at, words, h in self.timeline]
-        return {"ok": self.ok, "late": self.is_late, **value}
+        return {"ok": self.ok, "late": self.is_late, "busy": self.is_busy, **value}
 
 
 def _rule(violation: Violation) -> str:

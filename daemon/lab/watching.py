@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import trio
@@ -81,12 +83,15 @@ class Watcher:
         self.final_height = 0
         self.nullified = 0
         """The most views that a life of a node has seen nullified, if that is counted."""
+        self.cores: dict[int, tuple[float, float]] = {}
+        """Of each process of a node: seconds that its loop ran, and waited for a core (sched-stats of the kernel)."""
         self._counts_nullified = counts_nullified
         self._final_at_ms = 0
         self._leaders = leaders
         self._now_ms = now_ms
         self._violated = violated
         self._final: dict[int, tuple[str, int]] = {}
+        self._begun: dict[int, tuple[float, float]] = {}
         self._starts = [0] * len(nodes)
         self._changed = trio.Event()
 
@@ -103,6 +108,13 @@ class Watcher:
             lane.views = [(0, (seen.epoch, seen.view), seen.leader or 0)]
             lane.heights = [(0, seen.final_height)]
         self.stall, self._final_at_ms = Stall(), 0
+        self._begun = dict(self.cores)
+
+    def core_seconds(self) -> tuple[float, float]:
+        """Since the beginning, of all nodes' loops together: how long they ran, and how long they waited for a core."""
+        begun = [self._begun.get(pid, (0.0, 0.0)) for pid in self.cores]
+        pairs = list(zip(self.cores.values(), begun, strict=True))
+        return sum(now[0] - then[0] for now, then in pairs), sum(now[1] - then[1] for now, then in pairs)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Return when `holds` does; it is asked after each look."""
@@ -128,6 +140,7 @@ class Watcher:
         pause = LOOK_SECONDS * max(1.0, len(self.nodes) / 4)
         try:
             while True:
+                self._measure(node)
                 if node.look():
                     self._violated("soundness", f"the node {node.ended}", node.index)
                 connection = await self._look(node, connection)
@@ -137,6 +150,13 @@ class Watcher:
         finally:
             if connection is not None:
                 connection.close()
+
+    def _measure(self, node: LabNode) -> None:
+        if node.process is None:
+            return
+        with suppress(OSError):
+            ran, waited, _ = Path(f"/proc/{node.process.pid}/schedstat").read_text(encoding="ascii").split()
+            self.cores[node.process.pid] = int(ran) / 1e9, int(waited) / 1e9
 
     async def _look(self, node: LabNode, connection: HttpConnection | None) -> HttpConnection | None:
         """One look; the connection, if it goes on."""
