@@ -233,7 +233,10 @@ class _Run:
         lasting = ", ".join(words for words, count in driver.lasting.items() if count) or "no fault"
         heights = " ".join("." if height is None else str(height) for height in stage.watcher.heights())
         words = f"s of faults; {len(clients.receipts)} receipts seen, {len(clients.owed)} owed"
-        more = f"heights {heights}; now: {lasting}"
+        doing = (
+            f"now: {lasting}" if now_ms < total_ms or lasting != "no fault" else f"coming to rest, {now_ms // 1000} s"
+        )
+        more = f"heights {heights}; {doing}"
         return Standing(min(now_ms, total_ms) // 1000, total_ms // 1000, words, more)
 
     async def _stop(self, stage: Stage) -> None:

@@ -30,6 +30,8 @@ Begin = Callable[[Stage, Aim], Awaitable[End | None]]
 SLOW_SLICE_SECONDS: Final = 0.01
 """How long starved workers run at a time; then they wait `factor - 1` times as long."""
 SLOW_WAIT_SECONDS_MAX: Final = 2.0
+EXECUTED_SECONDS: Final = 10.0
+"""How long a block that is to be damaged is waited for."""
 
 
 async def _nothing() -> None:
@@ -270,7 +272,10 @@ async def disk_full(stage: Stage, aim: Aim) -> End | None:
 async def damaged_segment(stage: Stage, aim: Aim) -> End | None:
     """One bit of an old block's record is turned over on a disk."""
     node = stage.chosen(aim.nodes)[0]
-    if stage.watcher.seen[node.index].executed_height < aim.amount:
+    seen = stage.watcher.seen[node.index]
+    with trio.move_on_after(EXECUTED_SECONDS):  # final there is not yet executed there
+        await stage.watcher.until(lambda: seen.executed_height >= aim.amount)
+    if seen.executed_height < aim.amount:
         return None
     place = await trio.to_thread.run_sync(_place_of, node.data / "segments", stage.made.network.network_id, aim.amount)
     if place is None:

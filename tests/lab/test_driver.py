@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import trio
@@ -45,7 +46,7 @@ class Told(LabNode):
         if self.process is not None or self.held:
             return False
         self._tell("start")
-        self.process = cast("object", object())  # type: ignore[assignment]
+        self.process = cast("subprocess.Popen[bytes]", object())
         self.starts += 1
         return True
 
@@ -91,7 +92,7 @@ async def stage_of(scenario: Scenario, told: list[tuple[float, int, str]]) -> As
         async def answering(_node: LabNode) -> None:
             await trio.sleep(1)
 
-        stage.watcher.answering = answering  # type: ignore[method-assign]
+        stage.watcher.answering = answering  # type: ignore[assignment,method-assign]
         yield stage
         nursery.cancel_scope.cancel()
 
@@ -103,12 +104,11 @@ async def play(scenario: Scenario, seed: int = 1) -> Played:
         return Played(stage, driver, told, await driver.run())
 
 
-def at(fault: str, seconds: float, lasts: float, *nodes: int, **more: object) -> At:
-    aim = Aim(
-        nodes=nodes, lasts_us=int(lasts * S), **{k: v for k, v in more.items() if k in ("to", "groups", "amount")}
-    )  # type: ignore[arg-type]
-    rest = {k: v for k, v in more.items() if k not in ("to", "groups", "amount")}
-    return At(fault, aim, time_us=int(seconds * S), **rest)  # type: ignore[arg-type]
+def at(fault: str, seconds: float, lasts: float, *nodes: int, **more: Any) -> At:
+    """An entry; `more` is of the aim or of the entry."""
+    of_aim = {key: more.pop(key) for key in ("to", "groups", "amount") if key in more}
+    aim = Aim(nodes=nodes, lasts_us=int(lasts * S), **of_aim)
+    return At(fault, aim, time_us=int(seconds * S), **more)
 
 
 async def test_a_crash_is_a_kill_and_a_start(autojump_clock: trio.testing.MockClock) -> None:
