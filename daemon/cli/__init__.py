@@ -54,6 +54,7 @@ COMMANDS: Final = {
     "store": Entry("daemon.cli.store:store", "Check what a node keeps on disk, and put right what is damaged."),
     "bench": Entry("daemon.cli.bench:bench", "Measure a network of real nodes on this machine."),
     "sim": Entry("daemon.cli.sim:sim", "Run networks in the simulator: scenarios, faults, seeds."),
+    "lab": Entry("daemon.cli.lab:lab", "Run scenarios on real processes, through a fault proxy."),
     "version": Entry("daemon.cli.version:version", "Show versions of program, protocol and libraries."),
     "completion": Entry("daemon.cli.completion:completion", "Print completion for a shell."),
 }

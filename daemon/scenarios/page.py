@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Final
 
+from protocol.sim.facts import Violation
 from protocol.sim.faults import FAULTS
 from protocol.sim.faults.aim import Hits
 from protocol.sim.faults.driver import Happened, touched
@@ -84,46 +85,54 @@ def words_of(ms: int) -> str:
     return f"{ms} ms" if ms else "0"
 
 
+Tiles = list[tuple[str, str]]
+"""(figure, what it is), in large letters."""
+
+
 def page(report: Report, trace: Trace, words: str) -> str:
-    """The whole file."""
+    """The whole file, of a simulated run."""
+    title = f"{report.scenario}, seed {report.seed}"
+    return picture(title, words, report.violation, _tiles(report), trace, report.text())
+
+
+def picture(title: str, words: str, violation: Violation | None, tiles: Tiles, trace: Trace, text: str) -> str:
+    """The whole file, of any run that was traced. text: its report."""
     result = (
         '<span class="ok">every rule held</span>'
-        if report.violation is None
-        else f'<span class="violated">violated {escape(report.violation.rule)}: {escape(report.violation.words)}</span>'
+        if violation is None
+        else f'<span class="violated">violated {escape(violation.rule)}: {escape(violation.words)}</span>'
     )
+    figures = "".join(f"<div><b>{escape(a)}</b><span>{escape(b)}</span></div>" for a, b in tiles)
     parts = [
-        f"<h1>{escape(report.scenario)}, seed {report.seed}</h1>",
+        f"<h1>{escape(title)}</h1>",
         f'<p class="words">{escape(words)} {result}</p>',
-        _tiles(report),
+        f'<div class="tiles">{figures}</div>',
         _heights(trace),
         _lanes(trace),
         _key(trace),
         _faults(trace.happened),
-        f"<figcaption>Report</figcaption><pre>{escape(report.text())}</pre>",
+        f"<figcaption>Report</figcaption><pre>{escape(text)}</pre>",
     ]
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report.scenario)}, seed {report.seed}</title>\n<style>{STYLE}</style>\n"
-        + "\n".join(parts)
-        + "\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n"
     )
 
 
-def _tiles(report: Report) -> str:
+def _tiles(report: Report) -> Tiles:
     settled = "never" if report.settled_ms is None else f"{report.settled_ms / 1000:g} s"
-    told = [
-        (_length(report.simulated_ms), "simulated"),
+    return [
+        (length(report.simulated_ms), "simulated"),
         (f"{report.blocks:,}", "blocks final"),
         (f"{report.nullified_views:,}", "views nullified"),
         (f"{sum(report.faults.values()):,}", "faults"),
         (f"{report.restarts:,}", "restarts"),
         (settled, "to settle after the last fault"),
     ]
-    return '<div class="tiles">' + "".join(f"<div><b>{a}</b><span>{b}</span></div>" for a, b in told) + "</div>"
 
 
-def _length(ms: int) -> str:
+def length(ms: int) -> str:
     """A length of time to three digits or so."""
     for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min")):
         if ms >= 2 * size:
