@@ -49,11 +49,12 @@ from daemon.runtime.workers.executor import Executor
 from daemon.runtime.workers.kinds import ExecuteNeeds, VerifyNeeds
 from daemon.runtime.workers.verifiers import Verifiers
 from daemon.runtime.workers.verify import Judge
-from daemon.store.directory import StateAccess, Store, open_directory, state_directory
+from daemon.store.directory import StateAccess, Store, inherited_directory, open_directory, state_directory
 from daemon.store.tables import StateStore
 from protocol.codec import encode
 from protocol.errors import OperatorFault
 from protocol.ledger.genesis import network_id
+from protocol.ledger.succession import beginning_height
 from protocol.node.interface import Execute, KeyFound, Persisted, Pressure, TakePart
 from protocol.node.node import Node
 from protocol.node.setup import NodeSetup, NodeStatus
@@ -157,14 +158,14 @@ class NodeRuntime:
     async def _bring_up(self, nursery: trio.Nursery, store: Store, network: bytes) -> Parts:
         """State, workers, node, and the tasks that serve it."""
         setup = self._setup
-        for words in store.reports():
+        for words in store.reports(beginning_height(setup.genesis)):
             self._log.warning("store", words=words)
         journal = journal_records(store)
         state_path = state_directory(setup.directory)
         genesis = encode(setup.genesis)
         parts = Parts(store)
         parts.executor = Executor(
-            ExecuteNeeds(genesis, str(state_path)),
+            ExecuteNeeds(genesis, str(state_path), str(inherited_directory(setup.directory) / "state")),
             done=parts.executed,
             read_again=partial(_read_again, store),
             lost=partial(self._worker_lost, "execute"),
