@@ -86,7 +86,7 @@ class Surroundings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network_id", network_id(self.node.genesis))
-        object.__setattr__(self, "contents", Contents(self.node, self.network_id, self._reads))
+        object.__setattr__(self, "contents", Contents(self.node, self._reads))
 
     def rules(self, height: int) -> Rules:
         """The rules that hold for a block of that height (L-23)."""

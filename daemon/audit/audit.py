@@ -93,7 +93,7 @@ class _Run:
         self._wishes = wishes
         self._replay = replay
         self._progress = progress
-        self.report = Report(wishes.genesis.name, network, replay.executed)
+        self.report = Report(wishes.genesis.name, network, replay.executed, beginning=replay.height)
         self._stream = BlockStream(wishes.place.segments, network)
         stack.callback(self._stream.close)
         self._judge = Judge(wishes.genesis, replay.executed_at)

@@ -99,6 +99,14 @@ def ancestors_of(genesis: Genesis) -> tuple[Ancestor, ...]:
     return genesis.ancestors if isinstance(genesis, Succession) else ()
 
 
+def home_at(genesis: Genesis, height: int) -> bytes:
+    """Id of the network that the block of this height belongs to: this one, or an ancestor."""
+    for ancestor in ancestors_of(genesis):
+        if height <= ancestor.executed.height:
+            return ancestor.network_id
+    return network_id(genesis)
+
+
 def home_of(genesis: Genesis, log_index: int) -> bytes:
     """Id of the network that a receipt at this place of the log was recorded in: this one, or an ancestor."""
     for ancestor in ancestors_of(genesis):
