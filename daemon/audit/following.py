@@ -47,7 +47,8 @@ def follow(genesis: Succession, left: Path, report: Report, audit: Callable[[Gen
         return
     older = audit(opened.genesis)
     for difference in older.differences:
-        report.differs(difference)
+        if not _made_final(difference, opened):
+            report.differs(difference)
     if older.executed != ancestor.executed:
         differs("results", str(ancestor.executed), str(older.executed), "the old history comes to other results")
     found = _last_hash(left, network_id(opened.genesis), height)
@@ -58,6 +59,12 @@ def follow(genesis: Succession, left: Path, report: Report, audit: Callable[[Gen
         f"followed to network {ancestor.network_id.hex()}: {height:,} blocks, {certified}; "
         f"restart document {ancestor.document.hex()}: papilio restart verify {left / DOCUMENT}"
     )
+
+
+def _made_final(difference: Difference, opened: Opened) -> bool:
+    """Whether it is the missing certificate of a closing block that the restart made final."""
+    last = opened.weighed.tip.height if opened.weighed.kept else 0
+    return (difference.height, difference.record, difference.found) == (last, "certificate", "none")
 
 
 def _document(left: Path) -> Opened | str:

@@ -27,6 +27,7 @@ from daemon.config.keyfiles import CREDENTIAL_PREFIX, sync_directory, write_new
 from daemon.config.network import Network, load_network
 from daemon.config.node import KeysTable, Node, NodeFile, load_node
 from daemon.config.texts import JOURNAL_ID
+from daemon.config.voting_keys import NEXT
 from daemon.config.write import to_toml
 from daemon.restart.disk import Tell, bring_up, untold
 from daemon.restart.files import BLOCKS, DOCUMENT, read_record, read_restart
@@ -46,6 +47,7 @@ from protocol.restart.document import Opened, approvals, open_document
 from protocol.restart.records import KeptBlocks
 from protocol.restart.weighing import RestartRefused
 
+VOTING: Final = "voting.key"
 UNFINISHED: Final = "inherited.unfinished"
 
 
@@ -189,7 +191,7 @@ def _copy_node(old: Path, target: Path) -> None:
             "data_directory": "data",
             "keys": KeysTable(
                 node=_copied(old, target, settings.keys.node, "node.key"),
-                voting=None if voting is None else _copied(old, target, voting, "voting.key"),
+                voting=None if voting is None else _copied(old, target, voting, VOTING),
             ),
             "pinned": type(settings.pinned)(),
         }
@@ -204,14 +206,17 @@ def _copied(old: Path, target: Path, reference: str, name: str) -> str:
     if reference.startswith(CREDENTIAL_PREFIX):
         return reference
     source = old / reference
-    if name == "voting.key" and not source.exists() and source.with_name(source.name + ".next").exists():
-        source = source.with_name(source.name + ".next")
+    if name == VOTING and not source.exists():
+        source = source.with_name(source.name + NEXT)
     text = read_text(source)
     if name == "node.key":
         lines = [line for line in text.splitlines() if not line.startswith("journal")]
         journal_id = secrets.token_bytes(16)
         text = "\n".join([*lines, f'journal = "{JOURNAL_ID.format(journal_id)}"']) + "\n"
     write_new(target / "keys" / name, text, mode=0o600)
+    successor = source.with_name(source.name + NEXT)
+    if name == VOTING and successor.exists():
+        write_new(target / "keys" / f"{name}{NEXT}", read_text(successor), mode=0o600)
     return f"keys/{name}"
 
 

@@ -32,6 +32,7 @@ from daemon.store.tables import StateStore
 from protocol import limits
 from protocol.apps.members.records import AddMember, AddValidator, RemoveMember, RemoveValidator
 from protocol.codec import decode, encode
+from protocol.consensus.statements import VoteKind
 from protocol.errors import RESTART_UNCERTAIN, OperatorFault
 from protocol.ledger.genesis import Genesis, Parameters
 from protocol.ledger.index import read_roots
@@ -52,7 +53,7 @@ from protocol.ledger.tables import Reader
 from protocol.restart.beginning import changed_state, taking_part
 from protocol.restart.document import Opened, make_document, open_document
 from protocol.restart.records import Decided, Holdings, KeptBlocks, RestartFile
-from protocol.restart.weighing import RestartRefused, Weighed, open_report, weigh
+from protocol.restart.weighing import OpenedReport, RestartRefused, Weighed, open_report, weigh
 
 KEPT_BLOCKS_BYTES: Final = 64 * limits.MIB
 """About so much is written of last kept blocks; whose disk lacks more takes another member's directory."""
@@ -81,11 +82,21 @@ class Pool:
 
     headers: dict[bytes, bytes] = field(default_factory=dict)
     batches: dict[bytes, bytes] = field(default_factory=dict)
+    finalizations: dict[bytes, bytes] = field(default_factory=dict)
+    """Of headers that a report proves final, by hash."""
 
     def add(self, found: Holdings) -> None:
         """Take in what one disk holds: named by what it is, so a lie finds nobody who asks for it."""
         self.headers |= {header_hash(decode(Header, data)): data for data in found.headers}
         self.batches |= {batch_digest(decode(Batch, data).body): data for data in found.batches}
+
+    def learn(self, one: OpenedReport) -> None:
+        """Take in the finalizations that a verified report shows."""
+        final = [] if one.report.final is None else [one.report.final.finalization]
+        closing = [ended.finalization for ended in one.report.closed]
+        for certificate in (*closing, *final, *one.report.certificates):
+            if certificate.kind == VoteKind.FINALIZE and certificate.proposal is not None:
+                self.finalizations[certificate.proposal.payload] = encode(certificate)
 
 
 def plan(node: Node, wishes: Wishes, out: Path, tell: Tell = untold) -> Opened:
@@ -95,10 +106,13 @@ def plan(node: Node, wishes: Wishes, out: Path, tell: Tell = untold) -> Opened:
     """
     genesis = node.network.genesis
     data = [read_bytes(file) for file in wishes.reports]
-    weighed = weigh(genesis, [open_report(genesis, one) for one in dict.fromkeys(data)])
+    reports = [open_report(genesis, one) for one in dict.fromkeys(data)]
+    weighed = weigh(genesis, reports)
     if not weighed.certain and not wishes.uncertain:
         raise RestartRefused(RESTART_UNCERTAIN, uncertain_words(weighed))
     pool = Pool()
+    for one in reports:
+        pool.learn(one)
     for file in wishes.reports:
         beside = file.with_name(file.name.removesuffix(REPORT) + HOLDINGS)
         if beside.exists():
@@ -153,7 +167,8 @@ def blocks_above(stopped: StoppedNode, weighed: Weighed, pool: Pool) -> dict[int
         batches = [pool.batches.get(reference.digest) for reference in header.references]
         if None in batches:
             raise OperatorFault(f"a batch of block {header.height} is in none of the holdings beside the reports")
-        found[header.height] = encode(Block(encode(header), tuple(b for b in batches if b is not None), None))
+        whole = tuple(batch for batch in batches if batch is not None)
+        found[header.height] = encode(Block(encode(header), whole, pool.finalizations.get(hashed)))
         hashed = header.parent
         if header.height == segments.last_height + 1:
             break
