@@ -203,6 +203,13 @@ PROOF_BAD_VOTE = define("proof_bad_vote", Fault.OPERATOR, Retry.NEVER, "a vote i
 PROOF_NO_CONFLICT = define("proof_no_conflict", Fault.OPERATOR, Retry.NEVER, "the two votes do not exclude each other: an honest validator may have signed both")
 PROOF_OTHER_DOCUMENT = define("proof_other_document", Fault.OPERATOR, Retry.CHANGED, "the proof holds, but records another document than the one given")
 
+# Restarts (decision 0014). Whoever makes, signs, verifies or begins one.
+RESTART_BAD_REPORT = define("restart_bad_report", Fault.OPERATOR, Retry.CHANGED, "a report is not a validator's of this network, or what it holds does not verify; the words name it")
+RESTART_FORKED = define("restart_forked", Fault.OPERATOR, Retry.NEVER, "the reports show two different final histories: more than a third of the power was dishonest, and no program may choose")
+RESTART_UNCERTAIN = define("restart_uncertain", Fault.OPERATOR, Retry.CHANGED, "something final may be missing from what the reports hold; the words say what")
+RESTART_BAD_DOCUMENT = define("restart_bad_document", Fault.OPERATOR, Retry.NEVER, "the restart document does not hold together; the words say where")
+RESTART_NOT_APPROVED = define("restart_not_approved", Fault.OPERATOR, Retry.CHANGED, "fewer members have signed the restart than the old network's rule asks for")
+
 # Peers.
 PEER_FAULT = define("peer_fault", Fault.PEER, Retry.NEVER, "another node broke the protocol")
 # Channels between nodes (L-29 to L-31).

@@ -141,6 +141,18 @@ TRIE_DEPTH_MAX: Final = 64
 PROOF_EPOCHS_MAX: Final = 4_096
 PROOF_BYTES_MAX: Final = 16 * MIB
 
+# -- Restarts ---------------------------------------------------------------------------------------
+ANCESTORS_MAX: Final = 64
+"""Networks before the present one: each stood for a loss that its own rules could not bear."""
+REPORT_BYTES_MAX: Final = 16 * MIB
+"""What one validator reports of its disk when it stops for good: some headers and votes, and the chain of its
+epochs."""
+REPORT_ITEMS_MAX: Final = 4_096
+"""Headers, certificates, votes of one report: a node goes along with some 128 heights that are not final."""
+REPORT_BATCHES_MAX: Final = 65_536
+RESTART_BYTES_MAX: Final = 128 * MIB
+"""A restart document, with all reports in it."""
+
 assert ENVELOPE_BYTES_MAX + 1024 <= BATCH_BYTES_MAX, "a batch holds at least one largest envelope"
 assert BATCH_BYTES_MAX + 1024 <= MESSAGE_BYTES_MAX, "a batch travels in one message"
 assert HEADER_BYTES_MAX + 1024 <= MESSAGE_BYTES_MAX, "a header travels in one message"

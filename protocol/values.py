@@ -25,7 +25,7 @@ def frozen(cls: type[T]) -> type[T]:
     """Make a class of annotated fields a frozen value."""
     own = {name: content for name, content in vars(cls).items() if name not in NOT_COPIED}
     annotations = cls.__annotations__
-    like: Any = dataclass(frozen=True)(cls)
+    like: Any = dataclass(init=False, repr=False, eq=False, match_args=False, frozen=True)(cls)
     fields: dict[str, Field[Any]] = like.__dataclass_fields__
     own["__annotations__"] = dict.fromkeys(fields, Any)
     for name, field in fields.items():

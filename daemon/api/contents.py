@@ -19,7 +19,8 @@ from protocol.codec import decode
 from protocol.errors import NOT_FOUND, Refused
 from protocol.ledger.batch import open_batch
 from protocol.ledger.envelope import parse_envelope
-from protocol.ledger.records import Block
+from protocol.ledger.records import Block, Header
+from protocol.ledger.succession import home_at
 
 T = TypeVar("T")
 
@@ -49,9 +50,8 @@ class Content(NamedTuple):
 class Contents:
     """The newest blocks, opened. read: does something that reads the disk, in a thread."""
 
-    def __init__(self, node: NodeService, network_id: bytes, read: Read) -> None:
+    def __init__(self, node: NodeService, read: Read) -> None:
         self._node = node
-        self._network_id = network_id
         self._read = read
         self._opened: OrderedDict[int, tuple[Content, ...]] = OrderedDict()
         self._opening: dict[int, trio.Event] = {}
@@ -92,9 +92,10 @@ class Contents:
     def _opened_block(self, block: Block) -> tuple[Content, ...]:
         names: dict[Named, Named] = {}
         found = []
+        home = home_at(self._node.genesis, decode(Header, block.header).height)
         for batch in block.batches:
             for data in open_batch(batch)[1].envelopes:
-                body = parse_envelope(data, self._network_id).body
+                body = parse_envelope(data, home).body
                 named = [Named(operation.app, operation.name) for operation in body.operations]
                 found.append(Content(body.account, tuple([names.setdefault(name, name) for name in named])))
         return tuple(found)

@@ -89,7 +89,7 @@ class Surroundings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network_id", network_id(self.node.genesis))
-        object.__setattr__(self, "contents", Contents(self.node, self.network_id, self.read))
+        object.__setattr__(self, "contents", Contents(self.node, self.read))
 
     def rules(self, height: int) -> Rules:
         """The rules that hold for a block of that height (L-23)."""

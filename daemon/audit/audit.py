@@ -5,6 +5,9 @@
 block that cannot be executed ends execution, and with it what is known of results and of later validator sets: what
 follows is still read, judged and compared, so that one damaged record is told from a history that was written anew.
 
+**A network that goes on from another** (decision 0014) begins with a state that genesis states the roots of;
+following.py audits the network before as well, as far as the directory holds it.
+
 **A running node.** Nothing is locked. Blocks that come while the audit runs are taken in at the end, until the replay
 stands where the state store stands; if the node goes on faster than this executes, it ends after some rounds and says
 that the current values were not compared.
@@ -25,12 +28,15 @@ from daemon.audit.against import OtherDirectory, OtherNode
 from daemon.audit.blocks import BlockStream, Damaged, Found
 from daemon.audit.comparing import StateComparison
 from daemon.audit.findings import Difference, Of, Report
+from daemon.audit.following import follow
 from daemon.audit.judging import Fault, Judge, Judged
 from daemon.audit.places import Place, find_place
 from daemon.audit.replay import Replay, changed_validators, replaying
+from daemon.store.directory import inherited_directory
 from protocol.apps.points.audit import audit as audit_programmes
 from protocol.errors import OperatorFault, PapilioError
 from protocol.ledger.genesis import Genesis, network_id
+from protocol.ledger.succession import Succession
 
 ROUNDS: Final = 20
 """How often the audit tries to come level with a running node's state."""
@@ -62,11 +68,21 @@ def audit(wishes: Wishes, progress: Progress = lambda _read, _total, _height: No
     compared with does not answer, or is of another network), StoreFailed, DiskFull (of the scratch).
     """
     with ExitStack() as stack:
-        replay = stack.enter_context(replaying(wishes.genesis, wishes.scratch))
+        left = inherited_directory(wishes.place.segments.parent)
+        replay = stack.enter_context(replaying(wishes.genesis, wishes.scratch, left / "state"))
         run = _Run(wishes, replay, stack, progress)
         run.all_blocks()
         run.finish()
-        return run.report
+    if isinstance(wishes.genesis, Succession):
+        follow(wishes.genesis, left, run.report, lambda older: audit(_of_older(wishes, left, older), progress))
+    return run.report
+
+
+def _of_older(wishes: Wishes, left: Path, older: Genesis) -> Wishes:
+    """The same for the network before, up to its last kept block."""
+    assert isinstance(wishes.genesis, Succession), "it goes on from another"
+    height = wishes.genesis.ancestors[-1].executed.height
+    return Wishes(older, Place(left, left / "segments", None), height, (), False, wishes.scratch)
 
 
 class _Run:
@@ -77,12 +93,12 @@ class _Run:
         self._wishes = wishes
         self._replay = replay
         self._progress = progress
-        self.report = Report(wishes.genesis.name, network, replay.executed)
+        self.report = Report(wishes.genesis.name, network, replay.executed, beginning=replay.height)
         self._stream = BlockStream(wishes.place.segments, network)
         stack.callback(self._stream.close)
         self._judge = Judge(wishes.genesis, replay.executed_at)
         self._executing = True
-        self._height = 0
+        self._height = replay.height
         self._lost = 0
         """The height that was due where damage was met last."""
         self._states: list[StateComparison] = []

@@ -114,6 +114,8 @@ class Report:
     network_id: bytes
     executed: Executed
     last_height: int = 0
+    beginning: int = 0
+    """The height that the network begins at: its first block stands one above."""
     certified_height: int = 0
     certificates: int = 0
     epochs: int = 1

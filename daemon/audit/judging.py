@@ -27,6 +27,7 @@ from protocol.ledger.closings import closes
 from protocol.ledger.genesis import Genesis, network_id, validators_hash
 from protocol.ledger.genesis_state import genesis_state
 from protocol.ledger.records import Block, Executed, Header, Reference, header_hash
+from protocol.ledger.succession import Succession
 from protocol.proofs.finality import ProofRefused, check_certificate
 
 
@@ -61,8 +62,11 @@ class Judge:
         self._network_id = network_id(genesis)
         self._executed_at = executed_at
         self.voters = Voters(genesis)
-        first = genesis_state(genesis, rules_at(genesis, 0)).executed
-        self._parent: Parent | None = Parent(self._network_id, 0, genesis.created_ms, first)
+        if isinstance(genesis, Succession):
+            first = genesis.begins
+        else:
+            first = genesis_state(genesis, rules_at(genesis, 0)).executed
+        self._parent: Parent | None = Parent(self._network_id, first.height, genesis.created_ms, first)
         self._recent: deque[tuple[int, frozenset[bytes]]] = deque()
         self._filled: deque[int] = deque()
 

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+from daemon.runtime.workers.inherit import inherit
 from daemon.runtime.workers.overlay import Overlay
 from daemon.store.tables import StateReader, StateStore
 from protocol.apps.registry import rules_at
@@ -28,11 +29,13 @@ from protocol.ledger.genesis_state import genesis_state
 from protocol.ledger.index import read_roots
 from protocol.ledger.members import NEXT_VALIDATORS
 from protocol.ledger.records import Executed, Header
+from protocol.ledger.succession import Succession
 from protocol.ledger.tables import Table, Writes
 
 GROUP_WRITES: Final = 50_000
 """Keys that a group holds before it is committed: some tens of MiB."""
 GROUP_BLOCKS: Final = 1_000
+_NOTHING: Final = Path()
 _NEXT_VALIDATORS: Final = (Table.STATE, NEXT_VALIDATORS.key(()))
 
 
@@ -45,15 +48,21 @@ def scratch_folder() -> Path:
 class Replay:
     """Executes blocks in order. `group` holds the writes of blocks that are executed and not committed yet."""
 
-    def __init__(self, genesis: Genesis, directory: Path) -> None:
+    def __init__(self, genesis: Genesis, directory: Path, inherited: Path) -> None:
         """`directory` is new; use `replaying`."""
         self._genesis = genesis
         self._network_id = network_id(genesis)
         self._store = StateStore.open(directory, self._network_id, writer=True)
-        first = genesis_state(genesis, rules_at(genesis, 0))
-        self.executed: Executed = first.executed
-        self.group: list[tuple[int, Writes]] = [(0, first.writes)]
-        self._writes = len(first.writes)
+        self.group: list[tuple[int, Writes]] = []
+        self.executed: Executed
+        if isinstance(genesis, Succession):
+            inherit(self._store, genesis, inherited)
+            self.executed = genesis.begins
+        else:
+            first = genesis_state(genesis, rules_at(genesis, 0))
+            self.executed = first.executed
+            self.group.append((0, first.writes))
+        self._writes = sum(len(writes) for _, writes in self.group)
         self._view = ExitStack()
         self._overlay: Overlay | None = None
 
@@ -118,10 +127,13 @@ def changed_validators(done: Execution) -> ValidatorSet | None:
 
 
 @contextmanager
-def replaying(genesis: Genesis, scratch: Path | None = None) -> Iterator[Replay]:
-    """A replay from genesis in a new folder below `scratch`, which is removed when the block is left."""
+def replaying(genesis: Genesis, scratch: Path | None = None, inherited: Path = _NOTHING) -> Iterator[Replay]:
+    """A replay from genesis in a new folder below `scratch`, which is removed when the block is left.
+
+    inherited: the state that the network begins with, if it goes on from another; it is compared with genesis.
+    """
     with tempfile.TemporaryDirectory(prefix="papilio-audit-", dir=scratch or scratch_folder()) as folder:
-        replay = Replay(genesis, Path(folder) / "state")
+        replay = Replay(genesis, Path(folder) / "state", inherited)
         try:
             yield replay
         finally:

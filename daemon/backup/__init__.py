@@ -5,7 +5,8 @@ keys only when asked. Never the journal, nor its id, nor the mark of a validator
 back is older than what was signed since. Not the state, which is made of the blocks. So what is restored knows that it
 does not know: its validator follows, asks the others what it may have signed, and votes above that.
 
-    <backup>/  backup.json  node.toml  network.toml  member.toml  segments/*.seg  [keys/node.key  keys/voting.key]
+    <backup>/  backup.json  node.toml  network.toml  member.toml  segments/*.seg
+               [inherited/ of a network that goes on from another]  [keys/node.key  keys/voting.key]
 
 `taking` makes one, `restoring` makes a node of it. May import config, store, limits; is used by `cli`.
 """

@@ -13,6 +13,7 @@ from protocol.errors import OperatorFault
 
 MANIFEST_FILE: Final = "backup.json"
 SEGMENTS: Final = "segments"
+INHERITED: Final = "inherited"
 BACKUP_FORMAT: Final = 1
 MANIFEST_BYTES_MAX: Final = 64 * 1024 * 1024
 CHUNK_BYTES: Final = 1024 * 1024

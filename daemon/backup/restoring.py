@@ -11,8 +11,8 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from daemon.backup.manifest import SEGMENTS, Manifest, digest_of, read_manifest
-from daemon.backup.taking import KEYS_DIRECTORY, Progress, copy_file
+from daemon.backup.manifest import INHERITED, SEGMENTS, Manifest, digest_of, read_manifest
+from daemon.backup.taking import KEYS_DIRECTORY, Progress, copy_file, copy_inherited
 from daemon.config.creation import (
     CARD_FILE,
     JOURNAL_ID_BYTES,
@@ -26,7 +26,7 @@ from daemon.config.keyfiles import sync_directory, write_new
 from daemon.config.node import KeysTable, Node, NodeFile, load_node
 from daemon.config.texts import JOURNAL_ID
 from daemon.config.write import to_toml
-from daemon.store.directory import create
+from daemon.store.directory import create, inherited_directory
 from daemon.store.files import OsFiles
 from daemon.store.segments import Segments
 from protocol.errors import OperatorFault
@@ -60,6 +60,7 @@ def restore(backup: Path, target: Path, *, keys: Path | None, progress: Progress
     node = load_node(target / NODE_FILE)
     take_fresh(target, node.network.network_id)  # there is none: it leaves word that it joined
     create(node.data_directory, node.network.network_id, node.journal_id, forgotten=True)
+    copy_inherited(backup / INHERITED, inherited_directory(node.data_directory))
     _copy_segments(backup, node, progress)
     return node, manifest
 

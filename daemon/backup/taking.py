@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from daemon import VERSION
-from daemon.backup.manifest import CHUNK_BYTES, MANIFEST_FILE, SEGMENTS, Manifest, digest_of
+from daemon.backup.manifest import CHUNK_BYTES, INHERITED, MANIFEST_FILE, SEGMENTS, Manifest, digest_of
 from daemon.config.creation import CARD_FILE, NETWORK_FILE, NODE_FILE
 from daemon.config.keyfiles import CREDENTIAL_PREFIX, sync_directory, write_new
 from daemon.config.node import Node
+from daemon.store.directory import inherited_directory
 from daemon.store.files import OsFiles
 from daemon.store.segments import Segments
 from protocol.errors import OperatorFault
@@ -38,6 +39,7 @@ def take(node: Node, target: Path, *, with_keys: bool, progress: Progress) -> Ma
     if with_keys:
         _copy_keys(node, target)
     height = _copy_segments(node, target / SEGMENTS, progress)
+    copy_inherited(inherited_directory(node.data_directory), target / INHERITED)
     sync_directory(target)
     names = sorted(str(file.relative_to(target)) for file in target.rglob("*") if file.is_file())
     manifest = Manifest(
@@ -78,6 +80,18 @@ def _copy_keys(node: Node, target: Path) -> None:
         text = (node.file.parent / reference).read_text(encoding="utf-8")
         kept = [line for line in text.splitlines() if not line.startswith("journal")]
         write_new(target / KEYS_DIRECTORY / name, "\n".join(kept) + "\n", mode=0o600)
+
+
+def copy_inherited(source: Path, target: Path) -> None:
+    """What the network before left, if there was one: it never changes (decision 0014). Synced on return.
+
+    Raises OperatorFault.
+    """
+    for file in sorted(file for file in source.rglob("*") if file.is_file()):
+        place = target / file.relative_to(source)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        copy_file(file, place)
+        sync_directory(place.parent)
 
 
 def _copy_segments(node: Node, target: Path, progress: Progress) -> int:

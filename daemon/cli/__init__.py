@@ -51,6 +51,9 @@ COMMANDS: Final = {
     "proof": Entry("daemon.cli.proof:proof", "Get, show and verify proofs that hold without any node."),
     "audit": Entry("daemon.cli.audit:audit", "Check a node's history from its files, and compare it with another."),
     "evidence": Entry("daemon.cli.evidence:evidence", "Show and check what proves that a validator signed twice."),
+    "restart": Entry(
+        "daemon.cli.restart:restart", "Go on when more than a third of the voting power is lost for good."
+    ),
     "store": Entry("daemon.cli.store:store", "Check what a node keeps on disk, and put right what is damaged."),
     "bench": Entry("daemon.cli.bench:bench", "Measure a network of real nodes on this machine."),
     "sim": Entry("daemon.cli.sim:sim", "Run networks in the simulator: scenarios, faults, seeds."),

@@ -113,7 +113,8 @@ def _show(report: Report) -> None:
     done = report.executed
     skipped = f", {sum(report.skipped.values()):,} skipped" if report.skipped else ""
     print(f"network    {report.network}, id {report.network_id.hex()}")
-    print(f"blocks     1 to {report.last_height:,} read, up to {report.certified_height:,} final by a certificate here")
+    lowest, last = report.beginning + 1, report.last_height
+    print(f"blocks     {lowest:,} to {last:,} read, up to {report.certified_height:,} final by a certificate here")
     print(
         f"checked    {report.signatures:,} signatures, {report.certificates:,} certificates, {report.epochs} epoch(s)"
     )

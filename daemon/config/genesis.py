@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from typing import Any, TypeVar
 
 from daemon.config.places import Path
 from daemon.config.problems import Problem, Source
 from daemon.config.tables import (
+    AncestorTable,
     GenesisTable,
     MemberTable,
     ObserverTable,
     ParametersTable,
+    ResultsTable,
     RulesTable,
     ValidatorTable,
 )
@@ -26,10 +29,13 @@ from protocol.ledger.genesis import (
     GenesisMember,
     GenesisObserver,
     GenesisValidator,
+    KeptMember,
     Parameters,
     RulesFrom,
     genesis_faults,
 )
+from protocol.ledger.records import Executed
+from protocol.ledger.succession import Ancestor, Succession, succession_faults
 
 T = TypeVar("T")
 
@@ -45,6 +51,27 @@ _NAMES = {"rules": "height", "members": "name", "validators": "voting_key", "obs
 
 def to_record(table: GenesisTable) -> Genesis:
     """The canonical record of the tables; not judged yet."""
+    plain = _plain_record(table)
+    if not table.ancestors or table.begins is None:
+        return plain
+    fields = {field.name: getattr(plain, field.name) for field in dataclass_fields(Genesis)}
+    members = tuple(
+        KeptMember(m.name, tuple(sorted(m.keys)), m.threshold, m.state_quota_bytes, m.account or bytes(32))
+        for m in _sorted("members", table.members)
+    )
+    ancestors = tuple(Ancestor(a.network_id, a.header, _results(a.results), a.document) for a in table.ancestors)
+    return Succession(**fields | {"members": members}, ancestors=ancestors, begins=_results(table.begins))
+
+
+def _results(table: ResultsTable) -> Executed:
+    return Executed(table.height, table.state_root, table.log_size, table.log_root)
+
+
+def _results_table(executed: Executed) -> ResultsTable:
+    return ResultsTable(**asdict(executed))
+
+
+def _plain_record(table: GenesisTable) -> Genesis:
     return Genesis(
         name=table.name,
         created_ms=to_ms(table.created),
@@ -72,18 +99,50 @@ def to_table(genesis: Genesis) -> GenesisTable:
         members=tuple(MemberTable(**_present(asdict(m))) for m in genesis.members),
         validators=tuple(ValidatorTable(**asdict(v)) for v in genesis.validators),
         observers=tuple(ObserverTable(**_present(asdict(o))) for o in genesis.observers),
+        **_going_on(genesis),
     )
+
+
+def _going_on(genesis: Genesis) -> dict[str, Any]:
+    """The tables of a network that goes on from another."""
+    if not isinstance(genesis, Succession):
+        return {}
+    ancestors = tuple(
+        AncestorTable(network_id=a.network_id, header=a.header, document=a.document, results=_results_table(a.executed))
+        for a in genesis.ancestors
+    )
+    return {"ancestors": ancestors, "begins": _results_table(genesis.begins)}
 
 
 def faults_in_file(source: Source, table: GenesisTable) -> list[Problem]:
     """All that is wrong with the record, at the lines of the file's `[genesis]`."""
     twice = list(_repeated(source, table))
     problems = twice
-    for where, words in genesis_faults(to_record(table)):
+    problems += _half_told(source, table)
+    record = to_record(table)
+    going_on = succession_faults(record) if isinstance(record, Succession) and not problems else []
+    problems += [source.problem(("genesis", "ancestors"), "networks that follow each other", w) for w in going_on]
+    for where, words in genesis_faults(record):
         if len(where) == 1 and where[0] in _ORDER and twice:
             continue  # "must ascend, each once": the file's order is free, and what stands twice is told already
         path = ("genesis", *_in_file(table, where))
         problems.append(source.problem(path, "a genesis that fits together", words))
+    return problems
+
+
+def _half_told(source: Source, table: GenesisTable) -> list[Problem]:
+    """A network either begins by itself, and says nothing of ancestors, or goes on, and says all of it."""
+    goes_on = bool(table.ancestors)
+    problems = []
+    if goes_on != (table.begins is not None):
+        problems.append(source.problem(("genesis",), "ancestors and begins together, or neither", "one of the two"))
+    for index, member in enumerate(table.members):
+        path = ("genesis", "members", index)
+        if goes_on and member.account is None:
+            problems.append(source.problem(path, "the member's account, as in every network that goes on", "none"))
+        elif not goes_on and (member.account is not None or not member.keys):
+            found = "keys that are missing, or an account" if not member.keys else "an account"
+            problems.append(source.problem((*path, "keys"), "keys, the lowest of which names the account", found))
     return problems
 
 

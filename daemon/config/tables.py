@@ -6,7 +6,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from daemon.config.values import Moment, NameText, PublicKey, Table, bounded
+from daemon.config.values import (
+    AccountName,
+    HashText,
+    Moment,
+    NameText,
+    NetworkId,
+    PublicKey,
+    Table,
+    bounded,
+)
 from protocol import limits
 
 HOUR_MS = 3_600_000
@@ -54,7 +63,6 @@ class MemberTable(Table):
     keys: Annotated[
         tuple[PublicKey, ...],
         Field(
-            min_length=1,
             max_length=limits.ACCOUNT_KEYS_MAX,
             description="Public keys of its account. The account is named by the lowest of them.",
         ),
@@ -63,6 +71,29 @@ class MemberTable(Table):
     state_quota_bytes: int | None = bounded(
         0, limits.U63_MAX, "New state that its nodes may seal; without it, the parameter's.", default=None
     )
+
+    account: Annotated[
+        AccountName | None,
+        Field(description="Its account, in a network that goes on from another: its keys may have been replaced."),
+    ] = None
+
+
+class ResultsTable(Table):
+    """What executing all blocks up to a height has given."""
+
+    height: int = bounded(1, limits.U53_MAX, "The height.")
+    state_root: Annotated[HashText, Field(description="Root of the state.")]
+    log_size: int = bounded(0, limits.U63_MAX, "Receipts in the log.")
+    log_root: Annotated[HashText, Field(description="Root of the log of receipts.")]
+
+
+class AncestorTable(Table):
+    """A network that this one goes on from."""
+
+    network_id: Annotated[NetworkId, Field(description="Its id.")]
+    header: Annotated[HashText, Field(description="Hash of the header of its last kept block.")]
+    document: Annotated[HashText, Field(description="Digest of the restart document by which it was followed.")]
+    results: Annotated[ResultsTable, Field(description="What stood at its last kept block.")]
 
 
 class ValidatorTable(Table):
@@ -107,3 +138,13 @@ class GenesisTable(Table):
         tuple[ObserverTable, ...],
         Field(max_length=limits.OBSERVERS_MAX, description="Nodes that only follow, known to all from the start."),
     ] = ()
+    ancestors: Annotated[
+        tuple[AncestorTable, ...],
+        Field(
+            max_length=limits.ANCESTORS_MAX,
+            description="Networks that this one goes on from, the oldest first; written by papilio restart plan.",
+        ),
+    ] = ()
+    begins: Annotated[
+        ResultsTable | None, Field(description="With ancestors: what the network begins with at the last one's height.")
+    ] = None

@@ -6,6 +6,7 @@
     account:<64 hex digits>          an account (L-6)
     transaction:<64 hex digits>      a transaction id (L-5)
     journal:<32 hex digits>          a journal's id (C-24)
+    hash:<64 hex digits>             a hash of something else: a header, a root, a document
     host:port, [::1]:port            an address
 
 Digits are lower case: two texts that differ are two values. There is no checksum: a mistyped public key is almost never
@@ -60,6 +61,7 @@ NETWORK_ID: Final = Form("network", 32, "a network id")
 ACCOUNT: Final = Form("account", 32, "an account")
 TRANSACTION_ID: Final = Form("transaction", 32, "a transaction id")
 JOURNAL_ID: Final = Form("journal", 16, "a journal's id")
+HASH: Final = Form("hash", 32, "a hash")
 
 _SECRET: Final = re.compile(rf"{SECRET_KEY.prefix}:\S*")
 _HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")

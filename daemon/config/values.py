@@ -53,13 +53,23 @@ def _of(form: Form) -> tuple[BeforeValidator, PlainSerializer]:
     return BeforeValidator(_reader(form.parse, form.expected)), PlainSerializer(form.format, return_type=str)
 
 
-_key, _secret, _network, _journal = (
-    _of(form) for form in (texts.PUBLIC_KEY, texts.SECRET_KEY, texts.NETWORK_ID, texts.JOURNAL_ID)
+_key, _secret, _network, _journal, _hash, _account = (
+    _of(form)
+    for form in (
+        texts.PUBLIC_KEY,
+        texts.SECRET_KEY,
+        texts.NETWORK_ID,
+        texts.JOURNAL_ID,
+        texts.HASH,
+        texts.ACCOUNT,
+    )
 )
 PublicKey = Annotated[bytes, *_key]
 SecretKey = Annotated[bytes, *_secret]
 NetworkId = Annotated[bytes, *_network]
 JournalId = Annotated[bytes, *_journal]
+HashText = Annotated[bytes, *_hash]
+AccountName = Annotated[bytes, *_account]
 AddressText = Annotated[
     Address,
     BeforeValidator(_reader(texts.parse_address, texts.ADDRESS_EXPECTED)),

@@ -32,6 +32,7 @@ from protocol.ledger.closings import Closing
 from protocol.ledger.genesis import Genesis
 from protocol.ledger.index import read_roots
 from protocol.ledger.records import Block, Header
+from protocol.ledger.succession import beginning_height
 from protocol.node.interface import Execute, JournalKind, JournalRecord
 from protocol.node.recovery import journal_reaches
 from protocol.node.setup import Recovered, recall_epochs
@@ -75,15 +76,16 @@ def recovered(
     height = reader.height
     if height is None or height < store.segments.last_height:
         raise BrokenInvariant("the state was not brought up to the segments")
-    lowest = min([decode(Header, decode(Block, data).header).executed.height for data in blocks[:1]], default=0)
+    first = beginning_height(genesis)
+    lowest = min([decode(Header, decode(Block, data).header).executed.height for data in blocks[:1]], default=first)
     found = [read_roots(reader, at) for at in range(lowest, height + 1)]
     executed = tuple(roots.executed for roots in found if roots is not None)
     if len(executed) != len(found):
         raise BrokenInvariant(f"the state lacks roots between heights {lowest} and {height}")
-    if would_vote(store.health, journal) and lost_its_end(store, reader, journal):
+    if would_vote(store.health, journal) and lost_its_end(store, reader, journal, first):
         journal = forget(store, journal)
-    beginning = read_roots(reader, 0)
-    assert beginning is not None, "genesis was written first"
+    beginning = read_roots(reader, first)
+    assert beginning is not None, "what the network begins with was written first"
     epochs = recall_epochs(genesis, reader, blocks[-1] if blocks else None)
     return Recovered(
         journal,
@@ -114,9 +116,9 @@ def _finalizations(segments: Segments, closings: Sequence[Closing]) -> Iterator[
 LOST_END: Final = "the journal lacks what was durable: a block that this node has executed, and its segments lack"
 
 
-def lost_its_end(store: Store, reader: StateReader, journal: tuple[JournalRecord, ...]) -> bool:
+def lost_its_end(store: Store, reader: StateReader, journal: tuple[JournalRecord, ...], beginning: int = 0) -> bool:
     """Whether the journal was cut where it cannot tell by itself: see `journal_reaches`."""
-    height, last = reader.height or 0, store.segments.last_height
+    height, last = reader.height or 0, max(store.segments.last_height, beginning)
     if height <= last:
         return False
     hashes = {roots.header_hash for at in range(max(1, last), height + 1) if (roots := read_roots(reader, at))}

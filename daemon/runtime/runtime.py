@@ -50,20 +50,27 @@ from daemon.runtime.workers.executor import Executor
 from daemon.runtime.workers.kinds import ExecuteNeeds, VerifyNeeds
 from daemon.runtime.workers.verifiers import Verifiers
 from daemon.runtime.workers.verify import Judge
-from daemon.store.directory import StateAccess, Store, open_directory, state_directory
+from daemon.store.chronicle import open_chronicle
+from daemon.store.directory import StateAccess, Store, inherited_directory, open_directory, state_directory
 from daemon.store.tables import StateStore
 from protocol.codec import encode
 from protocol.errors import OperatorFault
 from protocol.ledger.genesis import network_id
+from protocol.ledger.succession import ancestors_of, beginning_height
 from protocol.node.interface import Execute, KeyFound, Persisted, Pressure, TakePart
 from protocol.node.node import Node
 from protocol.node.setup import NodeSetup, NodeStatus
 from protocol.proofs.records import ClosedEpoch
+from protocol.restart.reporting import is_sealed
 from protocol.wire.memory import LIFE_BYTES
 
 SWITCH_INTERVAL_SECONDS = 0.001
 """The interpreter lock's: a thread that comes back from a sync waits for a busy loop at most so long (default 5 ms)."""
 CLOCK_LOOK_SECONDS = 5.0
+SEALED_WORDS = (
+    "this validator has made its report for a restart (papilio restart report) and signs nothing more in this network: "
+    "go on with the restart, or take the report back with papilio restart withdraw"
+)
 
 
 class NodeRuntime:
@@ -158,14 +165,16 @@ class NodeRuntime:
     async def _bring_up(self, nursery: trio.Nursery, store: Store, network: bytes) -> Parts:
         """State, workers, node, and the tasks that serve it."""
         setup = self._setup
-        for words in store.reports():
+        for words in store.reports(beginning_height(setup.genesis)):
             self._log.warning("store", words=words)
         journal = journal_records(store)
+        if is_sealed(journal):
+            raise OperatorFault(SEALED_WORDS)
         state_path = state_directory(setup.directory)
         genesis = encode(setup.genesis)
         parts = Parts(store)
         parts.executor = Executor(
-            ExecuteNeeds(genesis, str(state_path)),
+            ExecuteNeeds(genesis, str(state_path), str(inherited_directory(setup.directory) / "state")),
             done=parts.executed,
             read_again=partial(_read_again, store),
             lost=partial(self._worker_lost, "execute"),
@@ -205,18 +214,20 @@ class NodeRuntime:
             write=blocks.small,
             write_large=blocks.large,
         )
+        ancestors = [(a.network_id, a.executed.height) for a in reversed(ancestors_of(setup.genesis))]
+        chronicle = open_chronicle(setup.directory, store.segments, ancestors, store.files)
         service = NodeService(
             setup.genesis,
             node,
             store.state,
-            store.segments,
+            chronicle,
             partial(parts.inbox.put_nowait, urgent=False),
             numbers=parts.numbers,
             peers=self._network.status,
             disk_full=lambda: disk.full,
         )
         mender = Mender(setup.genesis, store.segments, store.state, put=partial(parts.inbox.put_nowait, urgent=False))
-        prover = Prover(setup.genesis, store.segments, lambda: node.covering_height)
+        prover = Prover(setup.genesis, chronicle, lambda: node.covering_height)
         closed = partial(_closed_before, prover, store.state)
         hands = NodeHands(
             nursery=nursery,

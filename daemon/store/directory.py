@@ -6,6 +6,7 @@
         journal/          journal-00000001.log           what is promised and not final
         segments/         00000000000000000001.seg, .idx  finalized blocks
         state/            data.mdb, lock.mdb, writer.lock  derived; may be deleted while no node runs
+        inherited/        what the network before this one left, if there was one: state/, segments/, format.json
         quarantine/       damaged files that were replaced, kept for who wants to know; the node does not read them
 
 `create` makes it, every name durable on return. A creation that was interrupted has no `format.json` and is said to be
@@ -39,6 +40,7 @@ FORMAT_NAME: Final = "format.json"
 _JOURNAL: Final = "journal"
 _SEGMENTS: Final = "segments"
 _STATE: Final = "state"
+_INHERITED: Final = "inherited"
 
 
 class StateAccess(Enum):
@@ -68,16 +70,20 @@ class Store:
         """Room left on the file system of the directory, for L-28."""
         return self.files.free_bytes(self.directory)
 
-    def reports(self) -> list[str]:
-        """What the start found that an operator should know, in words; empty after a clean end."""
+    def reports(self, beginning: int = 0) -> list[str]:
+        """What the start found that an operator should know, in words; empty after a clean end.
+
+        beginning: the height that the network begins at.
+        """
         found = [] if self.health.words == "whole" else [f"journal: {self.health.words}"]
         report, last = self.segments.report, self.segments.last_height
         if report.torn_bytes:
             found.append(f"segments: a torn tail of {report.torn_bytes} bytes after block {last} was cut")
         found += [f"segments: damaged: {words}" for words in report.damaged]
-        if self.segments.first_height > 1:
+        if self.segments.first_height > beginning + 1:
             words = (
-                f"segments: blocks 1 to {self.segments.first_height - 1} are missing; {repair_command(self.directory)}"
+                f"segments: blocks {beginning + 1} to {self.segments.first_height - 1} are missing; "
+                f"{repair_command(self.directory)}"
             )
             found.append(words)
         found += [f"segments: the index of {name} was rebuilt" for name in report.rebuilt_indexes]
@@ -116,6 +122,11 @@ class Onlooker:
 def state_directory(directory: Path) -> Path:
     """Where the state of a node lies: for the process that executes, if it is another one."""
     return directory / _STATE
+
+
+def inherited_directory(directory: Path) -> Path:
+    """What a network that goes on from another was left by that (decision 0014): state, and old blocks."""
+    return directory / _INHERITED
 
 
 def create(

@@ -27,6 +27,7 @@ would reserve the disk for the whole map, and let a stray pointer write into it)
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -306,11 +307,37 @@ class StateStore:
         All or nothing, synced on return; see the essay on power cuts. Raises DiskFull (nothing changed, and it may be
         called again) or StoreFailed (for ever).
         """
-        merged: Merged = {table: {} for table in Table}
-        for writes in writes_list:
-            for (table, key), value in writes.items():
-                merged[table][key] = value
+        merged = _merged(writes_list)
         self._change(lambda transaction: self._put(transaction, merged, height))
+
+    def fill(self, writes: Writes) -> None:
+        """Put these into a store that holds no height yet, and leave it without one: a part of a beginning.
+
+        Raises as `commit`.
+        """
+        merged = _merged([writes])
+        self._change(lambda transaction: self._put(transaction, merged, _NOTHING))
+
+    def hand_over(self, network_id: bytes, writes: Writes) -> None:
+        """Apply these at the present height; from then on the store is the network's of this id (decision 0014).
+
+        Raises as `commit`.
+        """
+        height = self.height
+        assert height is not None, "an executed state is handed over"
+        self._network_id = network_id
+        self.commit([writes], height)
+
+    def copy_to(self, directory: Path) -> None:
+        """A copy in `directory`, which is new; consistent, whoever writes, and durable on return."""
+        directory.mkdir(mode=DIRECTORY_MODE)
+        self._environment.copy(str(directory), compact=True)
+        for path in (directory / _DATA_NAME, directory, directory.parent):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def clear(self) -> None:
         """Remove everything, in one transaction: the height is None then."""
@@ -375,7 +402,7 @@ class StateStore:
 
     def _put(self, transaction: lmdb.Transaction[bytes], merged: Merged, height: int) -> None:
         before = self._facts(transaction)[2]
-        assert height >= max(before, 0), f"the state is at {before} and does not go back to {height}"
+        assert height >= before, f"the state is at {before} and does not go back to {height}"
         for table, writes in merged.items():
             database = self._databases[table]
             pairs: list[tuple[bytes, bytes]] = []
@@ -393,6 +420,15 @@ class StateStore:
     def _put_facts(self, transaction: lmdb.Transaction[bytes], height: int) -> None:
         facts = _FACTS_FORM.pack(FORMAT_VERSION, self._network_id, height)
         transaction.put(_FACTS, facts, db=self._store)
+
+
+def _merged(writes_list: Sequence[Writes]) -> Merged:
+    """What is written in the end, where later writes stand for earlier ones."""
+    merged: Merged = {table: {} for table in Table}
+    for writes in writes_list:
+        for (table, key), value in writes.items():
+            merged[table][key] = value
+    return merged
 
 
 def _damaged(error: lmdb.Error) -> StateDamaged:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.runtime.recovery import LOST_END
-from daemon.store.directory import FORMAT_NAME, read_format
+from daemon.store.directory import FORMAT_NAME, inherited_directory, read_format
 from daemon.store.files import Files, OsFiles
 from daemon.store.journal_file import Record
 from daemon.store.lock import InUse
@@ -84,6 +84,7 @@ def examine(subject: Subject, files: Files, *, quick: bool, scratch: Path | None
             stack.callback(store.close)
         judge = Judge(subject.genesis, state.known_closings(store))
         survey = segments.check_segments(directory / segments.FOLDER, files, judge, report, tell)
+        report.last_height = max(report.last_height, judge.beginning)
         records = journal.check_journal(directory / journal.FOLDER, files, judge.network_id, subject.journal_id, report)
         if store is None and not of_state.findings:
             state.look_at_state(directory / state.FOLDER, subject.genesis, of_state, blocks=report.last_height)
@@ -100,9 +101,9 @@ def examine(subject: Subject, files: Files, *, quick: bool, scratch: Path | None
             report.state_compared = "roots only" if quick else "no further"
             return found
         with _scratch(scratch) as place:
-            state.compare(
-                store, place / "state", subject.genesis, lambda height: found.read(files, height), report, tell
-            )
+            inherited = inherited_directory(directory) / state.FOLDER
+            made = state.Made(place / "state", subject.genesis, inherited)
+            state.compare(store, made, lambda height: found.read(files, height), report, tell)
     return found
 
 

@@ -31,6 +31,7 @@ from protocol.errors import Malformed, PapilioError
 from protocol.ledger.closings import Closing, closes
 from protocol.ledger.genesis import FIRST_EPOCH, Genesis, network_id, validator_set, validators_hash
 from protocol.ledger.records import Batch, BatchBody, Block, Header, Reference, batch_digest, header_hash
+from protocol.ledger.succession import beginning_height
 from protocol.proofs.finality import ProofRefused, check_certificate, voters_of
 
 
@@ -57,6 +58,8 @@ class Judge:
 
     def __init__(self, genesis: Genesis, closings: Sequence[Closing] = ()) -> None:
         self.network_id = network_id(genesis)
+        self.beginning = beginning_height(genesis)
+        """The height that the network begins at: 0, or where the one before it ended."""
         first = validator_set(genesis)
         self._sets: dict[int, tuple[bytes, Validators]] = {FIRST_EPOCH: (validators_hash(first), voters_of(first))}
         self._closings: dict[int, Closing] = {}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.runtime.recovery import LOST_END, without_earlier_returns, would_vote
-from daemon.store.directory import FORMAT_NAME, write_format
+from daemon.store.directory import FORMAT_NAME, inherited_directory, write_format
 from daemon.store.files import Files, OsFiles
 from daemon.store.journal import Journal
 from daemon.store.lock import ProcessLock
@@ -275,13 +275,17 @@ class _Repair:
         report, files = found.report, self._files
         if not any(finding.part is Part.STATE for finding in report.damage):
             return False
-        if any(found.read(files, height) is None for height in range(1, report.last_height + 1)):
+        if any(
+            found.read(files, height) is None for height in range(found.judge.beginning + 1, report.last_height + 1)
+        ):
             return False
         unfinished, place = self._directory / UNFINISHED_STATE, self._directory / state.FOLDER
         if unfinished.exists():
             shutil.rmtree(unfinished)
         height = report.last_height
-        reached = state.rebuild(unfinished, self._subject.genesis, lambda at: found.read(files, at), height, self._tell)
+        inherited = inherited_directory(self._directory) / state.FOLDER
+        made = state.Made(unfinished, self._subject.genesis, inherited)
+        reached = state.rebuild(made, lambda at: found.read(files, at), height, self._tell)
         assert reached == height, "all blocks are here"
         files.sync_directory(unfinished)
         if place.exists():

@@ -140,10 +140,11 @@ def _firsts(look: _Look, names: list[str]) -> list[int]:
         elif ending not in ("seg", "idx"):
             look.note(Part.SEGMENT, name, "a half-made file; it is removed when it is made again", Remedy.NOTHING)
     ordered = sorted(firsts)
-    if ordered and ordered[0] > 1:
+    first = look.judge.beginning + 1
+    if ordered and ordered[0] > first:
         words = "the file that begins at the first block is missing"
-        look.note(Part.SEGMENT, f"{1:020d}.seg", words, Remedy.FETCH, heights=(1, ordered[0] - 1))
-        look.survey.layout[1] = ordered[0]
+        look.note(Part.SEGMENT, f"{first:020d}.seg", words, Remedy.FETCH, heights=(first, ordered[0] - 1))
+        look.survey.layout[first] = ordered[0]
     return ordered
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -103,16 +104,28 @@ def check_roots(store: StateStore, read: ReadBlock, hashes: dict[int, bytes], re
                 return
 
 
-def compare(store: StateStore, scratch: Path, genesis: Genesis, read: ReadBlock, report: Report, tell: Tell) -> None:
-    """Execute all blocks up to the state's height into `scratch` (a directory that is not there), and compare."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A state to be made: where (a directory that is not there), of which network, and what that began with.
+
+    inherited: the state that the network before left, if there was one.
+    """
+
+    directory: Path
+    genesis: Genesis
+    inherited: Path
+
+
+def compare(store: StateStore, made: Made, read: ReadBlock, report: Report, tell: Tell) -> None:
+    """Execute all blocks up to the state's height into a scratch store, and compare."""
     height = report.state_height or 0
-    reached = rebuild(scratch, genesis, read, height, tell)
+    reached = rebuild(made, read, height, tell)
     if reached < height:
         report.state_compared = f"not by executing again: block {reached + 1} is lost"
         return
-    with closing(StateStore.open(scratch, network_id(genesis), writer=False, alone=True)) as made:
+    with closing(StateStore.open(made.directory, network_id(made.genesis), writer=False, alone=True)) as again:
         tell(Progress("comparing the state", 0, len(Table)))
-        with store.reader() as ours, made.reader() as right:
+        with store.reader() as ours, again.reader() as right:
             for at, table in enumerate(Table, 1):
                 words = _difference(ours, right, table)
                 if words is not None:
@@ -121,16 +134,16 @@ def compare(store: StateStore, scratch: Path, genesis: Genesis, read: ReadBlock,
     report.state_compared = f"byte for byte with {height} blocks executed again"
 
 
-def rebuild(directory: Path, genesis: Genesis, read: ReadBlock, height: int, tell: Tell) -> int:
-    """Make a state in `directory`, which is not there, from the blocks up to `height`; the height that it reached.
+def rebuild(made: Made, read: ReadBlock, height: int, tell: Tell) -> int:
+    """Make a state from the blocks up to `height`; the height that it reached.
 
     It ends below a block that is not there. Raises PapilioError if a block cannot be executed.
     """
-    directory.mkdir(mode=0o700)
-    ledger = Ledger(ExecuteNeeds(encode(genesis), str(directory)))
-    reached = 0
+    made.directory.mkdir(mode=0o700)
+    ledger = Ledger(ExecuteNeeds(encode(made.genesis), str(made.directory), str(made.inherited)))
+    reached = ledger.height
     try:
-        blocks = _executes(read, height)
+        blocks = _executes(read, reached + 1, height)
         while part := list(islice(blocks, BLOCKS_AT_ONCE)):
             ledger.run(part)
             reached = part[-1][0]
@@ -140,8 +153,8 @@ def rebuild(directory: Path, genesis: Genesis, read: ReadBlock, height: int, tel
     return reached
 
 
-def _executes(read: ReadBlock, height: int) -> Iterator[tuple[int, bytes, tuple[bytes, ...]]]:
-    for at in range(1, height + 1):
+def _executes(read: ReadBlock, first: int, height: int) -> Iterator[tuple[int, bytes, tuple[bytes, ...]]]:
+    for at in range(first, height + 1):
         data = read(at)
         if data is None:
             return

@@ -14,6 +14,7 @@ msgspec's rules are not quite ours, so three things are added:
 * **Text** is bounded in bytes of UTF-8, which msgspec counts in characters: `fits` looks again where a text is not
   ASCII.
 
+A record may extend another: its fields are that one's and its own, and one that is named again keeps its place.
 Lengths are compared with their bounds before anything is allocated for them. A class answers to the functions of
 `dataclasses` (`fields`, `replace`, `asdict`) as if it were one. Its instances are left out of the garbage collector's
 rounds: they hold no cycles, since a record's fields are all older than it is.
@@ -78,15 +79,16 @@ _QUICK: dict[type[Any], Quick] = {}
 
 def quick(cls: type[Any], head: tuple[int, int] | None) -> Quick:
     """Make a struct of a class that was written like a dataclass. head: kind and version of a record."""
-    own = {name: value for name, value in vars(cls).items() if name not in NOT_COPIED}
     hints = get_type_hints(cls, include_extras=True)
-    like: Any = dataclass(frozen=True)(cls)
+    own = {name: content for name, content in vars(cls).items() if not _gone(name, content)}
+    like: Any = dataclass(init=False, repr=False, eq=False, match_args=False, frozen=True)(cls)
     front = dict(zip(HEAD, (Literal[number] for number in head or ()), strict=False))
     own["__annotations__"] = {**front, **{name: _type_of(hint) for name, hint in hints.items()}}
     own["__repr__"] = _shown
     own["__reduce__"] = _remade
     meta = StructMeta if head is None else _RecordMeta
-    made: Any = meta(cls.__name__, (Struct,), own, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False)
+    bases = tuple(base for base in cls.__bases__ if base is not object) or (Struct,)
+    made: Any = meta(cls.__name__, bases, own, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False)
     if head is not None:
         made.head = head
     found = Quick(made, hints, Decoder(made).decode, _fits_class(hints))
@@ -95,6 +97,11 @@ def quick(cls: type[Any], head: tuple[int, int] | None) -> Quick:
     made.__dataclass_params__ = like.__dataclass_params__
     _QUICK[made] = found
     return found
+
+
+def _gone(name: str, content: Any) -> bool:
+    """Whether this of a class body is not for the class made from it: of one that extends a record, its slots too."""
+    return name in NOT_COPIED or name == "__slots__" or isinstance(content, types.MemberDescriptorType)
 
 
 def _shown(self: Any) -> str:

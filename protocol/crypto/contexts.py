@@ -28,6 +28,7 @@ class Domain(Enum):
     CLAIM = b"papilio/hash/claim\x00"
     STATE_VALUE = b"papilio/hash/state-value\x00"
     PROGRAMME = b"papilio/hash/programme\x00"
+    RESTART = b"papilio/hash/restart\x00"
 
 
 class Context(Enum):
@@ -40,6 +41,8 @@ class Context(Enum):
     FINALIZE = b"papilio/sign/finalize\x00"
     CHANNEL = b"papilio/sign/channel\x00"
     RESTORE = b"papilio/sign/restore\x00"
+    REPORT = b"papilio/sign/restart-report\x00"
+    APPROVAL = b"papilio/sign/restart-approval\x00"
 
 
 for _enum in (Domain, Context):

@@ -11,6 +11,8 @@ the hash of the first (lowest) of its keys, also when several keys must sign tog
 A `ValidatorSet` is the part of the validators that votes are counted with (voting key and power). Its hash
 stands in every header, so a proof can carry a later set and have it checked.
 
+A network that goes on from another has a genesis that says more: `succession`.
+
 Deliberately absent: where nodes listen, how a file is read, how rules are implemented.
 """
 
@@ -21,7 +23,7 @@ from itertools import pairwise
 from typing import Annotated
 
 from protocol import limits
-from protocol.codec import U53, U63, Items, Key, Name, Range, decode, encode, record, structure
+from protocol.codec import U53, U63, Hash, Items, Key, Name, Range, encode, record, structure
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
 from protocol.crypto.signing import is_valid_key
@@ -110,6 +112,17 @@ class GenesisMember:
 
 
 @structure
+class KeptMember(GenesisMember):
+    """A member of a network that goes on from another (`succession`): its account may be named by a key long replaced.
+
+    Without `keys` the state has no record of the account: the key whose hash names it acts.
+    """
+
+    keys: Annotated[tuple[Key, ...], Items(0, limits.ACCOUNT_KEYS_MAX)]
+    account: Hash
+
+
+@structure
 class GenesisValidator:
     """A node that votes: whose it is, the key of its channel, the key of its votes, its power."""
 
@@ -175,6 +188,8 @@ def validators_hash(validators: ValidatorSet) -> bytes:
 
 def member_account(member: GenesisMember) -> bytes:
     """Name of a member's account: the hash of its first key (L-6)."""
+    if isinstance(member, KeptMember):
+        return member.account
     return account_name(member.keys[0])
 
 
@@ -182,13 +197,6 @@ def rules_version(genesis: Genesis, height: int) -> int:
     """The version of the rules that holds at `height` >= 1 (L-23)."""
     assert height >= 1, "rules hold for blocks, and blocks begin at height 1"
     return max(entry for entry in ((r.height, r.version) for r in genesis.rules) if entry[0] <= height)[1]
-
-
-def decode_genesis(data: bytes) -> Genesis:
-    """The checked genesis record in `data`. Raises Malformed or OperatorFault."""
-    genesis = decode(Genesis, data)
-    check_genesis(genesis)
-    return genesis
 
 
 Where = tuple[str | int, ...]
@@ -280,7 +288,8 @@ def _wrong_member(member: GenesisMember) -> list[Fault]:
     wrong: list[Fault] = []
     if not _ascending(member.keys):
         wrong.append((("keys",), "keys must ascend, each once"))
-    if member.threshold > len(member.keys):
+    unknown = isinstance(member, KeptMember) and not member.keys and member.threshold == 1
+    if member.threshold > len(member.keys) and not unknown:
         wrong.append((("threshold",), f"threshold {member.threshold} is more than its {len(member.keys)} keys"))
     if member.threshold > limits.SIGNERS_MAX:
         words = f"threshold {member.threshold} is more than an envelope's {limits.SIGNERS_MAX} signers"

@@ -28,7 +28,11 @@ from protocol.ledger.tables import Table, Writes
 
 
 def genesis_state(genesis: Genesis, rules: Rules) -> Execution:
-    """What an empty store has to be filled with; height 0, no receipts."""
+    """What an empty store has to be filled with; height 0, no receipts.
+
+    Not of a `Succession`: its state is its ancestor's (`protocol.restart.beginning`).
+    """
+    assert type(genesis) is Genesis, "a network that goes on from another begins with that one's state"
     state = StateTransaction(MemoryTables())
     state.writable = LEDGER_WRITABLE | {ACCOUNTS.name}
     for member in genesis.members:

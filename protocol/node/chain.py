@@ -73,8 +73,10 @@ class Chain:
     executed_height: int = 0
 
     def __post_init__(self) -> None:
-        self.final = Parent(self.network_id, 0, self.genesis_time_ms, self.genesis_executed)
-        self.results[0] = self.genesis_executed
+        beginning = self.genesis_executed.height  # 0, or where another network ended (decision 0014)
+        self.final = Parent(self.network_id, beginning, self.genesis_time_ms, self.genesis_executed)
+        self.results[beginning] = self.genesis_executed
+        self.executed_height = beginning
 
     # -- Headers ------------------------------------------------------------------------------------
 

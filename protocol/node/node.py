@@ -22,6 +22,7 @@ from protocol.consensus.statements import VoteKind
 from protocol.dissemination import State
 from protocol.errors import BrokenInvariant
 from protocol.ledger.genesis import FIRST_EPOCH
+from protocol.ledger.succession import beginning_height
 from protocol.node import asking, catching_up, data, epochs, memory, mending, ordering, talk
 from protocol.node.body import VOTING_KEYS_MAX, make_body
 from protocol.node.interface import (
@@ -59,8 +60,8 @@ class Node:
         if not recovered.executed:
             raise BrokenInvariant("a node begins with the result of its newest executed height")
         genesis = recovered.genesis_executed or recovered.executed[0]
-        if genesis.height != 0 and not recovered.blocks:
-            raise BrokenInvariant("without blocks a node needs the result of the genesis state")
+        if genesis.height != beginning_height(setup.genesis) and not recovered.blocks:
+            raise BrokenInvariant("without blocks a node needs the result that its network begins with")
         self.body = make_body(setup, genesis, Now(0, 0))
         self.certificates = recover(self.body, recovered)
 

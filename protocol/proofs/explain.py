@@ -58,6 +58,9 @@ def _receipt_lines(verified: VerifiedReceipt) -> list[str]:
         names[name] = names.get(name, 0) + 1
     lines.append("  Operations: " + ", ".join(f"{count} x {name}" for name, count in names.items()))
     lines.append(f"  Receipt {verified.log_index} of the network's log.")
+    if envelope.body.network_id != verified.network_id:
+        earlier = envelope.body.network_id.hex()
+        lines.append(f"  It was recorded in network {earlier}, which this network goes on from.")
     return lines
 
 

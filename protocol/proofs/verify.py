@@ -10,6 +10,10 @@ else; in particular a receipt of a *failed* envelope is proven as failed (`Verif
 A proof of *absence* holds for every key whose path through the trie ends at the same empty place: such a file with
 another key in it may verify, and then says something else that is true. Compare the key with the one you asked for.
 
+**Networks that go on from another** (`ledger.succession`): one log of receipts runs through all of them, so a proof
+under the newer network's headers may be of a receipt of an earlier one. Its envelope then has to name that earlier
+network.
+
 Not proven, and so not said: that the signers could act for the account at that time (execution decided it, the
 quorum stands for it), and the position of anything outside the proof.
 """
@@ -35,9 +39,10 @@ from protocol.errors import (
     Refused,
 )
 from protocol.ledger.envelope import ParsedEnvelope, parse_envelope, signature_items
-from protocol.ledger.genesis import Genesis, decode_genesis, network_id
+from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.records import Receipt
 from protocol.ledger.spaces import parse_state_key
+from protocol.ledger.succession import ancestors_of, decode_genesis, home_of
 from protocol.proofs.finality import FinalHeader, ProofRefused, verify_finality
 from protocol.proofs.records import ReceiptProof, StateProof
 
@@ -78,7 +83,7 @@ def verify_receipt_proof(genesis_bytes: bytes, proof_bytes: bytes, pinned: bytes
     """
     genesis, proof = _open(genesis_bytes, ReceiptProof, proof_bytes)
     _check_network(genesis, proof.network_id)
-    envelope = _verify_envelope(proof.envelope, proof.network_id)
+    envelope = _verify_envelope(proof.envelope, home_of(genesis, proof.log_index))
     receipt = _decode(Receipt, proof.receipt, "receipt")
     if receipt.transaction != envelope.transaction:
         raise ProofRefused(PROOF_WRONG_RECEIPT, "the receipt is of another transaction than the envelope's")
@@ -132,6 +137,12 @@ def _check_network(genesis: Genesis, claimed: bytes) -> None:
     expected = network_id(genesis)
     if claimed != expected:
         words = f"the proof is of network {claimed.hex()}, the genesis given is of {expected.hex()}"
+        followed = next((a for a in ancestors_of(genesis) if a.network_id == claimed), None)
+        if followed is not None:
+            words += (
+                f", which goes on from it above block {followed.executed.height} of {followed.header.hex()}: "
+                "verify the proof with the network.toml of that earlier network"
+            )
         raise ProofRefused(PROOF_WRONG_NETWORK, words)
 
 

@@ -56,7 +56,8 @@ def directory_of(path: Path, genesis: Genesis, blocks: list[bytes]) -> Path:
         segments.append(height, data)
     segments.sync()
     segments.close()
-    state.rebuild(path / "state", genesis, lambda height: blocks[height - 1], len(blocks), untold)
+    made = state.Made(path / "state", genesis, Path())
+    state.rebuild(made, lambda height: blocks[height - 1], len(blocks), untold)
     return path
 
 

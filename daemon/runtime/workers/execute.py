@@ -2,7 +2,7 @@
 
 It takes all blocks that wait, executes each on what the store holds and those before it wrote, and commits them in
 one transaction; then it answers. A block that the state holds already is read back (recall.py). An empty store is
-first filled with the genesis state.
+first filled with the genesis state, or with what another network left (inherit.py).
 
 Nothing here waits for the node, and nothing of the node waits for this: consensus goes on whatever execution does.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.runtime.workers.child import EndOfPipe, Pipe, start, tell_fault
+from daemon.runtime.workers.inherit import inherit
 from daemon.runtime.workers.kinds import STATE_JOB, ExecuteNeeds
 from daemon.runtime.workers.overlay import Overlay
 from daemon.runtime.workers.recall import recall_block
@@ -26,9 +27,10 @@ from protocol.apps.registry import rules_at
 from protocol.codec import decode
 from protocol.errors import BrokenInvariant
 from protocol.ledger.execution import Execution, execute_block
-from protocol.ledger.genesis import decode_genesis, network_id
+from protocol.ledger.genesis import network_id
 from protocol.ledger.genesis_state import genesis_state
 from protocol.ledger.records import Header
+from protocol.ledger.succession import Succession, decode_genesis
 from protocol.ledger.tables import Writes
 from protocol.node.interface import BlockExecuted, Fate, Outcome
 
@@ -47,7 +49,9 @@ class Ledger:
         self._network_id = network_id(self._genesis)
         self._state = _open(Path(needs.state), self._network_id)
         self.dropped = self._state.dropped
-        if self._state.height is None:
+        if self._state.height is None and isinstance(self._genesis, Succession):
+            inherit(self._state, self._genesis, Path(needs.inherited))
+        elif self._state.height is None:
             self._commit([genesis_state(self._genesis, rules_at(self._genesis, 0)).writes], 0)
 
     @property

@@ -30,10 +30,14 @@ class VerifyNeeds(NamedTuple):
 
 
 class ExecuteNeeds(NamedTuple):
-    """genesis: encoded. state: directory of the state store."""
+    """genesis: encoded. state: directory of the state store. inherited: of the one that the network began with, if it
+
+    goes on from another (inherit.py).
+    """
 
     genesis: bytes
     state: str
+    inherited: str = ""
 
 
 STATE_JOB: Final = -1

@@ -24,7 +24,8 @@ from protocol.apps.registry import rules_at
 from protocol.errors import BrokenInvariant
 from protocol.ledger.admission import admit, check_operations
 from protocol.ledger.envelope import ParsedEnvelope
-from protocol.ledger.genesis import Genesis, decode_genesis, network_id
+from protocol.ledger.genesis import Genesis, network_id
+from protocol.ledger.succession import decode_genesis
 
 
 class Judge:

@@ -1,0 +1,71 @@
+"""A stopped node's report, the seal before it, and its withdrawal (decision 0014, L-24)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daemon.config.creation import NodePlan, create_network
+from daemon.config.node import Node, load_node
+from daemon.config.texts import Address
+from daemon.restart.disk import stopped_node
+from daemon.restart.files import read_bytes
+from daemon.restart.reporting import KEPT, report, withdraw
+from daemon.store.directory import StateAccess, open_directory
+from protocol.errors import OperatorFault
+from protocol.restart.reporting import is_sealed
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    plan = NodePlan("bank", Address("127.0.0.1", 7100), Address("127.0.0.1", 8100), None)
+    return create_network(tmp_path / "net", "test", [plan], 1_700_000_000_000)[1]["bank"]
+
+
+def sealed(node: Node) -> bool:
+    store = open_directory(node.data_directory, node.network.network_id, node.journal_id, state=StateAccess.NONE)
+    try:
+        return is_sealed(store.recovered)
+    finally:
+        store.close()
+
+
+def test_the_seal_is_durable_before_there_is_a_report(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the two: the validator never signs again, and no report exists that says so."""
+
+    def die(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("daemon.restart.reporting.make_report", die)
+        with pytest.raises(KeyboardInterrupt):
+            report(node, tmp_path / "bank")
+    assert sealed(node)
+    assert not (node.data_directory / KEPT).exists()
+    report(node, tmp_path / "bank")
+    assert (tmp_path / "bank.report").exists()
+
+
+def test_asking_again_gives_the_same_report(node: Node, tmp_path: Path) -> None:
+    """Two different reports by one key would be taken for a lie."""
+    report(node, tmp_path / "one")
+    report(node, tmp_path / "two")
+    assert read_bytes(tmp_path / "one.report") == read_bytes(tmp_path / "two.report")
+    assert read_bytes(tmp_path / "one.holdings") == read_bytes(tmp_path / "two.holdings")
+
+
+def test_who_withdraws_remembers_what_it_signed(node: Node, tmp_path: Path) -> None:
+    with stopped_node(node) as before:
+        records = before.store.recovered
+    report(node, tmp_path / "bank")
+    assert sealed(node)
+    withdraw(node)
+    assert not sealed(node)
+    with stopped_node(load_node(node.file)) as after:
+        assert after.store.recovered == records, "the memory is what it was"
+        assert after.held.remembers
+    with pytest.raises(OperatorFault):
+        withdraw(node)
