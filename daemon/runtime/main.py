@@ -78,6 +78,8 @@ def setup_of(node: Node) -> RuntimeSetup:
         verify_workers=node.settings.workers.verify,
         voting_keys=node.voting_keys,
         pinned=node.pinned,
+        join_by_snapshot=node.settings.storage.sync == "snapshot" and bool(node.dial),
+        snapshot_slot_ms=1000 * node.settings.storage.snapshot_interval_seconds,
     )
 
 

@@ -5,7 +5,6 @@ META, its epoch, height and hash with the set that it names, after making sure t
 says so. That is what a node needs to know in which epoch it is, and what a proof needs beside the segments:
 
     META    b"closing/", epoch (8)    height (8), header hash (32), encoded `ValidatorSet`
-            b"ended/", epoch (8)      what proves it, of epochs whose closing block is not among the blocks here
 
 The state holds the newest set only. What it held at a recent height follows from the undo of the blocks since
 (`undo`), which is kept as far back as any header that may still come names results.
@@ -28,7 +27,6 @@ from protocol.ledger.records import Header
 from protocol.ledger.tables import Reader, Table
 
 _PREFIX: Final = b"closing/"
-_ENDED: Final = b"ended/"
 _head = Struct(">Q32s")
 _PAGE: Final = 64
 
@@ -50,11 +48,6 @@ def closes(header: Header) -> bool:
 def closing_key(epoch: int) -> bytes:
     """Key under META."""
     return _PREFIX + number_key(epoch)
-
-
-def ended_key(epoch: int) -> bytes:
-    """Key under META of the proof of an epoch's end (`snapshot.staging.pack_epoch`), where blocks are not kept."""
-    return _ENDED + number_key(epoch)
 
 
 def pack_closing(closing: Closing) -> bytes:

@@ -16,6 +16,8 @@ of the peers has the accepted snapshot any more, it is forgotten and another one
 
 The host's duties: `Keep` and `Forget` are carried out in order, and what was kept can be read before the next step.
 
+Joiners tell each other that they have nothing, so that a new network of joiners begins.
+
 Deliberately absent: disk, clock, sockets; what to do when no peer has a snapshot (`nobody_has_one` says so).
 """
 
@@ -51,6 +53,8 @@ SILENCE_INTERVALS: Final = 20
 AVOID_INTERVALS: Final = 40
 OFFERS_INTERVALS: Final = 4
 """Retry intervals in which offers are gathered before the highest is taken, and between two questions for them."""
+JOINERS_INTERVALS: Final = 40
+"""Retry intervals after which joiners among themselves believe that there is no network yet."""
 PATIENCE_INTERVALS: Final = 120
 """Retry intervals without a source of the accepted snapshot until another is taken."""
 OFFERS_OF_A_PEER_MAX: Final = 8
@@ -80,6 +84,8 @@ class Peer:
     offers: dict[int, wire.SnapshotOffer] = field(default_factory=dict)
     answered: bool = False
     """Whether it has said which snapshots it has."""
+    runs: bool = False
+    """Whether it takes part, and does not join itself."""
     final_height: int = 0
     asked: Want | int | None = None
     """What it was asked for: a want, or the number of an epoch."""
@@ -197,11 +203,16 @@ class Joining:
 
     @property
     def nobody_has_one(self) -> bool:
-        """Whether peers are connected, all have answered for a while, and none has a snapshot."""
+        """Whether the peers that are connected have answered for a while, and none has a snapshot.
+
+        Those that join too are waited for longer: if nobody else is there, the network is a new one.
+        """
         if self.offer is not None or not self.peers or self._began_ms is None:
             return False
-        waited = self._now_ms - self._began_ms >= OFFERS_INTERVALS * self._interval_ms
-        return waited and all(peer.answered and not peer.offers for peer in self.peers.values())
+        if any(peer.offers or not peer.answered for peer in self.peers.values()):
+            return False
+        runs = any(peer.runs for peer in self.peers.values())
+        return self._now_ms - self._began_ms >= (OFFERS_INTERVALS if runs else JOINERS_INTERVALS) * self._interval_ms
 
     @property
     def highest(self) -> int:
@@ -240,7 +251,7 @@ class Joining:
         self.peers[peer] = Peer()
         if self._began_ms is None:
             self._began_ms = self._now_ms
-        self._ask(peer, wire.SnapshotsWanted(0))
+        self._say(peer, wire.SnapshotsWanted(0))
 
     def _peer_down(self, peer: bytes) -> None:
         gone = self.peers.pop(peer, None)
@@ -273,8 +284,8 @@ class Joining:
         self._give_back(known)
         known.avoid_until_ms = self._now_ms + AVOID_INTERVALS * self._interval_ms
 
-    def _ask(self, peer: bytes, question: Any) -> None:
-        self._out.append(Send((peer,), Priority.CONSENSUS, encode(question)))
+    def _say(self, peer: bytes, message: Any) -> None:
+        self._out.append(Send((peer,), Priority.CONSENSUS, encode(message)))
 
     def _sources(self) -> list[bytes]:
         """Peers that offer the accepted state under the accepted header."""
@@ -301,7 +312,11 @@ class Joining:
 
     def on_keepalive(self, _peer: bytes, known: Peer, message: messages.Keepalive) -> None:
         """How far a peer is."""
-        known.final_height = message.final_height
+        known.runs, known.final_height = True, message.final_height
+
+    def on_snapshots_wanted(self, peer: bytes, _known: Peer, _question: wire.SnapshotsWanted) -> None:
+        """Another joiner asks: there is none here yet."""
+        self._say(peer, wire.SnapshotOffer(0, (), None, 0))
 
     def on_offered(self, _peer: bytes, known: Peer, offer: wire.SnapshotOffer) -> None:
         """A snapshot that a peer has."""
@@ -398,7 +413,7 @@ class Joining:
             sources = set(self._sources())
             for key, peer in self.peers.items():
                 if key not in sources and peer.asked is None:
-                    self._ask(key, wire.SnapshotsWanted(0))
+                    self._say(key, wire.SnapshotsWanted(0))
         if self._sources():
             self._source_ms = self._now_ms
         elif self.offer is not None and self.peers and not self.complete:
@@ -441,7 +456,7 @@ class Joining:
                 if peer.asked is None:
                     peer.asked = self.epochs.epoch
                     peer.deadline_ms = self._now_ms + SILENCE_INTERVALS * self._interval_ms
-                    self._ask(key, wire.EpochsWanted(self.epochs.epoch))
+                    self._say(key, wire.EpochsWanted(self.epochs.epoch))
                 return
             self._candidate = None
             try:
@@ -469,17 +484,17 @@ class Joining:
         peer.deadline_ms = self._now_ms + SILENCE_INTERVALS * self._interval_ms
         match want:
             case HeadersWant():
-                self._ask(key, wire.HeadersBelowWanted(want.height))
+                self._say(key, wire.HeadersBelowWanted(want.height))
             case ReceiptsWant():
-                self._ask(key, wire.ReceiptsWanted(want.first, want.end, self._log_size))
+                self._say(key, wire.ReceiptsWanted(want.first, want.end, self._log_size))
             case PiecesWant():
                 prefixes = tuple(piece.prefix for piece in want.below)
-                self._ask(key, wire.PiecesWanted(self.offer.height, prefixes))
+                self._say(key, wire.PiecesWanted(self.offer.height, prefixes))
             case BlocksWant():
                 peer.blocks, peer.following = BlockSync(self._interval_ms), want.first
                 parent = self.gathering.header(want.first).parent
                 peer.blocks.begin(key, want.first, parent, want.end - 1, self._now_ms)
-                self._ask(key, messages.BlocksWanted(want.first, want.end - want.first))
+                self._say(key, messages.BlocksWanted(want.first, want.end - want.first))
 
     @property
     def _log_size(self) -> int:
@@ -494,6 +509,7 @@ def _is_want(asked: Want | int | None) -> bool:
 _HANDLERS: Final[dict[type[Any], Callable[[Joining, bytes, Peer, Any], None]]] = {
     messages.Keepalive: Joining.on_keepalive,
     messages.BlockPart: Joining.on_block_part,
+    wire.SnapshotsWanted: Joining.on_snapshots_wanted,
     wire.SnapshotOffer: Joining.on_offered,
     wire.EpochsFound: Joining.on_epochs_found,
     wire.HeadersBelow: Joining.on_headers_found,

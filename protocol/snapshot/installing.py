@@ -8,7 +8,7 @@ things need it:
 * RECEIPT, TRANSACTION, HISTORY, SEEN, SEEN_EXPIRY of the window's blocks. Which envelopes became final, the receipts
   say; whose they are and until when they are remembered, the blocks;
 * ROOTS of genesis and of the heights that the window's headers name: no later header names another one (L-17);
-* META: height, ended epochs with how they ended, from which block time on everything is indexed (L-9), and the *base*:
+* META: height, ended epochs, from which block time on everything is indexed (L-9), and the *base*:
   below which height there is nothing.
 
 What is missing is told by the base: older receipts, roots and blocks. Undo begins with the next block (L-20).
@@ -28,7 +28,7 @@ from protocol.codec import decode, encode
 from protocol.crypto import log
 from protocol.crypto.log_ranges import leaf_hash, verify_range
 from protocol.errors import BrokenInvariant, Malformed
-from protocol.ledger.closings import closing_key, ended_key, pack_closing
+from protocol.ledger.closings import closing_key, pack_closing
 from protocol.ledger.envelope import ParsedEnvelope
 from protocol.ledger.execution import parse_batch_of_block
 from protocol.ledger.genesis import Genesis, network_id
@@ -49,6 +49,7 @@ from protocol.ledger.index import (
 )
 from protocol.ledger.records import Block, Header, Receipt, header_hash
 from protocol.ledger.tables import Table, Writes
+from protocol.proofs.records import ClosedEpoch
 from protocol.snapshot import pieces, staging
 from protocol.snapshot.gathering import Gathering
 from protocol.snapshot.offers import EpochChain
@@ -183,16 +184,21 @@ class Installing:
                 header = self.gathering.header(named.height)
                 value = pack_roots(Roots(named, header_hash(header), header.time_ms))
                 self._write(Table.ROOTS, number_key(named.height), value)
-        for closing, closed in zip(self.epochs.closings, staged_epochs(self.gathering.staged), strict=False):
+        for closing in self.epochs.closings:
             if closing.height <= offered.height:
                 self._write(Table.META, closing_key(closing.epoch), pack_closing(closing))
-                self._write(Table.META, ended_key(closing.epoch), staging.pack_epoch(closing.epoch, closed))
         lowest = self.gathering.header(window.lowest)
         base = Base(offered.height, window.lowest, window.first_receipt, lowest.parent)
         self._write(Table.META, BASE_KEY, pack_base(base))
         indexed_from_ms = 0 if window.lowest == 1 else lowest.time_ms
         self._write(Table.META, INDEXED_FROM_KEY, number_key(indexed_from_ms))
         self._write(Table.META, HEIGHT_KEY, number_key(offered.height))
+
+    def ended(self) -> Iterator[tuple[int, ClosedEpoch]]:
+        """(epoch, how it ended) of every epoch before the state's: their blocks do not come along, but for the last."""
+        for closing, closed in zip(self.epochs.closings, staged_epochs(self.gathering.staged), strict=False):
+            if closing.height <= self.gathering.offered.height:
+                yield closing.epoch, closed
 
     # -- Blocks -------------------------------------------------------------------------------------
 

@@ -220,9 +220,32 @@ def test_a_network_without_snapshots_says_so() -> None:
     nothing = encode(snapshot.SnapshotOffer(0, (), None, 0))
     world = World(there, {HONEST: lambda _question: [nothing]})
     world.connect()
-    assert not world.joining.nobody_has_one, "offers may still come"
+    assert world.joining.status.stage == "offers", "offers may still come"
     world.run(5_000)
+    assert not world.joining.nobody_has_one, "who only joins too may know others"
+    world.step(node_io.Received(HONEST, encode(messages.Keepalive(1, 0, 3, 3, (), True))))
     assert world.joining.nobody_has_one
+
+
+def test_joiners_of_a_new_network_begin_it() -> None:
+    """Without this all would wait for each other's snapshots for ever."""
+    there = history()
+    other = World(there, {})
+    asked = encode(snapshot.SnapshotsWanted(0))
+
+    def speak(question: bytes) -> list[bytes]:
+        other.joining.step(node_io.PeerUp(OTHER), other.now)
+        said = other.joining.step(node_io.Received(OTHER, question), other.now)
+        return [effect.data for effect in said if isinstance(effect, node_io.Send)]
+
+    world = World(there, {HONEST: speak})
+    assert speak(asked)
+    world.connect()
+    world.run(10_000)
+    assert world.joining.status.stage == "offers"
+    world.run(11_000)
+    assert world.joining.nobody_has_one
+    assert world.charged() == {}
 
 
 def test_damage_to_what_is_staged_is_found_when_it_is_installed() -> None:
