@@ -108,6 +108,45 @@ class WorkersTable(Table):
     verify: int = bounded(1, 64, "Processes that check clients' signatures; about one for each two cores.", default=1)
 
 
+class StorageTable(Table):
+    """What is kept on the disk, and how a node that has no blocks yet gets to the network's state."""
+
+    sync: Annotated[
+        Literal["blocks", "snapshot"],
+        Field(
+            description="How a node without blocks begins. blocks: it fetches and executes every block from the first "
+            "one on, and believes nothing that it did not compute. snapshot: it takes the state from its peers, with "
+            "proofs under a header that a quorum has finalized, and only the newest blocks: minutes instead of days, "
+            "and no history. Where blocks are there already it means nothing."
+        ),
+    ] = "blocks"
+    keep: Annotated[
+        str,
+        Field(
+            description='How many old blocks are kept: "all" (an archive), or as "90 days" or "1000000 blocks". Whole '
+            "segments are deleted once all in them is older. What peers and proofs need is kept in any case.",
+            pattern=r"^(all|[1-9][0-9]{0,9} (days|blocks))$",
+        ),
+    ] = "all"
+    snapshot_interval_seconds: int = bounded(
+        0,
+        7 * 24 * 3600,
+        "A snapshot of the state is made for joining nodes so often, of block time; the newest two are kept. The same "
+        "on all nodes, so that a joiner can take one from all of them. 0: none.",
+        default=3_600,
+    )
+
+    @property
+    def keep_blocks(self) -> int | None:
+        """So many of the newest blocks; None if that is not what is kept."""
+        return int(self.keep.split()[0]) if self.keep.endswith("blocks") else None
+
+    @property
+    def keep_ms(self) -> int | None:
+        """Blocks of so much block time, ms; None if that is not what is kept."""
+        return int(self.keep.split()[0]) * 24 * 3600 * 1000 if self.keep.endswith("days") else None
+
+
 class PinnedTable(Table):
     """A closing header that the operator knows for certain (C-23): the node stops at another block of its height."""
 
@@ -127,6 +166,7 @@ class NodeFile(Table):
     api: Annotated[ApiTable, Field(description="The HTTP API.")] = ApiTable()
     log: Annotated[LogTable, Field(description="The log.")] = LogTable()
     metrics: Annotated[MetricsTable, Field(description="What is counted beyond what costs nothing.")] = MetricsTable()
+    storage: Annotated[StorageTable, Field(description="What is kept on the disk.")] = StorageTable()
     pinned: Annotated[PinnedTable, Field(description="A closing header known for certain.")] = PinnedTable()
     workers: Annotated[WorkersTable, Field(description="Processes beside the node's own.")] = WorkersTable()
 

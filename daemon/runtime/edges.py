@@ -6,7 +6,7 @@ once `service.stopping()` returns; after `SHUTDOWN_SECONDS` it is cancelled.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,16 @@ class Edge(Protocol):
 
 class PeerNetwork(Sender, Edge, Protocol):
     """The channels to other nodes: an edge that also sends, and ends when it is told to."""
+
+    async def serve(
+        self,
+        inbox: Inbox,
+        room: Callable[[], Awaitable[object]],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Run for whoever takes what comes from `inbox`, before there is a node; `room` delays sync answers."""
+        ...
 
     def stop(self) -> None:
         """End in order: a goodbye to each peer."""
@@ -75,6 +85,10 @@ class RuntimeSetup:
     voting_keys: VotingKeys | None = None
     pinned: tuple[int, bytes] | None = None
     cpu: CpuClock | None = None
+    join_by_snapshot: bool = False
+    """Whether a directory without blocks gets a snapshot of the state first."""
+    snapshot_slot_ms: int = 0
+    """Of block time; a snapshot is made for each. 0: none are made."""
 
     @property
     def author_member(self) -> str | None:

@@ -58,9 +58,11 @@ from protocol.node.interface import (
     Mended,
     Note,
     ReadBlocks,
+    ReadSnapshot,
     Refusal,
     Send,
     SignaturesChecked,
+    SnapshotRead,
     TakePart,
 )
 
@@ -92,7 +94,7 @@ class NodeHands:
     """Carries effects out; see the essay. `nursery` is for reads; `evidence` keeps what a note proves, in a thread.
 
     mended: takes blocks that were damaged here and are whole again. erase_key, take_part: how these effects are carried
-    out, at once.
+    out, at once. snapshots: answers a question about them, in a thread.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class NodeHands:
         mended: Callable[[Mended], object] = lambda _mended: None,
         erase_key: Callable[[bytes], None] = lambda _voting_key: None,
         take_part: Callable[[TakePart], None] = lambda _effect: None,
+        snapshots: Callable[[Any], tuple[bytes, ...]] = lambda _question: (),
     ) -> None:
         self._nursery = nursery
         self._inbox = inbox
@@ -125,6 +128,7 @@ class NodeHands:
         self._mended = mended
         self._erase_key = erase_key
         self._take_part = take_part
+        self._snapshots = snapshots
         self._reads = trio.CapacityLimiter(READS_AT_ONCE)
         self._log: Any = structlog.get_logger()
         self.sends_dropped = 0
@@ -150,6 +154,8 @@ class NodeHands:
                 self._mended(effect)
             case ReadBlocks():
                 self._nursery.start_soon(self._read, effect)
+            case ReadSnapshot():
+                self._nursery.start_soon(self._read_snapshot, effect)
             case Note():
                 self._lines.note(effect)
                 if is_evidence(effect):
@@ -199,6 +205,10 @@ class NodeHands:
             self._log.error("segment_damaged", height=damage.height, words=damage.words)
             blocks = []
         self._inbox.put_nowait(BlocksRead(effect.job, effect.first_height, tuple(blocks)), urgent=False)
+
+    async def _read_snapshot(self, effect: ReadSnapshot) -> None:
+        messages = await trio.to_thread.run_sync(self._snapshots, effect.question, limiter=self._reads)
+        self._inbox.put_nowait(SnapshotRead(effect.job, messages), urgent=False)
 
     async def _keep_evidence(self, note: Note) -> None:
         words = ""

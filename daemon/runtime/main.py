@@ -81,6 +81,8 @@ def setup_of(node: Node, cpu: CpuClock | None = None) -> RuntimeSetup:
         voting_keys=node.voting_keys,
         pinned=node.pinned,
         cpu=cpu,
+        join_by_snapshot=node.settings.storage.sync == "snapshot" and bool(node.dial),
+        snapshot_slot_ms=1000 * node.settings.storage.snapshot_interval_seconds,
     )
 
 

@@ -18,6 +18,7 @@ from daemon.runtime.pump import Pump
 from daemon.runtime.service import Metrics
 from daemon.runtime.workers.executor import Executor
 from daemon.runtime.workers.verifiers import Verifiers
+from daemon.snapshots.shelf import Shelf
 from daemon.store.directory import Store
 from protocol.node.interface import BlockExecuted, Execute
 from protocol.node.node import Node
@@ -36,6 +37,7 @@ class Parts:
     hands: NodeHands
     disk: DiskWatch
     mender: Mender
+    shelf: Shelf
     network: PeerNetwork
     running: Running
 
@@ -93,6 +95,7 @@ class Parts:
             "scrub_bytes": self.mender.status.bytes,
             "blocks_found_damaged": self.mender.status.found,
             "blocks_mended": self.mender.status.mended,
+            "snapshot_answers": self.shelf.answers,
             "sends_dropped": self.hands.sends_dropped,
             "checks_done": self.verifiers.done_count,
             "checks_failed": self.verifiers.failed_count,
@@ -113,6 +116,8 @@ class Parts:
             "vote_floor": status.vote_floor,
             "memory_answers_missing": len(status.memory_missing),
             "syncing_to_height": status.syncing_to_height,
+            "snapshots": len(self.shelf.heights),
+            "snapshot_height": max(self.shelf.heights, default=0),
             "scrub_height": self.mender.status.height,
             "blocks_damaged": self.mender.damaged_count,
             "disk_full": int(self.disk.full),

@@ -16,7 +16,7 @@ out too: that is what observers may do, and nobody named it one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict
 from random import SystemRandom
 from typing import Any, Final
@@ -28,7 +28,6 @@ from daemon.net.network import Network
 from daemon.net.opening import PeerRole
 from daemon.observe.lines import Limiter
 from daemon.runtime.edges import Running
-from daemon.runtime.finals import Finals
 from daemon.runtime.inbox import Inbox
 from protocol.codec import kind_of
 from protocol.consensus.statements import Certificate
@@ -38,6 +37,7 @@ from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.records import Batch
 from protocol.node.interface import PeerDown, PeerUp, Priority, Received
 from protocol.wire import messages as wire
+from protocol.wire import snapshot
 
 SYNC_MESSAGES: Final = frozenset(
     {
@@ -50,6 +50,8 @@ SYNC_MESSAGES: Final = frozenset(
         Batch,
         wire.CertificatesWanted,
         Certificate,
+        *snapshot.QUESTIONS,
+        *snapshot.ANSWERS,
     }
 )
 """What a peer for sync only may say."""
@@ -91,9 +93,9 @@ class Admission:
 class Receiver:
     """Turns what the network tells into inputs."""
 
-    def __init__(self, inbox: Inbox, finals: Finals) -> None:
+    def __init__(self, inbox: Inbox, room: Callable[[], Awaitable[object]]) -> None:
         self._inbox = inbox
-        self._finals = finals
+        self._room = room
         self._sync_only: set[bytes] = set()
         self.left_out = 0
         """Messages of peers for sync only that are not about sync."""
@@ -115,7 +117,7 @@ class Receiver:
             self.left_out += 1
             return
         if priority is Priority.SYNC:
-            await self._finals.room()
+            await self._room()
         await self._inbox.put(Received(peer, data), urgent=priority is Priority.CONSENSUS)
 
 
@@ -149,7 +151,17 @@ class Peers:
         self, running: Running, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Listen, dial and serve until `stop`."""
-        self._receiver = Receiver(running.inbox, running.finals)
+        await self.serve(running.inbox, running.finals.room, task_status=task_status)
+
+    async def serve(
+        self,
+        inbox: Inbox,
+        room: Callable[[], Awaitable[object]],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """The same for whoever takes what comes from `inbox`; `room` is awaited before sync answers are taken in."""
+        self._receiver = Receiver(inbox, room)
         network = Network(
             self._config,
             self._identity,

@@ -27,12 +27,20 @@ class Prover:
     """Makes proofs, in threads too; `covering_height` says where the newest header with its own finalization is.
 
     (0: none yet.) It is asked beside the loop that steps the node, so it reads one value and walks over nothing.
+    kept: how an epoch ended, where its blocks may be gone (store/history.py).
     """
 
-    def __init__(self, genesis: Genesis, segments: BlockReader, covering_height: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        genesis: Genesis,
+        segments: BlockReader,
+        covering_height: Callable[[], int],
+        kept: Callable[[int], ClosedEpoch | None] = lambda _epoch: None,
+    ) -> None:
         self._genesis = genesis
         self._segments = segments
         self._covering_height = covering_height
+        self._kept = kept
         self._held: tuple[int, Finality] | None = None
         self._closed: list[ClosedEpoch] = []
         """Of ended epochs, from the first on, as far as they were needed."""
@@ -87,6 +95,10 @@ class Prover:
         """C-22: how each epoch before this one ended. Raises Refused(not_covered) until that is written here."""
         known = list(self._closed)
         for closing in closings(reader, len(known) + 1, max(0, epoch - 1 - len(known))):
+            kept = self._kept(closing.epoch)
+            if kept is not None:
+                known.append(kept)
+                continue
             data = self._segments.read(closing.height)
             if data is None:
                 break

@@ -44,10 +44,11 @@ from protocol.node.interface import (
     Note,
     Persist,
     ReadBlocks,
+    ReadSnapshot,
 )
 
 Commit = Callable[[Sequence[JournalRecord]], Awaitable[None]]
-AT_ONCE = (CheckSignatures, CheckEnvelopes, CheckBatch, ReadBlocks, Mended, Note)
+AT_ONCE = (CheckSignatures, CheckEnvelopes, CheckBatch, ReadBlocks, ReadSnapshot, Mended, Note)
 
 
 class Hands(Protocol):

@@ -15,6 +15,7 @@ mark in its header over any number of restarts, and the node is told to follow a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -23,14 +24,15 @@ import trio
 from daemon.runtime.workers.executor import Executor
 from daemon.store.directory import Store
 from daemon.store.errors import SegmentDamaged
+from daemon.store.history import HISTORY_NAME
 from daemon.store.journal import JournalHealth, JournalState
 from daemon.store.segments import Segments
 from daemon.store.tables import StateReader
 from protocol.codec import decode, encode
-from protocol.errors import BrokenInvariant
+from protocol.errors import BrokenInvariant, OperatorFault
 from protocol.ledger.closings import Closing
 from protocol.ledger.genesis import Genesis
-from protocol.ledger.index import read_roots
+from protocol.ledger.index import read_base, read_roots
 from protocol.ledger.records import Block, Header
 from protocol.ledger.succession import beginning_height
 from protocol.node.interface import Execute, JournalKind, JournalRecord
@@ -52,10 +54,21 @@ def read_execute(segments: Segments, height: int) -> Execute:
     return Execute(height, block.header, block.batches)
 
 
+def state_lost_words(directory: Path) -> str:
+    """What to do where the blocks that the state is made from are not kept, in words."""
+    return (
+        f"move {directory / 'segments'}, {directory / 'state'} and {directory / HISTORY_NAME} away and start with"
+        ' sync = "snapshot" in the [storage] of node.toml, or restore a backup; leave the journal where it is'
+    )
+
+
 async def replay(executor: Executor, segments: Segments, told: Callable[[int, int], None]) -> int:
     """Execute what the segments hold above the state; how many blocks that were. `told(height, last)` now and then."""
     height, last = await executor.opened(), segments.last_height
     first = height + 1
+    if first < segments.first_height:
+        words = f"the state is at height {height} and has to be made anew, and blocks below {segments.first_height}"
+        raise OperatorFault(f"{words} are not kept here: {state_lost_words(segments.directory.parent)}")
     next_told = trio.current_time() + PROGRESS_SECONDS
     while height < last:
         height += 1
@@ -78,9 +91,11 @@ def recovered(
         raise BrokenInvariant("the state was not brought up to the segments")
     first = beginning_height(genesis)
     lowest = min([decode(Header, decode(Block, data).header).executed.height for data in blocks[:1]], default=first)
-    found = [read_roots(reader, at) for at in range(lowest, height + 1)]
-    executed = tuple(roots.executed for roots in found if roots is not None)
-    if len(executed) != len(found):
+    base = read_base(reader)
+    whole_from = first if base is None else base.height  # below, a snapshot brings those that headers name (L-17)
+    found = [(at, read_roots(reader, at)) for at in range(lowest, height + 1)]
+    executed = tuple(roots.executed for _, roots in found if roots is not None)
+    if any(roots is None and at >= whole_from for at, roots in found):
         raise BrokenInvariant(f"the state lacks roots between heights {lowest} and {height}")
     if would_vote(store.health, journal) and lost_its_end(store, reader, journal, first):
         journal = forget(store, journal)

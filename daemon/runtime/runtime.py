@@ -50,8 +50,12 @@ from daemon.runtime.workers.executor import Executor
 from daemon.runtime.workers.kinds import ExecuteNeeds, VerifyNeeds
 from daemon.runtime.workers.verifiers import Verifiers
 from daemon.runtime.workers.verify import Judge
+from daemon.snapshots.joining import join_by_snapshot
+from daemon.snapshots.maker import Maker
+from daemon.snapshots.shelf import Shelf
 from daemon.store.chronicle import open_chronicle
 from daemon.store.directory import StateAccess, Store, inherited_directory, open_directory, state_directory
+from daemon.store.history import read_ended
 from daemon.store.tables import StateStore
 from protocol.codec import encode
 from protocol.errors import OperatorFault
@@ -112,6 +116,8 @@ class NodeRuntime:
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         setup = self._setup
         network = network_id(setup.genesis)
+        if not await self._join(network):
+            return
         opening = partial(open_directory, setup.directory, network, setup.journal_id, state=StateAccess.NONE)
         store = await trio.to_thread.run_sync(opening)
         in_order = False
@@ -124,6 +130,29 @@ class NodeRuntime:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(store.close if in_order else partial(_let_go, store))
         self._log.info("stopped", words=self._stop_words)
+
+    # -- Joining ------------------------------------------------------------------------------------
+
+    async def _join(self, network: bytes) -> bool:
+        """A snapshot first, for a node without blocks that wants one. False if the end was asked for meanwhile."""
+        setup, done = self._setup, False
+        async with trio.open_nursery() as watching:
+            watching.start_soon(self._cancel_when_stopped, watching.cancel_scope)
+            await join_by_snapshot(
+                setup.directory,
+                network,
+                setup.genesis,
+                self._network,
+                self._clock,
+                wanted=setup.join_by_snapshot,
+                pinned=setup.pinned,
+                still_starting=self._notifier.still_starting,
+            )
+            done = True
+            watching.cancel_scope.cancel()
+        if not done:
+            self._log.info("stopped", words=f"{self._stop_words}, while it joined; it goes on at the next start")
+        return done
 
     # -- Up -----------------------------------------------------------------------------------------
 
@@ -227,7 +256,9 @@ class NodeRuntime:
             disk_full=lambda: disk.full,
         )
         mender = Mender(setup.genesis, store.segments, store.state, put=partial(parts.inbox.put_nowait, urgent=False))
-        prover = Prover(setup.genesis, chronicle, lambda: node.covering_height)
+        kept = partial(read_ended, setup.directory)
+        prover = Prover(setup.genesis, chronicle, lambda: node.covering_height, kept)
+        shelf = Shelf(setup.directory, store.segments, store.state)
         closed = partial(_closed_before, prover, store.state)
         hands = NodeHands(
             nursery=nursery,
@@ -243,6 +274,7 @@ class NodeRuntime:
             mended=mender.take,
             erase_key=self._erase_key,
             take_part=partial(self._take_part, parts),
+            snapshots=shelf.answer,
         )
         keeper = JournalKeeper(
             store.journal,
@@ -259,6 +291,7 @@ class NodeRuntime:
         )
         keeper.ring = pump.ring
         parts.driver, parts.pump = Driver(node, self._clock, parts.inbox, pump), pump
+        parts.shelf = shelf
         parts.finals, parts.keeper, parts.hands, parts.disk, parts.mender = finals, keeper, hands, disk, mender
         parts.lines, parts.network = self._lines, self._network
         parts.running = Running(setup, service, prover, parts.inbox, finals, self._lines, mender)
@@ -267,6 +300,17 @@ class NodeRuntime:
             nursery.start_soon(task)
         if setup.cpu is not None:
             nursery.start_soon(setup.cpu.run)
+        if setup.snapshot_slot_ms:
+            maker = Maker(
+                setup.directory,
+                network_id(setup.genesis),
+                store.segments,
+                shelf,
+                slot_ms=setup.snapshot_slot_ms,
+                covering_height=lambda: node.covering_height,
+                disk_full=lambda: disk.full,
+            )
+            nursery.start_soon(maker.run)
         nursery.start_soon(_watch, Watchdog(self._notifier, parts.stages))
         nursery.start_soon(parts.drive)
 
@@ -305,6 +349,7 @@ class NodeRuntime:
             await parts.pump.drained()
             await parts.finals.drained()
             await parts.executor.drained()
+        parts.shelf.close()
         if patience.cancelled_caught:
             self._log.warning("stopped_late", words="not all final blocks were executed; the next start does it")
 

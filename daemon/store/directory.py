@@ -7,6 +7,10 @@
         segments/         00000000000000000001.seg, .idx  finalized blocks
         state/            data.mdb, lock.mdb, writer.lock  derived; may be deleted while no node runs
         inherited/        what the network before this one left, if there was one: state/, segments/, format.json
+        history.json      from which block on blocks are kept; absent: all of them (history.py)
+        epochs/           how epochs ended, where their blocks are not kept
+        snapshots/        of the state, for nodes that join (daemon.snapshots); may be deleted at any time
+        joining/          what a node that joins by a snapshot has gathered, until it is in place
         quarantine/       damaged files that were replaced, kept for who wants to know; the node does not read them
 
 `create` makes it, every name durable on return. A creation that was interrupted has no `format.json` and is said to be
@@ -28,6 +32,7 @@ from pathlib import Path
 from typing import Final
 
 from daemon.store.files import Files, OsFiles
+from daemon.store.history import Beginning, read_beginning
 from daemon.store.journal import Journal, JournalHealth
 from daemon.store.journal_file import Record
 from daemon.store.lock import ProcessLock
@@ -65,6 +70,13 @@ class Store:
     segments: Segments
     state: StateStore | None
     lock: ProcessLock
+    beginning: Beginning | None = None
+    """From where on blocks are kept; None: all."""
+
+    @property
+    def first_kept(self) -> int:
+        """The lowest height that has to be here."""
+        return 1 if self.beginning is None else self.beginning.first_height
 
     def free_bytes(self) -> int:
         """Room left on the file system of the directory, for L-28."""
@@ -80,11 +92,9 @@ class Store:
         if report.torn_bytes:
             found.append(f"segments: a torn tail of {report.torn_bytes} bytes after block {last} was cut")
         found += [f"segments: damaged: {words}" for words in report.damaged]
-        if self.segments.first_height > beginning + 1:
-            words = (
-                f"segments: blocks {beginning + 1} to {self.segments.first_height - 1} are missing; "
-                f"{repair_command(self.directory)}"
-            )
+        first, lowest = self.segments.first_height, max(self.first_kept, beginning + 1)
+        if first > lowest:
+            words = f"segments: blocks {lowest} to {first - 1} are missing; {repair_command(self.directory)}"
             found.append(words)
         found += [f"segments: the index of {name} was rebuilt" for name in report.rebuilt_indexes]
         if self.state is not None and self.state.dropped:
@@ -164,10 +174,13 @@ def open_directory(
     """
     files = files or OsFiles()
     _check_format(directory, network_id, files)
+    beginning = read_beginning(directory, files)
     lock = ProcessLock(directory / "lock", f"another papilio runs on {directory}")
     opened: list[Segments | StateStore] = []
     try:
         segments = Segments.open(directory / _SEGMENTS, files, network_id)
+        if beginning is not None:
+            segments.drop_below(beginning.first_height)  # what an interrupted pruning left
         opened.append(segments)
         store = None
         if state is not StateAccess.NONE:
@@ -179,7 +192,7 @@ def open_directory(
             part.close()
         lock.release()
         raise
-    return Store(directory, files, network_id, journal, recovered, health, segments, store, lock)
+    return Store(directory, files, network_id, journal, recovered, health, segments, store, lock, beginning)
 
 
 def open_to_read(directory: Path, network_id: bytes) -> Onlooker:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
@@ -73,11 +74,34 @@ class SealedSegments:
         self._made: dict[int, array[int]] = {}
         """Offsets of segments whose index was made anew and could not be written."""
         self._making = RLock()
+        self._dropped = 0
+        """How many of the lowest segments are not held any more."""
 
     @property
     def first_height(self) -> int:
         """The lowest height held; 0 if none."""
-        return self._firsts[0] if self._firsts else 0
+        return self._firsts[self._dropped] if self._dropped < len(self._firsts) else 0
+
+    @property
+    def held(self) -> list[IndexHeader]:
+        """Of every segment held, ascending."""
+        return self._indexes[self._dropped :]
+
+    def drop_below(self, height: int) -> list[str]:
+        """Delete segments of which every block is below `height`, lowest first; names of the files that went."""
+        gone: list[str] = []
+        while self._dropped < len(self._indexes):
+            index = self._indexes[self._dropped]
+            if index.first + index.count > height:
+                break
+            self._dropped += 1  # places in the lists stay: readers hold some
+            self._made.pop(index.first, None)
+            for path in (index_path(self._directory, index.first), segment_path(self._directory, index.first)):
+                with suppress(FileNotFoundError):
+                    self._files.unlink(path)
+                    gone.append(path.name)
+            self._files.sync_directory(self._directory)
+        return gone
 
     def replace(self, blocks: dict[int, bytes], damaged: set[int]) -> list[str]:
         """Put these blocks in the place of damaged ones; names of the files that were written, and where old ones are.

@@ -25,7 +25,10 @@ soon as `append` returned. After a failed write or sync every later append and s
 A reader in another process opens with `writable=False`: nothing is cut, written or rebuilt on disk, and it sees the
 blocks that were there when it opened.
 
-Deliberately absent: what a block means, deletion of old segments, compression.
+**Dropping.** Sealed segments at the front may go, whole (`drop_below`), the lowest first, so that what is left after a
+crash is contiguous. A reader that is in one of them finds nothing there, and no damage.
+
+Deliberately absent: what a block means, which blocks may go (`daemon.store.pruning`), compression.
 """
 
 from __future__ import annotations
@@ -123,6 +126,11 @@ class Segments:
                 segments._sealed.find(first, end)
         segments._synced_height = segments.last_height
         return segments
+
+    @property
+    def directory(self) -> Path:
+        """Where the files lie."""
+        return self._directory
 
     @property
     def report(self) -> SegmentsReport:
@@ -285,6 +293,13 @@ class Segments:
         self._active = following
         full.file.close()
 
+    def drop_below(self, height: int) -> list[str]:
+        """Delete sealed segments of which every block is below `height`; names of the files that went.
+
+        The caller has written the mark that says so (history.py). Never the last segment. Raises StoreFailed.
+        """
+        return self._sealed.drop_below(height) if self._writable else []
+
     # -- Reading ------------------------------------------------------------------------------------
 
     @property
@@ -322,6 +337,8 @@ class Segments:
                         break
                     found.append(block)
             except SegmentDamaged as damage:
+                if damage.height < self.first_height:
+                    return found  # dropped while it was read
                 self.damaged.add(damage.height)
                 if not found:
                     raise

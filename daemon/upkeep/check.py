@@ -18,9 +18,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.runtime.recovery import LOST_END
+from daemon.runtime.recovery import LOST_END, state_lost_words
 from daemon.store.directory import FORMAT_NAME, inherited_directory, read_format
 from daemon.store.files import Files, OsFiles
+from daemon.store.history import HISTORY_NAME, Beginning, read_beginning
 from daemon.store.journal_file import Record
 from daemon.store.lock import InUse
 from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader
@@ -76,6 +77,7 @@ def examine(subject: Subject, files: Files, *, quick: bool, scratch: Path | None
     """As `check_directory`, with what a repair needs; the caller sees to it that nobody else is there."""
     directory, report, of_state = subject.directory, Report(), Report()
     _check_identity(directory, files, network_id(subject.genesis), report)
+    beginning = _check_beginning(directory, files, report)
     with ExitStack() as stack:
         store = None
         if (directory / state.FOLDER / state.DATA).exists():  # opened first: it tells the sets of later epochs
@@ -83,13 +85,18 @@ def examine(subject: Subject, files: Files, *, quick: bool, scratch: Path | None
         if store is not None:
             stack.callback(store.close)
         judge = Judge(subject.genesis, state.known_closings(store))
-        survey = segments.check_segments(directory / segments.FOLDER, files, judge, report, tell)
+        survey = segments.check_segments(directory / segments.FOLDER, files, judge, report, tell, beginning)
         report.last_height = max(report.last_height, judge.beginning)
         records = journal.check_journal(directory / journal.FOLDER, files, judge.network_id, subject.journal_id, report)
         if store is None and not of_state.findings:
             state.look_at_state(directory / state.FOLDER, subject.genesis, of_state, blocks=report.last_height)
         report.findings += of_state.findings
         report.state_height = of_state.state_height
+        if beginning is not None and any(
+            finding.is_damage for finding in report.findings if finding.part is Part.STATE
+        ):
+            words = f"the blocks that it is made from are not kept: {state_lost_words(directory)}"
+            report.findings.append(Finding(Part.STATE, state.FILE, words, Remedy.NOTHING))
         if store is None:
             return Found(report, survey, {}, judge)
         found = Found(report, survey, dict(_above(store, survey, records, report)), judge)
@@ -103,8 +110,22 @@ def examine(subject: Subject, files: Files, *, quick: bool, scratch: Path | None
         with _scratch(scratch) as place:
             inherited = inherited_directory(directory) / state.FOLDER
             made = state.Made(place / "state", subject.genesis, inherited)
-            state.compare(store, made, lambda height: found.read(files, height), report, tell)
+            lowest = judge.beginning + 1 if beginning is None else beginning.first_height
+            state.compare(store, made, lambda height: found.read(files, height), report, tell, lowest)
     return found
+
+
+def _check_beginning(directory: Path, files: Files, report: Report) -> Beginning | None:
+    """Where the history of the directory begins; a mark that cannot be read is damage."""
+    try:
+        beginning = read_beginning(directory, files)
+    except OperatorFault as fault:
+        report.findings.append(Finding(Part.IDENTITY, HISTORY_NAME, fault.words, Remedy.NOTHING, 0))
+        return None
+    if beginning is not None:
+        words = f"blocks are kept from {beginning.first_height} on: {beginning.why}"
+        report.findings.append(Finding(Part.IDENTITY, HISTORY_NAME, words, Remedy.NOTHING))
+    return beginning
 
 
 def _above(store: StateStore, survey: Survey, records: tuple[Record, ...], report: Report) -> list[tuple[int, bytes]]:

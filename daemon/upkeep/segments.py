@@ -20,6 +20,7 @@ from pathlib import Path
 from daemon.store.errors import StoreFailed
 from daemon.store.files import File, Files
 from daemon.store.framing import Frame, body_of, scan
+from daemon.store.history import Beginning
 from daemon.store.segment_file import (
     SEGMENT_HEADER_BYTES,
     SegmentHeader,
@@ -81,8 +82,14 @@ class _Look:
     judge: Judge
     report: Report
     tell: Tell
+    beginning: Beginning | None = None
     survey: Survey = field(default_factory=Survey)
     bytes_total: int = 0
+
+    @property
+    def lowest(self) -> int:
+        """The lowest height that has to be here."""
+        return self.judge.beginning + 1 if self.beginning is None else self.beginning.first_height
 
     def note(
         self,
@@ -98,9 +105,19 @@ class _Look:
         self.report.findings.append(Finding(part, f"{FOLDER}/{name}", words, remedy, offset, first, last))
 
 
-def check_segments(directory: Path, files: Files, judge: Judge, report: Report, tell: Tell) -> Survey:
-    """Read all segments and indexes in `directory` into `report`. Raises OperatorFault for a newer format."""
-    look = _Look(directory, files, judge, report, tell)
+def check_segments(
+    directory: Path,
+    files: Files,
+    judge: Judge,
+    report: Report,
+    tell: Tell,
+    beginning: Beginning | None = None,
+) -> Survey:
+    """Read all segments and indexes in `directory` into `report`. Raises OperatorFault for a newer format.
+
+    beginning: where the history begins, if not with the first block.
+    """
+    look = _Look(directory, files, judge, report, tell, beginning)
     try:
         names = files.list(directory)
     except FileNotFoundError:
@@ -140,10 +157,10 @@ def _firsts(look: _Look, names: list[str]) -> list[int]:
         elif ending not in ("seg", "idx"):
             look.note(Part.SEGMENT, name, "a half-made file; it is removed when it is made again", Remedy.NOTHING)
     ordered = sorted(firsts)
-    first = look.judge.beginning + 1
-    if ordered and ordered[0] > first:
+    if ordered and ordered[0] > look.lowest:
         words = "the file that begins at the first block is missing"
-        look.note(Part.SEGMENT, f"{first:020d}.seg", words, Remedy.FETCH, heights=(first, ordered[0] - 1))
+        first, last = look.lowest, ordered[0] - 1
+        look.note(Part.SEGMENT, f"{first:020d}.seg", words, Remedy.FETCH, heights=(first, last))
         look.survey.layout[first] = ordered[0]
     return ordered
 
@@ -284,6 +301,8 @@ def _check_links(look: _Look) -> None:
     """Each good block stands on the good one below it, the first on genesis."""
     survey = look.survey
     hashes = {0: look.judge.network_id, **survey.hashes}
+    if look.beginning is not None:
+        hashes.setdefault(look.lowest - 1, look.beginning.below)
     for height in sorted(survey.found):
         below = hashes.get(height - 1)
         if below is not None and survey.parents[height] != below:

@@ -21,16 +21,20 @@ import lmdb
 
 from daemon.runtime.workers.execute import Ledger
 from daemon.runtime.workers.kinds import ExecuteNeeds
+from daemon.snapshots.heap_file import heap_of
 from daemon.store.pages import PageDamaged, walk
 from daemon.store.tables import StateReader, StateStore
 from daemon.upkeep.findings import Finding, Part, Progress, Remedy, Report, Tell
 from protocol.codec import decode, encode
+from protocol.crypto import log, trie
 from protocol.errors import OperatorFault, PapilioError
 from protocol.ledger.closings import Closing, closings
 from protocol.ledger.genesis import Genesis, network_id
-from protocol.ledger.index import read_roots
+from protocol.ledger.index import log_getter, read_base, read_roots, trie_getter
 from protocol.ledger.records import Block, Header
+from protocol.ledger.succession import beginning_height
 from protocol.ledger.tables import Table
+from protocol.snapshot.pieces import cut
 
 FOLDER = "state"
 DATA = "data.mdb"
@@ -88,8 +92,12 @@ def check_roots(store: StateStore, read: ReadBlock, hashes: dict[int, bytes], re
         if read_roots(reader, height) is None:
             report.findings.append(_wrong(height, "it has no roots at the height that it says it is at"))
             return
+        base = read_base(reader)
+        lowest = 0 if base is None else base.height  # a snapshot brings roots of some heights below it only
         for at in sorted(hashes):
             roots = read_roots(reader, at) if at <= height else None
+            if at < lowest and roots is None:
+                continue
             if at <= height and (roots is None or roots.header_hash != hashes[at]):
                 report.findings.append(_wrong(at, "its roots are of another block than the one in the segments"))
                 return
@@ -98,6 +106,8 @@ def check_roots(store: StateStore, read: ReadBlock, hashes: dict[int, bytes], re
                 continue
             stated = decode(Header, decode(Block, data).header).executed
             own = read_roots(reader, stated.height) if stated.height <= height else None
+            if own is None and stated.height < lowest:
+                continue
             if stated.height <= height and (own is None or own.executed != stated):
                 words = f"its results are others than the header of block {at} states"
                 report.findings.append(_wrong(stated.height, words))
@@ -116,9 +126,17 @@ class Made:
     inherited: Path
 
 
-def compare(store: StateStore, made: Made, read: ReadBlock, report: Report, tell: Tell) -> None:
-    """Execute all blocks up to the state's height into a scratch store, and compare."""
-    height = report.state_height or 0
+def compare(
+    store: StateStore, made: Made, read: ReadBlock, report: Report, tell: Tell, lowest: int | None = None
+) -> None:
+    """Execute all blocks up to the state's height into a scratch store, and compare.
+
+    lowest: from where blocks are kept. Where not from the first on, values, trie and log are compared with the roots.
+    """
+    height, first = report.state_height or 0, beginning_height(made.genesis) + 1
+    if lowest is not None and lowest > first and read(first) is None:
+        _compare_with_roots(store, made.directory, lowest, report)
+        return
     reached = rebuild(made, read, height, tell)
     if reached < height:
         report.state_compared = f"not by executing again: block {reached + 1} is lost"
@@ -132,6 +150,36 @@ def compare(store: StateStore, made: Made, read: ReadBlock, report: Report, tell
                     report.findings.append(_wrong(height, words))
                 tell(Progress("comparing the state", at, len(Table)))
     report.state_compared = f"byte for byte with {height} blocks executed again"
+
+
+def _compare_with_roots(store: StateStore, scratch: Path, lowest: int, report: Report) -> None:
+    """What can be said without the blocks: that values, trie and log have the roots that the newest height has."""
+    scratch.mkdir(mode=0o700)
+    height = report.state_height or 0
+    with store.reader() as reader:
+        roots = read_roots(reader, height)
+        assert roots is not None, "it was checked"
+        executed = roots.executed
+        pairs = (pair for row in _pages(reader, Table.STATE) for pair in row)
+        try:
+            if cut(heap_of(pairs, scratch / "heap"), lambda _prefix, _data: None) != executed.state_root:
+                report.findings.append(_wrong(height, "its values have another root than the network's"))
+            if trie.root(trie_getter(reader)) != executed.state_root:
+                report.findings.append(_wrong(height, "its trie has another root than the network's"))
+            if log.root(log_getter(reader), executed.log_size) != executed.log_root:
+                report.findings.append(_wrong(height, "its log of receipts has another root than the network's"))
+        except PapilioError as fault:
+            report.findings.append(_wrong(height, fault.words))
+    report.state_compared = (
+        f"values, trie and log with the roots of height {height}: blocks below {lowest} are not kept"
+    )
+
+
+def _pages(reader: StateReader, table: Table) -> Iterator[list[tuple[bytes, bytes]]]:
+    start = b""
+    while rows := reader.scan(table, b"", start, ROWS_AT_ONCE):
+        yield rows
+        start = rows[-1][0] + b"\0"
 
 
 def rebuild(made: Made, read: ReadBlock, height: int, tell: Tell) -> int:
@@ -192,10 +240,8 @@ def _pairs(ours: StateReader, right: StateReader, table: Table) -> Iterator[tupl
 
 
 def _rows(reader: StateReader, table: Table) -> Iterator[tuple[bytes, bytes]]:
-    start = b""
-    while rows := reader.scan(table, b"", start, ROWS_AT_ONCE):
+    for rows in _pages(reader, table):
         yield from rows
-        start = rows[-1][0] + b"\0"
 
 
 def _wrong(height: int, words: str) -> Finding:

@@ -157,6 +157,11 @@ def _without_right_edge(at: int, last: int) -> tuple[int, int]:
     return at, last
 
 
+def subtree_root(get: GetSubtree, start: int, end: int) -> bytes:
+    """Root of the subtree of leaves `start` to `end` (32 bytes). Raises BrokenInvariant if a stored part is missing."""
+    return _range_root(get, start, end)
+
+
 def _left_size(size: int) -> int:
     """Largest power of two below `size`, which is at least 2."""
     return 1 << (size - 1).bit_length() - 1

@@ -32,7 +32,7 @@ absent: iteration and history (the tables have both), caching (the store's), del
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from protocol.crypto.hashing import HASH_BYTES
@@ -58,9 +58,11 @@ __all__ = [
     "PathOf",
     "TrieLevel",
     "TrieProof",
+    "joined",
     "path_of",
     "prove",
     "root",
+    "subtree",
     "update",
     "verify_absence",
     "verify_inclusion",
@@ -118,9 +120,9 @@ class _Update:
         grown = {change.nibbles: change.child for change in self.changes[start:stop]}
         if leaf is not None and leaf.leaf is not None:
             grown.setdefault(nibbles_of(leaf.leaf[:HASH_BYTES]), leaf)
-        return self._build(position, sorted((nibbles, child) for nibbles, child in grown.items() if child is not None))
+        return self.build(position, sorted((nibbles, child) for nibbles, child in grown.items() if child is not None))
 
-    def _build(self, position: bytes, leaves: list[tuple[bytes, Child]]) -> Child | None:
+    def build(self, position: bytes, leaves: list[tuple[bytes, Child]]) -> Child | None:
         """Write the branches that distinct `leaves`, in order, need below `position`."""
         if len(leaves) < 2:
             return leaves[0][1] if leaves else None
@@ -132,7 +134,7 @@ class _Update:
             end = start + 1
             while end < len(leaves) and leaves[end][0][depth] == nibble:
                 end += 1
-            node.put(nibble, self._build(position + _STEP[nibble], leaves[start:end]))
+            node.put(nibble, self.build(position + _STEP[nibble], leaves[start:end]))
             start = end
         return self._settle(position, node, None)
 
@@ -206,3 +208,24 @@ def update(
         if work.writes[ROOT_POSITION] == data:
             del work.writes[ROOT_POSITION]
     return top.hash, work.writes
+
+
+def subtree(
+    position: bytes, pairs: Iterable[tuple[bytes, bytes]], *, path_of: PathOf = path_of
+) -> tuple[Child | None, dict[bytes, bytes]]:
+    """The subtree of these pairs (distinct keys, all below `position`): as its parent sees it, and its nodes.
+
+    A single pair has no node: it belongs to the parent.
+    """
+    work = _Update(lambda _position: None, [])
+    changes = sorted((_change_of(path_of(key), value) for key, value in pairs), key=lambda change: change.nibbles)
+    top = work.build(position, [(change.nibbles, change.child) for change in changes if change.child is not None])
+    return top, {at: node for at, node in work.writes.items() if node is not None}
+
+
+def joined(children: Mapping[int, Child]) -> tuple[Child, bytes]:
+    """The branch over these children, by nibble: as its parent sees it, and its node. Not for a single leaf."""
+    node = Node()
+    for nibble in sorted(children):
+        node.put(nibble, children[nibble])
+    return Child(node.hash, None), bytes(node.body)

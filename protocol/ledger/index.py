@@ -3,6 +3,7 @@
 Values that every envelope writes are packed with fixed layouts, big endian, so that keys sort as numbers:
 
     META          b"height"                          height (8)
+                  b"base"                            see `Base`; only where the tables began with a snapshot
     ROOTS         height (8)                         state root, log size (8), log root, header hash, time_ms (8)
     RECEIPT       log index (8)                      encoded receipt
     TRANSACTION   transaction id                     log index (8), height (8), position (4)
@@ -29,12 +30,14 @@ from protocol.ledger.tables import Reader, Table
 
 HEIGHT_KEY = b"height"
 INDEXED_FROM_KEY = b"indexed_from_ms"
+BASE_KEY = b"base"
 
 _number = Struct(">Q")
 _roots = Struct(">32sQ32s32sQ")
 _location = Struct(">QQI")
 _seen = Struct(">32sQ")
 _log_key = Struct(">BQ")
+_base = Struct(">QQQ32s")
 
 
 class Roots(NamedTuple):
@@ -58,6 +61,19 @@ class Seen(NamedTuple):
 
     transaction: bytes
     valid_until_ms: int
+
+
+class Base(NamedTuple):
+    """Where tables begin that were filled by a snapshot: nothing below is there.
+
+    height: of the snapshot's state. first_height: lowest block that came along, and the hash of the header below it.
+    first_log_index: lowest receipt.
+    """
+
+    height: int
+    first_height: int
+    first_log_index: int
+    below: bytes
 
 
 def number_key(number: int) -> bytes:
@@ -99,6 +115,17 @@ def pack_seen(transaction: bytes, valid_until_ms: int) -> bytes:
 def unpack_seen(value: bytes) -> Seen:
     """Value of SEEN, opened."""
     return Seen(*_seen.unpack(value))
+
+
+def pack_base(base: Base) -> bytes:
+    """Value of META's base."""
+    return _base.pack(*base)
+
+
+def read_base(reader: Reader) -> Base | None:
+    """Where the tables begin; None if with genesis."""
+    value = reader.get(Table.META, BASE_KEY)
+    return None if value is None else Base(*_base.unpack(value))
 
 
 def executed_height(reader: Reader) -> int | None:

@@ -11,6 +11,7 @@ dozen bytes for each change instead of kilobytes. Undo of heights that no proof 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgpack
@@ -25,6 +26,7 @@ MARGIN_HEIGHTS = 64
 """Undo is kept for so many heights below what the newest header covers: a proof may be in the making."""
 _PRUNED_IN_ONE_BLOCK_MAX = 16
 _pack = Encoder().encode
+_PAGE = 1_000
 
 
 def pack_undo(before: dict[bytes, bytes | None]) -> bytes:
@@ -69,6 +71,19 @@ class HistoricState:
     def node(self, position: bytes) -> bytes | None:
         """The trie node at a position at that height."""
         return self._nodes[position] if position in self._nodes else trie_getter(self._reader)(position)
+
+    def pairs(self) -> Iterator[tuple[bytes, bytes]]:
+        """All pairs of the state at that height, in no order."""
+        before = dict(self._before)
+        start: bytes | None = b""
+        while start is not None:
+            page = list(self._reader.scan(Table.STATE, b"", start, _PAGE))
+            start = page[-1][0] + b"\0" if len(page) == _PAGE else None
+            for key, value in page:
+                old = before.pop(key, value)
+                if old is not None:
+                    yield key, old
+        yield from ((key, old) for key, old in before.items() if old is not None)
 
     def prove(self, key: bytes) -> trie.TrieProof:
         """The proof of the key's value, or of its absence, under `root`."""

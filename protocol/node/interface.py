@@ -10,8 +10,8 @@ node (the daemon, the simulator) has these duties:
 2. `Persisted(count)` is stepped once the first `count` `Persist` effects since the start are durable.
 3. `Append` and `Execute` are carried out in order, and results are stepped in order. A block is handed to `Append`
    before `Execute`.
-4. `CheckSignatures`, `CheckEnvelopes`, `CheckBatch`, `ReadBlocks` may be carried out at any time and in any
-   order, also never (then nothing breaks, the node only waits and asks again where it can).
+4. `CheckSignatures`, `CheckEnvelopes`, `CheckBatch`, `ReadBlocks`, `ReadSnapshot` may be carried out at any time and in
+   any order, also never (then nothing breaks, the node only waits and asks again where it can).
 5. A key named by `EraseKey` is erased wherever it is stored, in order like the effects of duty 1.
 6. `Tick` is stepped when `Node.wake_at_ms` (monotonic) has come; nothing else looks at timers. Being late is safe.
 7. After `Halt` nothing more is stepped, sent or written.
@@ -20,7 +20,7 @@ node (the daemon, the simulator) has these duties:
 from __future__ import annotations
 
 from enum import Enum, IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from protocol.crypto.signing import SigningKey
 from protocol.ledger.genesis import ValidatorSet
@@ -213,6 +213,14 @@ class BlocksRead:
 
 
 @frozen
+class SnapshotRead:
+    """Answer to `ReadSnapshot`: encoded messages, none if this node serves no snapshots."""
+
+    job: int
+    messages: tuple[bytes, ...]
+
+
+@frozen
 class Persisted:
     """The first `count` `Persist` effects since the start of this `Node` are durable."""
 
@@ -259,6 +267,7 @@ Input = (
     | BatchChecked
     | BlockExecuted
     | BlocksRead
+    | SnapshotRead
     | Persisted
     | Tick
     | Pressure
@@ -345,6 +354,14 @@ class ReadBlocks:
 
 
 @frozen
+class ReadSnapshot:
+    """Answer a peer's question about snapshots (one of `wire.snapshot.QUESTIONS`): `snapshot.serving.answer`."""
+
+    job: int
+    question: Any
+
+
+@frozen
 class Mended:
     """A final block that was damaged here, whole again (encoded `Block`): put it in place, at any time."""
 
@@ -414,6 +431,7 @@ Effect = (
     | Append
     | Execute
     | ReadBlocks
+    | ReadSnapshot
     | Mended
     | Answer
     | Disconnect

@@ -44,6 +44,7 @@ from protocol.node.interface import (
     Priority,
     Received,
     SignaturesChecked,
+    SnapshotRead,
     Submit,
     Tick,
 )
@@ -147,6 +148,12 @@ class Node:
         purpose = self.body.jobs.pop(given.job, None)
         if purpose is not None:
             talk.blocks_read(self.body, given, purpose[1])
+
+    def on_snapshot_read(self, given: SnapshotRead) -> None:
+        """What a peer asked about snapshots."""
+        purpose = self.body.jobs.pop(given.job, None)
+        if purpose is not None:
+            talk.snapshot_read(self.body, given, purpose[1])
 
     def on_tick(self, _: Tick) -> None:
         """What is due: timers, what was missing for long enough, a batch."""
@@ -370,6 +377,7 @@ HANDLERS: Final[dict[type[Any], Callable[[Node, Any], None]]] = {
     BatchChecked: Node.on_batch_checked,
     BlockExecuted: Node.on_executed,
     BlocksRead: Node.on_blocks_read,
+    SnapshotRead: Node.on_snapshot_read,
     Persisted: Node.on_persisted,
     Tick: Node.on_tick,
     Pressure: Node.on_pressure,

@@ -23,10 +23,11 @@ from protocol.ledger.records import Batch, Header
 from protocol.node import asking, catching_up, epochs, mending
 from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.data import announced, authors, batch_received, relayed
-from protocol.node.interface import BlocksRead, Priority, ReadBlocks
+from protocol.node.interface import BlocksRead, Priority, ReadBlocks, ReadSnapshot, SnapshotRead
 from protocol.node.ordering import header_arrived
 from protocol.sync import end_of_answer, parts_of
 from protocol.wire import messages as wire
+from protocol.wire import snapshot
 from protocol.wire.memory import ChallengeMessage, RecollectionMessage
 
 ANSWER_BYTES_MAX: Final = 4 * limits.MIB
@@ -257,6 +258,27 @@ def blocks_read(body: Body, given: BlocksRead, peer: bytes) -> None:
     body.send((peer,), Priority.SYNC, end_of_answer(given.first_height + len(given.blocks)))
 
 
+# -- Snapshots, answering ---------------------------------------------------------------------------
+
+
+def _snapshot_question(body: Body, question: Any, _data: bytes, peer: bytes) -> None:
+    """One answer at a time for each peer; a few in all. Who gets none asks another."""
+    readers = [purpose[1] for purpose in body.jobs.values() if purpose[0] == "snapshot"]
+    if peer not in readers and len(readers) < READS_IN_FLIGHT_MAX:
+        body.emit(ReadSnapshot(body.job(("snapshot", peer)), question))
+
+
+def snapshot_read(body: Body, given: SnapshotRead, peer: bytes) -> None:
+    """Send what was read to the peer that asked."""
+    for message in given.messages:
+        body.send((peer,), Priority.SYNC, message)
+
+
+def _snapshot_answer(body: Body, _answer: Any, _data: bytes, _peer: bytes) -> None:
+    """It comes late: to the joiner that this node was (`joining.py`)."""
+    body.count("snapshot_answers_passed_over")
+
+
 def _block_part(body: Body, part: wire.BlockPart, data: bytes, peer: bytes) -> None:
     """A part of an answer: for mending, or for block sync."""
     if mending.takes(body, part, peer):
@@ -281,6 +303,8 @@ HANDLERS: Final[dict[type[Any], Callable[[Body, Any, bytes, bytes], None]]] = {
     wire.EnvelopesRelayed: _envelopes_relayed,
     ChallengeMessage: asking.challenged,
     RecollectionMessage: asking.recollected,
+    **dict.fromkeys(snapshot.QUESTIONS, _snapshot_question),
+    **dict.fromkeys(snapshot.ANSWERS, _snapshot_answer),
 }
 """Message -> what is done with it: (body, message, its encoding, peer)."""
 assert set(HANDLERS) == set(wire.MESSAGES.values()), "every message that a peer may send has a handler"

@@ -78,7 +78,7 @@ def verify_finality(genesis: Genesis, finality: Finality, pinned: bytes | None =
     for pin in (finality.pinned, pinned):
         if pin is not None and pin not in closing:
             raise ProofRefused(PROOF_WRONG_PIN, f"no ended epoch in the proof was closed by header {pin.hex()}")
-    return _verify_header(network_id(genesis), epoch, validators, finality.header, finality.finalization, height)
+    return verify_header(network_id(genesis), epoch, validators, finality.header, finality.finalization, height)
 
 
 def walk_epochs(genesis: Genesis, closed: Sequence[ClosedEpoch]) -> tuple[int, ValidatorSet, int, list[bytes]]:
@@ -91,7 +91,7 @@ def walk_epochs(genesis: Genesis, closed: Sequence[ClosedEpoch]) -> tuple[int, V
     closing: list[bytes] = []
     height = 0
     for ended in closed:
-        header, hashed = _verify_closed(network, epoch, validators, ended, height)
+        header, hashed = verify_closed(network, epoch, validators, ended, height)
         closing.append(hashed)
         epoch, validators, height = epoch + 1, ended.validators, header.height
     return epoch, validators, height, closing
@@ -138,9 +138,10 @@ def _check_statement(certificate: Certificate, header: Header) -> None:
         raise ProofRefused(PROOF_WRONG_STATEMENT, "the certificate is of another header")
 
 
-def _verify_header(
+def verify_header(
     network: bytes, epoch: int, validators: ValidatorSet, data: bytes, finalization: Certificate, above_height: int
 ) -> FinalHeader:
+    """The header, if this finalization makes it final in this epoch, above this height. Raises ProofRefused."""
     try:
         header = decode(Header, data)
     except Malformed as fault:
@@ -156,10 +157,11 @@ def _verify_header(
     return FinalHeader(header, header_hash(header), signers, len(entries), power, voters.quorum, voters.total)
 
 
-def _verify_closed(
+def verify_closed(
     network: bytes, epoch: int, validators: ValidatorSet, closed: ClosedEpoch, above_height: int
 ) -> tuple[Header, bytes]:
-    final = _verify_header(network, epoch, validators, closed.header, closed.finalization, above_height)
+    """The closing header of an epoch of this set, and its hash (C-22). Raises ProofRefused."""
+    final = verify_header(network, epoch, validators, closed.header, closed.finalization, above_height)
     header = final.header
     if header.next_validators_hash == header.validators_hash:
         raise ProofRefused(PROOF_BAD_CHAIN, f"header {header.height} closes no epoch: it names no new validators")

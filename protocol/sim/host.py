@@ -62,6 +62,7 @@ from protocol.sim.disk import Disk
 from protocol.sim.events import MS_US
 from protocol.sim.lines import LINES_KEPT, short, words_of_fault, words_of_note
 from protocol.sim.services import AnyNode, NodeFactory
+from protocol.sim.snapshots import MemorySnapshots
 from protocol.sim.surroundings import WALL_START_MS, Surroundings
 from protocol.sim.workers import Workers
 from protocol.wire.memory import LIFE_BYTES
@@ -143,6 +144,15 @@ class Host:
     def up(self) -> bool:
         """Whether a node runs here."""
         return self.node is not None
+
+    @property
+    def snapshots(self) -> MemorySnapshots:
+        """What this machine answers of snapshots; none are made here."""
+        return MemorySnapshots(self.disk.tables, self._block)
+
+    def _block(self, height: int) -> bytes | None:
+        found = self.disk.read(height, 1, 0)
+        return found[0] if found else None
 
     def boot(self) -> None:
         """Start a node on what the disk holds; blocks that the state lacks are executed first (L-26)."""

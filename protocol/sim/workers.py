@@ -21,8 +21,11 @@ from protocol.node.interface import (
     Execute,
     Input,
     ReadBlocks,
+    ReadSnapshot,
     SignaturesChecked,
+    SnapshotRead,
 )
+from protocol.snapshot.serving import answer
 
 if TYPE_CHECKING:
     from protocol.sim.host import Host
@@ -48,7 +51,7 @@ class Workers:
                 cost_us = model.check_us + model.signature_us * len(items)
             case CheckEnvelopes(envelopes=envelopes):
                 cost_us = model.check_us + model.envelope_us * len(envelopes)
-            case ReadBlocks():
+            case ReadBlocks() | ReadSnapshot():
                 cost_us = model.read_us
             case _:
                 cost_us = model.check_us + model.envelope_us * 4
@@ -71,6 +74,8 @@ class Workers:
                 return BatchChecked(job, services.check_batch(data))
             case ReadBlocks(job=job, first_height=first, count=count, bytes_max=bytes_max):
                 return BlocksRead(job, first, host.disk.read(first, count, bytes_max))
+            case ReadSnapshot(job=job, question=question):
+                return SnapshotRead(job, tuple(answer(host.snapshots, question)))
             case _:
                 raise AssertionError(f"not work: {effect!r}")
 

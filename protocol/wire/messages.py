@@ -18,6 +18,18 @@ from protocol.consensus.statements import Certificate, Proposal, Vote
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Reference
 from protocol.wire.memory import ChallengeMessage, RecollectionMessage
+from protocol.wire.snapshot import (
+    EpochsFound,
+    EpochsWanted,
+    HeadersBelow,
+    HeadersBelowWanted,
+    PiecesFound,
+    PiecesWanted,
+    ReceiptsFound,
+    ReceiptsWanted,
+    SnapshotOffer,
+    SnapshotsWanted,
+)
 
 Digests = Annotated[tuple[Hash, ...], Items(1, limits.DIGESTS_REQUESTED_MAX)]
 
@@ -129,6 +141,16 @@ Message = (
     | EnvelopesRelayed
     | ChallengeMessage
     | RecollectionMessage
+    | SnapshotsWanted
+    | SnapshotOffer
+    | EpochsWanted
+    | EpochsFound
+    | PiecesWanted
+    | PiecesFound
+    | HeadersBelowWanted
+    | HeadersBelow
+    | ReceiptsWanted
+    | ReceiptsFound
 )
 
 MESSAGES: Final[dict[int, type[Any]]] = {
@@ -147,6 +169,16 @@ MESSAGES: Final[dict[int, type[Any]]] = {
     49: EnvelopesRelayed,
     57: ChallengeMessage,
     59: RecollectionMessage,
+    80: SnapshotsWanted,
+    81: SnapshotOffer,
+    82: EpochsWanted,
+    83: EpochsFound,
+    84: PiecesWanted,
+    85: PiecesFound,
+    86: HeadersBelowWanted,
+    87: HeadersBelow,
+    88: ReceiptsWanted,
+    89: ReceiptsFound,
 }
 """What a peer may send, by kind."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import trio
 
 from daemon.observe.lines import Lines
 from daemon.runtime.edges import Edge, Running, RuntimeSetup
+from daemon.runtime.inbox import Inbox
 from daemon.runtime.runtime import NodeRuntime
 from daemon.store.directory import create
 from protocol.ledger.genesis import DEFAULT_PARAMETERS, Genesis, network_id
@@ -85,6 +86,15 @@ class Port:
             for port in self._switch.ports.values():
                 if port.running is not None:
                     port.running.inbox.put_nowait(PeerDown(self._key))
+
+    async def serve(
+        self,
+        inbox: Inbox,
+        room: Callable[[], Awaitable[object]],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        raise AssertionError("no node here joins by a snapshot")
 
     def send(self, peer: bytes, priority: Priority, data: bytes) -> bool:
         port = self._switch.ports.get(peer)

@@ -1,0 +1,261 @@
+"""A joiner gets what execution needs, proves it, and tells liars from others (snapshot sync, L-7, L-20 to L-22)."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.codec import decode, encode
+from protocol.errors import BrokenInvariant, Malformed
+from protocol.ledger.execution import execute_block
+from protocol.ledger.index import read_base, read_head, read_roots
+from protocol.ledger.memory import MemoryTables
+from protocol.ledger.records import Block, Header
+from protocol.ledger.tables import Table
+from protocol.node import interface as node_io
+from protocol.node.joining import Forget
+from protocol.sync import end_of_answer
+from protocol.wire import messages, snapshot
+from tests.snapshot.liars import LIES, flipped, liar
+from tests.snapshot.world import Disk, History, Speaker, World, history
+
+
+def rows(tables: MemoryTables, table: Table) -> dict[bytes, bytes]:
+    return dict(tables.scan(table, b"", limit=10**6))
+
+
+def execute_on(world: World, tables: MemoryTables, up_to: int) -> None:
+    """Execute the network's blocks above the tables."""
+    services = world.history.driver.services
+    for height in range(read_head(tables).executed.height + 1, up_to + 1):
+        block = decode(Block, world.history.driver.blocks[height - 1])
+        header = decode(Header, block.header)
+        done = execute_block(
+            services.network_id, services.genesis.parameters, services.rules, tables, header, block.batches
+        )
+        tables.apply(done.writes)
+
+
+def check_installed(world: World) -> None:
+    """What was installed executes the network's blocks to the network's results, and remembers what it does."""
+    there: History = world.history
+    tables, blocks = world.install()
+    base = read_base(tables)
+    assert base is not None
+    assert base.first_height > 1, "the test is about a node without the beginning"
+    first = decode(Header, decode(Block, blocks[0]).header)
+    assert first.height == base.first_height
+    tip = decode(Header, decode(Block, blocks[-1]).header)
+    for height, data in enumerate(blocks, first.height):
+        mine, theirs = decode(Block, data), decode(Block, there.driver.blocks[height - 1])
+        assert (mine.header, mine.batches) == (theirs.header, theirs.batches)
+    assert decode(Block, blocks[-1]).finalization is not None
+    last = len(there.driver.blocks)
+    assert tip.height <= last
+    execute_on(world, tables, last)
+    full = there.driver.tables
+    assert read_roots(tables, last) == read_roots(full, last)
+    for table in (Table.STATE, Table.TRIE):
+        assert rows(tables, table) == rows(full, table)
+    now = read_head(full).time_ms
+    alive = {name: value for name, value in rows(full, Table.SEEN).items() if int.from_bytes(value[32:], "big") > now}
+    assert alive, "the test is about envelopes that are still remembered"
+    assert alive.items() <= rows(tables, Table.SEEN).items()
+    assert rows(tables, Table.SEEN).items() <= rows(full, Table.SEEN).items() | set(alive.items())
+    for table in (Table.RECEIPT, Table.TRANSACTION, Table.HISTORY, Table.LOG):
+        mine_rows, all_rows = rows(tables, table), rows(full, table)
+        assert mine_rows
+        assert mine_rows.items() <= all_rows.items()
+
+
+def test_a_joiner_of_one_honest_peer_has_what_execution_needs() -> None:
+    world = World(history(), {b"a" * 32: history().answer})
+    world.connect()
+    world.run()
+    assert world.joining.complete
+    assert world.charged() == {}
+    check_installed(world)
+
+
+HONEST, OTHER, LIAR = b"a" * 32, b"b" * 32, b"c" * 32
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_every_lie_is_found_out_and_blamed_on_who_told_it(name: str) -> None:
+    """L-31: the liar is known by its first lie and is asked no more; what was kept before is true, and goes on."""
+    kind, lie, words = LIES[name]
+    there = history()
+    world = World(there, {LIAR: liar(there, kind, lie)})
+    world.connect()
+    world.run(10_000)
+    assert world.joining.status.stage != "complete"
+    charged = world.charged()
+    assert set(charged) == {LIAR}, charged
+    assert words in charged[LIAR], charged
+    assert any(isinstance(effect, node_io.Disconnect) and effect.peer == LIAR for effect in world.effects)
+    world.peers |= {HONEST: there.answer, OTHER: there.answer}
+    world.connect()
+    world.run()
+    assert LIAR not in world.joining.peers, "it is not let in again"
+    assert world.joining.complete, world.joining.status
+    assert set(world.charged()) == {LIAR}, "nobody else is blamed"
+    check_installed(world)
+
+
+def test_among_honest_peers_liars_are_found_out_and_the_joiner_goes_on() -> None:
+    there = history()
+    kind, lie, _ = LIES["a value that is not the state's"]
+    liars = {bytes([100 + index]) * 32: liar(there, kind, lie) for index in range(3)}
+    world = World(there, {**liars, HONEST: there.answer, OTHER: there.answer})
+    world.connect()
+    world.run()
+    assert world.joining.complete, world.joining.status
+    assert set(world.charged()) == set(liars)
+    check_installed(world)
+
+
+@pytest.mark.parametrize("every", [8, 11, 25])
+def test_a_joiner_that_is_killed_goes_on_with_what_it_lacks(every: int) -> None:
+    there = history()
+    world = World(there, {HONEST: there.answer, OTHER: there.answer})
+    rounds = 0
+    while not world.joining.complete:
+        rounds += 1
+        assert rounds < 300, world.joining.status
+        kept = dict(world.disk)
+        world.joining = world.make()  # a new process over the same disk
+        world.steps_max = every
+        world.connect()
+        world.run(5_000)
+        assert kept.items() <= world.disk.items(), "what was kept stays"
+    assert rounds > 2, "it was killed on the way"
+    world.steps_max = None
+    again = world.make()
+    assert again.complete, "a joiner over a complete disk lacks nothing"
+    check_installed(world)
+
+
+def test_peers_that_are_silent_or_have_nothing_are_left_for_others() -> None:
+    there = history()
+
+    def silent(question: bytes) -> list[bytes]:
+        return there.answer(question) if isinstance(messages.read(question), snapshot.SnapshotsWanted) else []
+
+    def without(question: bytes) -> list[bytes]:
+        asked = messages.read(question)
+        if isinstance(asked, snapshot.PiecesWanted):
+            return [encode(snapshot.PiecesFound(asked.height, ()))]
+        if isinstance(asked, snapshot.ReceiptsWanted):
+            return [encode(snapshot.ReceiptsFound(asked.first, asked.size, (), ()))]
+        if isinstance(asked, snapshot.HeadersBelowWanted):
+            return [encode(snapshot.HeadersBelow(asked.height, ()))]
+        if isinstance(asked, messages.BlocksWanted):
+            return [end_of_answer(asked.first_height)]
+        return there.answer(question)
+
+    world = World(there, {LIAR: silent, OTHER: without, HONEST: there.answer})
+    world.connect()
+    world.run(200_000)
+    assert world.joining.complete
+    assert world.charged() == {}, "who is slow or has nothing is not blamed"
+    check_installed(world)
+
+
+def test_a_peer_that_leaves_is_replaced() -> None:
+    there = history()
+    world = World(there, {HONEST: there.answer, OTHER: there.answer})
+    world.steps_max = 12
+    world.connect([HONEST])
+    world.run()
+    assert world.joining.status.stage != "complete"
+    world.steps_max = None
+    world.step(node_io.PeerDown(HONEST))
+    world.connect([OTHER])
+    world.run()
+    assert world.joining.complete
+    assert world.answered[OTHER] > 0
+    check_installed(world)
+
+
+def test_work_is_shared_by_all_who_have_the_snapshot() -> None:
+    there = history()
+    names = [bytes([65 + index]) * 32 for index in range(4)]
+    world = World(there, dict.fromkeys(names, there.answer))
+    world.connect()
+    world.run()
+    assert all(world.answered[name] > 1 for name in names), world.answered
+
+
+def test_a_snapshot_that_nobody_has_any_more_is_given_up_for_a_newer_one() -> None:
+    there = history()
+    offers = there.snapshots.offers()
+    assert len(offers) == 2
+    old, new = offers
+
+    def of(*served: snapshot.SnapshotOffer) -> Speaker:
+        def speak(question: bytes) -> list[bytes]:
+            asked = messages.read(question)
+            if isinstance(asked, snapshot.SnapshotsWanted):
+                return [encode(offer) for offer in served]
+            return there.answer(question)
+
+        return speak
+
+    world = World(there, {HONEST: of(old), OTHER: of(new)})
+    world.steps_max = 30
+    world.connect([HONEST])
+    world.run()
+    assert world.joining.offer == old
+    world.steps_max = None
+    world.step(node_io.PeerDown(HONEST))
+    world.connect([OTHER])
+    world.run(120_000)
+    assert world.joining.complete
+    assert world.joining.offer == new
+    assert any(isinstance(effect, Forget) for effect in world.effects)
+    check_installed(world)
+
+
+def test_a_network_without_snapshots_says_so() -> None:
+    there = history()
+    nothing = encode(snapshot.SnapshotOffer(0, (), None, 0))
+    world = World(there, {HONEST: lambda _question: [nothing]})
+    world.connect()
+    assert world.joining.status.stage == "offers", "offers may still come"
+    world.run(5_000)
+    assert not world.joining.nobody_has_one, "who only joins too may know others"
+    world.step(node_io.Received(HONEST, encode(messages.Keepalive(1, 0, 3, 3, (), True))))
+    assert world.joining.nobody_has_one
+
+
+def test_joiners_of_a_new_network_begin_it() -> None:
+    """Without this all would wait for each other's snapshots for ever."""
+    there = history()
+    other = World(there, {})
+    asked = encode(snapshot.SnapshotsWanted(0))
+
+    def speak(question: bytes) -> list[bytes]:
+        other.joining.step(node_io.PeerUp(OTHER), other.now)
+        said = other.joining.step(node_io.Received(OTHER, question), other.now)
+        return [effect.data for effect in said if isinstance(effect, node_io.Send)]
+
+    world = World(there, {HONEST: speak})
+    assert speak(asked)
+    world.connect()
+    world.run(10_000)
+    assert world.joining.status.stage == "offers"
+    world.run(11_000)
+    assert world.joining.nobody_has_one
+    assert world.charged() == {}
+
+
+def test_damage_to_what_is_staged_is_found_when_it_is_installed() -> None:
+    there = history()
+    world = World(there, {HONEST: there.answer})
+    world.connect()
+    world.run()
+    for prefix in (b"p", b"b", b"r"):
+        for key in [key for key in world.disk if key.startswith(prefix)][:3]:
+            damaged = World(there, {}, Disk(world.disk))
+            damaged.disk[key] = flipped(damaged.disk[key], len(damaged.disk[key]) // 2)
+            with pytest.raises((Malformed, BrokenInvariant)):
+                damaged.install()
