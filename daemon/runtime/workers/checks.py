@@ -1,8 +1,8 @@
 """Judging signatures, envelopes and batches, in steps that something more urgent can come between.
 
 Each function is a job (child.py): it yields after about `CHUNK_SIGNATURES` signatures or as much other work, and
-returns the answer as it goes over the pipe (results.py). What an envelope or batch is refused for carries a code of
-the table and words that name the place; nothing that a client or peer sends ends a job in any other way.
+returns the verdict, which a worker packs for the pipe (results.py). What an envelope or batch is refused for carries a
+code of the table and words that name the place; nothing that a client or peer sends ends a job in any other way.
 
 A refusal names the transaction only if the signatures were good: only then is it remembered (L-9), so nobody can have a
 stranger's envelope remembered as refused by sending it with a bad signature.
@@ -10,13 +10,11 @@ stranger's envelope remembered as refused by sending it with a bad signature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import pairwise
-from typing import Any
 
 from daemon.limits import CHUNK_SIGNATURES
-from daemon.runtime.workers.child import Job
-from daemon.runtime.workers.results import pack_batch_verdict, pack_verdict
+from daemon.runtime.workers.results import BatchVerdict, Verdict
 from protocol.crypto.signing import verify_message
 from protocol.errors import BAD_SIGNATURE, Refused
 from protocol.ledger.batch import ParsedBatch, batch_signature_items, parse_batch_in_steps
@@ -25,9 +23,11 @@ from protocol.node.interface import Admitted, BatchAccepted, Refusal
 
 Admit = Callable[[ParsedEnvelope], None]
 """Judges an envelope with good signatures at the newest executed state. Raises Refused."""
+Envelopes = Generator[None, None, tuple[Verdict, ...]]
+Batches = Generator[None, None, BatchVerdict]
 
 
-def check_signatures(items: Sequence[Sequence[bytes]]) -> Job:
+def check_signatures(items: Sequence[Sequence[bytes]]) -> Generator[None, None, bytes]:
     """One byte a signature, 1 if it is valid by L-3."""
     good = bytearray()
     for start in _starts(len(items)):
@@ -37,34 +37,34 @@ def check_signatures(items: Sequence[Sequence[bytes]]) -> Job:
     return bytes(good)
 
 
-def check_envelopes(envelopes: Sequence[bytes], network_id: bytes, admit: Admit) -> Job:
+def check_envelopes(envelopes: Sequence[bytes], network_id: bytes, admit: Admit) -> Envelopes:
     """A verdict for each envelope: form, signatures, admission (L-5, L-3, L-7)."""
-    verdicts: list[Any] = []
+    verdicts: list[Verdict] = []
     signatures = 0
     for data in envelopes:
         verdict, count = _judge(data, network_id, admit)
-        verdicts.append(pack_verdict(verdict))
+        verdicts.append(verdict)
         signatures += count
         if signatures >= CHUNK_SIGNATURES:
             signatures = 0
             yield
-    return verdicts
+    return tuple(verdicts)
 
 
-def check_batch(data: bytes, network_id: bytes) -> Job:
+def check_batch(data: bytes, network_id: bytes) -> Batches:
     """The verdict on a batch: whole or not at all (L-13)."""
     try:
         parsed = yield from parse_batch_in_steps(data, network_id, 4 * CHUNK_SIGNATURES)
     except Refused as fault:
-        return pack_batch_verdict(Refusal(fault.code, fault.words))
+        return Refusal(fault.code, fault.words)
     items = batch_signature_items(parsed)
     for start in _starts(len(items)):
         yield
         for offset, item in enumerate(items[start : start + CHUNK_SIGNATURES]):
             if not verify_message(*item):
-                return pack_batch_verdict(Refusal(BAD_SIGNATURE, _place(parsed, start + offset)))
+                return Refusal(BAD_SIGNATURE, _place(parsed, start + offset))
     envelopes = tuple(admitted(envelope) for envelope in parsed.envelopes)
-    return pack_batch_verdict(BatchAccepted(parsed.digest, parsed.author, parsed.expiry_height, envelopes))
+    return BatchAccepted(parsed.digest, parsed.author, parsed.expiry_height, envelopes)
 
 
 def admitted(parsed: ParsedEnvelope) -> Admitted:
@@ -75,7 +75,7 @@ def admitted(parsed: ParsedEnvelope) -> Admitted:
     )
 
 
-def _judge(data: bytes, network_id: bytes, admit: Admit) -> tuple[Admitted | Refusal, int]:
+def _judge(data: bytes, network_id: bytes, admit: Admit) -> tuple[Verdict, int]:
     """The verdict, and how many signatures it cost (an envelope of bad form counts as one)."""
     try:
         parsed = parse_envelope(data, network_id)
