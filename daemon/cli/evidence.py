@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.cli.exits import Ended, ExitCode
+from daemon.cli.exits import ExitCode
 from daemon.cli.output import emit, json_option, table
-from daemon.cli.proof import network_option
+from daemon.cli.proven import network_option, proven, read_proof
 from protocol.errors import OperatorFault
-from protocol.limits import PROOF_BYTES_MAX
 
 if TYPE_CHECKING:
     from protocol.ledger.genesis import Genesis
@@ -51,8 +50,10 @@ def list_(directory: Path, network: Path | None) -> int:
         papilio evidence list node
         papilio evidence list node/data --network network.toml --json
     """
+    from daemon.client.proving import load_genesis
+
     folder = _folder(directory)
-    genesis = _genesis(network or _network_beside(directory))
+    genesis = load_genesis(network or _network_beside(directory))
     found = [(file, _check(genesis, file)) for file in sorted(folder.glob("*.evidence"))] if folder.is_dir() else []
     values = [{"file": str(file), "found_at": _found_at(file), **_facts(result)} for file, result in found]
     emit({"evidence": values}, lambda: _table(found))
@@ -101,14 +102,9 @@ def verify(file: Path, network: Path) -> None:
 
 
 def _insist(file: Path, network: Path) -> VerifiedEquivocation:
-    """What the file proves. Raises Ended(UNVERIFIED), ConfigurationFault, OperatorFault."""
-    from protocol.proofs.equivocation import VerifiedEquivocation
+    from protocol.proofs.equivocation import verify_equivocation
 
-    found = _check(_genesis(network), file)
-    if isinstance(found, VerifiedEquivocation):
-        return found
-    words = f"NOT PROVEN: {file} does not verify. {found.code}: {found.words}"
-    raise Ended(words, code=found.code, exit_code=ExitCode.UNVERIFIED, verified=False) from found
+    return proven(file, network, verify_equivocation)
 
 
 def _check(genesis: Genesis, file: Path) -> VerifiedEquivocation | ProofRefused:
@@ -116,20 +112,9 @@ def _check(genesis: Genesis, file: Path) -> VerifiedEquivocation | ProofRefused:
     from protocol.proofs.finality import ProofRefused
 
     try:
-        with file.open("rb") as stream:
-            data = stream.read(PROOF_BYTES_MAX + 1)
-    except OSError as error:
-        raise OperatorFault(f"{file} cannot be read: {str(error.strerror).lower()}") from error
-    try:
-        return verify_equivocation(genesis, data)
+        return verify_equivocation(genesis, read_proof(file))
     except ProofRefused as refused:
         return refused
-
-
-def _genesis(network: Path) -> Genesis:
-    from daemon.config.network import load_network
-
-    return load_network(network).genesis
 
 
 def _folder(directory: Path) -> Path:

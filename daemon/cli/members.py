@@ -53,12 +53,26 @@ def members() -> None:
 class View:
     """The state as a node tells it, for the functions of the application; one question for each key."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, timeout_seconds: float) -> None:
         self._client = client
+        self._timeout_seconds = timeout_seconds
 
     def get(self, space: Any, parts: Any) -> Any:
         """The value, or None."""
-        return self._client.state(space, *parts)
+        return self._client.state(space, *parts, timeout_seconds=self._timeout_seconds)
+
+    def node(self) -> dict[str, Any]:
+        """What the node says of itself."""
+        return dict(self._client.node(timeout_seconds=self._timeout_seconds))
+
+    def proposal(self, number: int) -> Proposal:
+        """Raises Refused(not_found)."""
+        from protocol.apps.members.records import PROPOSALS
+
+        proposal: Proposal | None = self.get(PROPOSALS, (number,)) if number > 0 else None
+        if proposal is None:
+            raise Refused(NOT_FOUND, f"there is no proposal {number}; papilio members show lists them")
+        return proposal
 
 
 # -- Show -------------------------------------------------------------------------------------------
@@ -77,16 +91,16 @@ def show(number: int | None, nodes: tuple[str, ...], timeout_seconds: float) -> 
         papilio members show 7 --json
     """
     with client_of(nodes) as client:
-        facts = _overview(client) if number is None else _proposal_facts(number, _proposal(client, number))
-        del timeout_seconds
+        view = View(client, timeout_seconds)
+        facts = _overview(view) if number is None else _proposal_facts(number, view.proposal(number))
     emit(facts, lambda: print("\n".join(_overview_lines(facts) if number is None else _proposal_lines(facts))))
 
 
-def _overview(client: Client) -> dict[str, Any]:
+def _overview(view: View) -> dict[str, Any]:
     from protocol.apps.members.changes import approvals_needed, read_council
     from protocol.ledger.members import VALIDATORS, next_validators
 
-    view, node = View(client), dict(client.node())
+    node = view.node()
     council, entries = read_council(view), next_validators(view).validators
     heard = {*node["hears"], node["node_key"]}
     validators: list[dict[str, Any]] = []
@@ -101,9 +115,7 @@ def _overview(client: Client) -> dict[str, Any]:
         "members": council.members,
         "approvals_needed": approvals_needed(council),
         "validators": validators,
-        "proposals": [
-            _proposal_facts(number, _proposal(client, number)) for number in range(first, council.proposals + 1)
-        ],
+        "proposals": [_proposal_facts(number, view.proposal(number)) for number in range(first, council.proposals + 1)],
     }
 
 
@@ -118,15 +130,6 @@ def _overview_lines(facts: dict[str, Any]) -> list[str]:
         *lines,
         *(f"  {each['proposal']:>4}  {each['status']:<9} {safe(each['words'])}" for each in facts["proposals"]),
     ]
-
-
-def _proposal(client: Client, number: int) -> Proposal:
-    from protocol.apps.members.records import PROPOSALS
-
-    proposal = client.state(PROPOSALS, number) if number > 0 else None
-    if proposal is None:
-        raise Refused(NOT_FOUND, f"there is no proposal {number}; papilio members show lists them")
-    return proposal
 
 
 def _proposal_facts(number: int, proposal: Proposal) -> dict[str, Any]:
@@ -279,19 +282,19 @@ def execute(number: int, force: bool, **sending: Any) -> int:
     """
     if not force:
         with client_of(sending["nodes"]) as client:
-            _check_live(client, number)
+            _check_live(View(client, sending["timeout_seconds"]), number)
     return send(_operation("execute", proposal=number), **sending)
 
 
-def _check_live(client: Client, number: int) -> None:
+def _check_live(view: View, number: int) -> None:
     """Raises OperatorFault if the next set would have less than a quorum of validators that are up."""
     from protocol.apps.members.changes import carry_out, read_change
     from protocol.apps.members.scratch import Scratch
     from protocol.consensus.validators import Validators
     from protocol.ledger.members import VALIDATORS, next_validators
 
-    proposal, node = _proposal(client, number), dict(client.node())
-    after = Scratch(View(client))
+    proposal, node = view.proposal(number), view.node()
+    after = Scratch(view)
     carry_out([read_change(data) for data in proposal.changes], after)
     entries = next_validators(after).validators
     heard = {*node["hears"], node["node_key"]}
@@ -325,7 +328,7 @@ def ready(number: int, voting_key: Path, **sending: Any) -> int:
 
     key = load_key(str(voting_key), "voting", Path()).key
     with client_of(sending["nodes"]) as client:
-        node = dict(client.node())
+        node = View(client, sending["timeout_seconds"]).node()
         if not node["ready"]:
             raise Refused(KEY_NOT_READY, "this node has not caught up yet: papilio status shows how far it is")
     say(f"voting key {PUBLIC_KEY.format(key.public)} at height {node['executed_height']}")

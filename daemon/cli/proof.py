@@ -8,27 +8,19 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from daemon.cli.exits import Ended, ExitCode
 from daemon.cli.output import emit, json_option, say
+from daemon.cli.proven import network_option, proven
 from daemon.cli.remote import TRANSACTION_TYPE, client_of, node_options, waiting
 from protocol.errors import PROOF_OTHER_DOCUMENT, OperatorFault
-from protocol.limits import PROOF_BYTES_MAX
 
 if TYPE_CHECKING:
     from daemon.client.proving import Verified
     from protocol.proofs.verify import VerifiedReceipt, VerifiedState
-
-network_option: Final = click.option(
-    "--network",
-    type=click.Path(path_type=Path),
-    default=Path("network.toml"),
-    show_default=True,
-    help="The network's file: all that is believed.",
-)
 
 
 @click.group()
@@ -142,21 +134,9 @@ def verify(file: Path, network: Path, document: Path | None) -> int:
 
 
 def _verify(file: Path, network: Path) -> Verified:
-    """What the file proves. Raises Ended(UNVERIFIED), ConfigurationFault."""
-    from daemon.client.proving import load_genesis, verify_proof
-    from protocol.proofs.finality import ProofRefused
+    from daemon.client.proving import verify_proof
 
-    genesis = load_genesis(network)
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(PROOF_BYTES_MAX + 1)
-    except OSError as error:
-        raise OperatorFault(f"{file} cannot be read: {str(error.strerror).lower()}") from error
-    try:
-        return verify_proof(genesis, data)
-    except ProofRefused as fault:
-        words = f"NOT PROVEN: {file} does not verify. {fault.code}: {fault.words}"
-        raise Ended(words, code=fault.code, exit_code=ExitCode.UNVERIFIED, verified=False) from fault
+    return proven(file, network, verify_proof)
 
 
 def _receipt(verified: Verified) -> VerifiedReceipt | None:

@@ -34,7 +34,7 @@ from daemon.runtime.finals import Finals
 from daemon.runtime.inbox import Inbox
 from daemon.runtime.service import NodeService
 from daemon.runtime.workers.kinds import CheckKind, Urgency
-from daemon.runtime.workers.results import unpack_batch_verdict, unpack_verdict
+from daemon.runtime.workers.results import BatchVerdict, Verdict, unpack_batch_verdict, unpack_verdicts
 from daemon.runtime.workers.verifiers import Verifiers
 from daemon.runtime.workers.verify import Judge
 from daemon.store.errors import SegmentDamaged
@@ -44,7 +44,6 @@ from protocol.errors import BrokenInvariant, Refused
 from protocol.node.interface import (
     Answer,
     Append,
-    BatchAccepted,
     BatchChecked,
     BlocksRead,
     CheckBatch,
@@ -174,27 +173,24 @@ class NodeHands:
             else:
                 done(answer)
                 return
-        self._verifiers.ask(Urgency.BULK, kind, content, done)
+        unpack = unpack_batch_verdict if kind is CheckKind.BATCH else unpack_verdicts
+        self._verifiers.ask(Urgency.BULK, kind, content, lambda raw: done(None if raw is None else unpack(raw)))
 
     def _signatures_checked(self, effect: CheckSignatures, answer: bytes | None) -> None:
         good = tuple(map(bool, answer)) if answer is not None else tuple(verify_message(*item) for item in effect.items)
         self._inbox.put_nowait(SignaturesChecked(effect.job, good))
 
-    def _envelopes_checked(self, effect: CheckEnvelopes, answer: list[Any] | None) -> None:
-        if answer is None:
+    def _envelopes_checked(self, effect: CheckEnvelopes, verdicts: tuple[Verdict, ...] | None) -> None:
+        if verdicts is None:
             self._log.error("check_failed", what="envelopes", count=len(effect.envelopes))
             refusal = Refusal(errors.INTERNAL_ERROR, "this node could not check the envelope; its log says why")
-            verdicts: tuple[Any, ...] = (refusal,) * len(effect.envelopes)
-        else:
-            verdicts = tuple(unpack_verdict(raw) for raw in answer)
+            verdicts = (refusal,) * len(effect.envelopes)
         self._inbox.put_nowait(EnvelopesChecked(effect.job, verdicts), urgent=False)
 
-    def _batch_checked(self, effect: CheckBatch, answer: list[Any] | None) -> None:
-        if answer is None:
+    def _batch_checked(self, effect: CheckBatch, verdict: BatchVerdict | None) -> None:
+        if verdict is None:
             self._log.error("check_failed", what="batch", bytes=len(effect.data))
-            verdict: BatchAccepted | Refusal = Refusal(errors.INTERNAL_ERROR, "this node could not check the batch")
-        else:
-            verdict = unpack_batch_verdict(answer)
+            verdict = Refusal(errors.INTERNAL_ERROR, "this node could not check the batch")
         self._inbox.put_nowait(BatchChecked(effect.job, verdict))
 
     async def _read(self, effect: ReadBlocks) -> None:

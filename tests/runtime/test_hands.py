@@ -88,7 +88,8 @@ class Judging:
         self.asked += 1
         if self.fault is not None:
             raise self.fault
-        return ["code", "words", None] if kind == CheckKind.BATCH else [["code", "words", None]] * len(content)
+        refusal = Refusal("code", "words")
+        return refusal if kind == CheckKind.BATCH else (refusal,) * len(content)
 
 
 class Asked(DeadWorkers):
@@ -108,7 +109,8 @@ async def test_what_is_small_is_judged_here_while_little_waits(nursery: trio.Nur
     those.begin(CheckBatch(1, b"small"))
     those.begin(CheckEnvelopes(2, (b"a", b"b")))
     assert (judge.asked, workers.kinds) == (2, [])
-    assert [type(item) for item in iter(inbox.pop, None)] == [BatchChecked, EnvelopesChecked]
+    refusal = Refusal("code", "words")
+    assert list(iter(inbox.pop, None)) == [BatchChecked(1, refusal), EnvelopesChecked(2, (refusal, refusal))]
     those.begin(CheckBatch(3, b"x" * (limits.CHECK_HERE_BYTES + 1)))
     workers.waiting_count = 1
     those.begin(CheckBatch(4, b"small"))

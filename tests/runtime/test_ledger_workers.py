@@ -18,7 +18,7 @@ from daemon import limits
 from daemon.runtime.workers.executor import Executor
 from daemon.runtime.workers.kinds import CheckKind, ExecuteNeeds, Urgency, VerifyNeeds
 from daemon.runtime.workers.overlay import Overlay
-from daemon.runtime.workers.results import unpack_batch_verdict, unpack_verdict
+from daemon.runtime.workers.results import unpack_batch_verdict, unpack_verdicts
 from daemon.runtime.workers.verifiers import Verifiers
 from daemon.store.tables import StateStore
 from protocol.codec import decode, encode
@@ -228,7 +228,7 @@ async def test_verdicts_of_the_verify_worker(tmp_path: Path) -> None:
         item = [key(1).public, signing_message(Context.ENVELOPE, world.network_id, b"message"), signature]
         flags = await checks.ask(CheckKind.SIGNATURES, [item, [item[0], b"other", item[2]], [b"", b"", b""]] * 50)
         nursery.cancel_scope.cancel()
-    verdicts = [unpack_verdict(one) for one in raw]
+    verdicts = unpack_verdicts(raw)
     assert [_code(verdict) for verdict in verdicts[1:4]] == ["bad_signature", "malformed", "malformed"]
     assert [verdict.transaction for verdict in verdicts[1:4]] == [None] * 3, "nothing to remember (L-9)"
     assert _code(verdicts[0]) == "too_far_ahead", "signatures good, judged at the state and the clock"

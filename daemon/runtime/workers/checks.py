@@ -1,8 +1,8 @@
 """Judging signatures, envelopes and batches, in steps that something more urgent can come between.
 
 Each function is a job (child.py): it yields after about `CHUNK_SIGNATURES` signatures or as much other work, and
-returns the answer as it goes over the pipe (results.py). What an envelope or batch is refused for carries a code of
-the table and words that name the place; nothing that a client or peer sends ends a job in any other way.
+returns the verdict, which a worker packs for the pipe (results.py). What an envelope or batch is refused for carries a
+code of the table and words that name the place; nothing that a client or peer sends ends a job in any other way.
 
 A refusal names the transaction only if the signatures were good: only then is it remembered (L-9), so nobody can have a
 stranger's envelope remembered as refused by sending it with a bad signature.
@@ -10,14 +10,12 @@ stranger's envelope remembered as refused by sending it with a bad signature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
-from typing import Any
 
 from daemon.limits import CHUNK_SIGNATURES
-from daemon.runtime.workers.child import Job
-from daemon.runtime.workers.results import pack_batch_verdict, pack_verdict
+from daemon.runtime.workers.results import BatchVerdict, Verdict
 from protocol.crypto.signing import verify_message
 from protocol.errors import BAD_SIGNATURE, Refused
 from protocol.ledger.batch import ParsedBatch, batch_signature_items, parse_batch_in_steps
@@ -28,9 +26,11 @@ Admit = Callable[[ParsedEnvelope], None]
 """Judges an envelope with good signatures. Raises Refused."""
 Looking = Callable[[], AbstractContextManager[Admit]]
 """Looks at the newest executed state, and judges by it for a while."""
+Envelopes = Generator[None, None, tuple[Verdict, ...]]
+Batches = Generator[None, None, BatchVerdict]
 
 
-def check_signatures(items: Sequence[Sequence[bytes]]) -> Job:
+def check_signatures(items: Sequence[Sequence[bytes]]) -> Generator[None, None, bytes]:
     """One byte a signature, 1 if it is valid by L-3."""
     good = bytearray()
     for start in _starts(len(items)):
@@ -40,9 +40,9 @@ def check_signatures(items: Sequence[Sequence[bytes]]) -> Job:
     return bytes(good)
 
 
-def check_envelopes(envelopes: Sequence[bytes], network_id: bytes, looking: Looking) -> Job:
+def check_envelopes(envelopes: Sequence[bytes], network_id: bytes, looking: Looking) -> Envelopes:
     """A verdict for each envelope: form, signatures, admission (L-5, L-3, L-7)."""
-    verdicts: list[Any] = []
+    verdicts: list[Verdict] = []
     while len(verdicts) < len(envelopes):
         if verdicts:
             yield
@@ -50,25 +50,25 @@ def check_envelopes(envelopes: Sequence[bytes], network_id: bytes, looking: Look
         with looking() as admit:
             while len(verdicts) < len(envelopes) and signatures < CHUNK_SIGNATURES:
                 verdict, count = _judge(envelopes[len(verdicts)], network_id, admit)
-                verdicts.append(pack_verdict(verdict))
+                verdicts.append(verdict)
                 signatures += count
-    return verdicts
+    return tuple(verdicts)
 
 
-def check_batch(data: bytes, network_id: bytes) -> Job:
+def check_batch(data: bytes, network_id: bytes) -> Batches:
     """The verdict on a batch: whole or not at all (L-13)."""
     try:
         parsed = yield from parse_batch_in_steps(data, network_id, 4 * CHUNK_SIGNATURES)
     except Refused as fault:
-        return pack_batch_verdict(Refusal(fault.code, fault.words))
+        return Refusal(fault.code, fault.words)
     items = batch_signature_items(parsed)
     for start in _starts(len(items)):
         yield
         for offset, item in enumerate(items[start : start + CHUNK_SIGNATURES]):
             if not verify_message(*item):
-                return pack_batch_verdict(Refusal(BAD_SIGNATURE, _place(parsed, start + offset)))
+                return Refusal(BAD_SIGNATURE, _place(parsed, start + offset))
     transactions = tuple([envelope.transaction for envelope in parsed.envelopes])
-    return pack_batch_verdict(BatchAccepted(parsed.digest, parsed.author, parsed.expiry_height, transactions))
+    return BatchAccepted(parsed.digest, parsed.author, parsed.expiry_height, transactions)
 
 
 def admitted(parsed: ParsedEnvelope) -> Admitted:
@@ -79,7 +79,7 @@ def admitted(parsed: ParsedEnvelope) -> Admitted:
     )
 
 
-def _judge(data: bytes, network_id: bytes, admit: Admit) -> tuple[Admitted | Refusal, int]:
+def _judge(data: bytes, network_id: bytes, admit: Admit) -> tuple[Verdict, int]:
     """The verdict, and how many signatures it cost (an envelope of bad form counts as one)."""
     try:
         parsed = parse_envelope(data, network_id)

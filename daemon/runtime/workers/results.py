@@ -16,6 +16,7 @@ from protocol.ledger.records import Executed
 from protocol.node.interface import Admitted, BatchAccepted, BlockExecuted, Fate, Outcome, Refusal
 
 Verdict = Admitted | Refusal
+BatchVerdict = BatchAccepted | Refusal
 REFUSAL_FIELDS = 3
 """A refusal is [code, words, transaction or nil]; no other verdict has three fields."""
 
@@ -39,12 +40,12 @@ def _pack_refusal(refusal: Refusal) -> list[Any]:
     return [refusal.code, refusal.words, refusal.transaction]
 
 
-def unpack_verdict(raw: Sequence[Any]) -> Verdict:
-    """The inverse of `pack_verdict`."""
-    return Refusal(*raw) if len(raw) == REFUSAL_FIELDS else Admitted(*raw)
+def unpack_verdicts(raw: Sequence[Sequence[Any]]) -> tuple[Verdict, ...]:
+    """The inverse of `pack_verdict`, for each."""
+    return tuple(Refusal(*one) if len(one) == REFUSAL_FIELDS else Admitted(*one) for one in raw)
 
 
-def pack_batch_verdict(verdict: BatchAccepted | Refusal) -> list[Any]:
+def pack_batch_verdict(verdict: BatchVerdict) -> list[Any]:
     """A batch's verdict: [digest, author, expiry height, transactions] or a refusal."""
     if type(verdict) is Refusal:
         return _pack_refusal(verdict)
@@ -52,7 +53,7 @@ def pack_batch_verdict(verdict: BatchAccepted | Refusal) -> list[Any]:
     return [verdict.digest, verdict.author, verdict.expiry_height, verdict.transactions]
 
 
-def unpack_batch_verdict(raw: Sequence[Any]) -> BatchAccepted | Refusal:
+def unpack_batch_verdict(raw: Sequence[Any]) -> BatchVerdict:
     """The inverse of `pack_batch_verdict`."""
     if len(raw) == REFUSAL_FIELDS:
         return Refusal(*raw)

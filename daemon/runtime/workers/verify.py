@@ -11,14 +11,16 @@ The node has a `Judge` of its own besides, for what is too small to be worth the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from daemon.runtime.workers.checks import Admit, check_batch, check_envelopes, check_signatures
+from daemon.runtime.workers.checks import Admit, Batches, Envelopes, check_batch, check_envelopes, check_signatures
 from daemon.runtime.workers.child import Job, serve, start
 from daemon.runtime.workers.kinds import CheckKind, VerifyNeeds
+from daemon.runtime.workers.results import BatchVerdict, Verdict, pack_batch_verdict, pack_verdict
 from daemon.store.tables import StateStore
 from protocol.apps.registry import rules_at
 from protocol.errors import BrokenInvariant
@@ -37,25 +39,23 @@ class Judge:
         self._member = member
         self._state = state
 
-    def now(self, kind: int, content: Any) -> Any:
-        """The answer to one small request, in one go."""
-        job = self.begin(kind, content)
+    def now(self, kind: CheckKind, content: Any) -> tuple[Verdict, ...] | BatchVerdict:
+        """The verdicts on envelopes, or the one on a batch, in one go."""
+        job: Envelopes | Batches = self.envelopes(content) if kind is CheckKind.ENVELOPES else self.batch(content)
         while True:
             try:
                 next(job)
             except StopIteration as end:
-                return end.value
+                verdict: tuple[Verdict, ...] | BatchVerdict = end.value
+                return verdict
 
-    def begin(self, kind: int, content: Any) -> Job:
-        """The job for one request."""
-        match kind:
-            case CheckKind.SIGNATURES:
-                return check_signatures(content)
-            case CheckKind.ENVELOPES:
-                return check_envelopes(content, self._network_id, self.looking)
-            case CheckKind.BATCH:
-                return check_batch(content, self._network_id)
-        raise BrokenInvariant(f"a verify worker was asked for kind {kind}")
+    def envelopes(self, envelopes: Sequence[bytes]) -> Envelopes:
+        """Each envelope's verdict, in steps."""
+        return check_envelopes(envelopes, self._network_id, self.looking)
+
+    def batch(self, data: bytes) -> Batches:
+        """A batch's verdict, in steps."""
+        return check_batch(data, self._network_id)
 
     @contextmanager
     def looking(self) -> Iterator[Admit]:
@@ -70,13 +70,26 @@ class Judge:
             yield judge
 
 
+def begin(judge: Judge, kind: int, content: Any) -> Job:
+    """The job for one request, with an answer for the pipe."""
+    match kind:
+        case CheckKind.SIGNATURES:
+            return (yield from check_signatures(content))
+        case CheckKind.ENVELOPES:
+            verdicts = yield from judge.envelopes(content)
+            return [pack_verdict(verdict) for verdict in verdicts]
+        case CheckKind.BATCH:
+            return pack_batch_verdict((yield from judge.batch(content)))
+    raise BrokenInvariant(f"a verify worker was asked for kind {kind}")
+
+
 def main() -> None:
     """Serve the node that started this process."""
     pipe, raw = start()
     needs = VerifyNeeds(*raw)
     genesis = decode_genesis(needs.genesis)
     state = StateStore.open(Path(needs.state), network_id(genesis), writer=False)
-    serve(pipe, Judge(genesis, needs.member, state).begin)
+    serve(pipe, partial(begin, Judge(genesis, needs.member, state)))
 
 
 if __name__ == "__main__":
