@@ -20,5 +20,5 @@ Deliberately absent: any assertion on time. A slow machine gives slow figures, n
 that ends, or a ledger that is not what was promised.
 
 May import: `protocol`, `daemon.client`, `daemon.config`, `daemon.demo` (nodes as processes, signing), `daemon.store`
-(reading disks). Nothing imports it but the command line.
+(reading disks), `daemon.observe` (names of parts). Nothing imports it but the command line.
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -108,19 +109,22 @@ async def _come_back(victim: NodeProcess, before: int, height: int) -> list[Look
     with trio.move_on_after(COME_BACK_SECONDS):
         while not looks or looks[-1].executed_height < height:
             victim.check()
-            try:
-                connection = await HttpConnection.open(address_of(victim.url))
-                while not looks or looks[-1].executed_height < height:
-                    _, body = await connection.ask("GET", "/v1/node")
-                    told = json.loads(body)
-                    at = time.monotonic() - began
-                    looks.append(Look(at, told["final_height"], told["executed_height"], told["log_size"]))
-                    await trio.sleep(LOOK_SECONDS)
-                connection.close()
-            except Lost:
-                await trio.sleep(LOOK_SECONDS)
+            with suppress(Lost):
+                looks.append(await _look(victim, began))
+            await trio.sleep(LOOK_SECONDS)
         return looks
     raise BenchFailed(f"the node of {victim.member} did not catch up in {COME_BACK_SECONDS:.0f} s, from {before} on")
+
+
+async def _look(node: NodeProcess, began: float) -> Look:
+    """Ask it once, on a connection of its own. Raises Lost."""
+    connection = await HttpConnection.open(address_of(node.url))
+    try:
+        _, body = await connection.ask("GET", "/v1/node")
+    finally:
+        connection.close()
+    told = json.loads(body)
+    return Look(time.monotonic() - began, told["final_height"], told["executed_height"], told["log_size"])
 
 
 def departure(looks: Sequence[Look], before: int) -> Look:

@@ -18,12 +18,14 @@ from typing import Final
 
 import trio
 
+from daemon.observe.cpu import Part
+
 PROC: Final = Path("/proc")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 WORKER: Final = "daemon.runtime.workers."
 PROCESSES: Final = ("loop", "threads", "verify", "execute")
 """Of one node's CPU: its own process (event loop, other threads) and its workers."""
-PARTS: Final = ("network", "consensus", "signatures", "execution", "storage", "api", "other")
+PARTS: Final = tuple(part.value for part in Part)
 """The same by what it was for; what the node's own process used as it says itself (daemon.observe.cpu)."""
 MIB: Final = 1024 * 1024
 SAMPLE_SECONDS: Final = 0.5
