@@ -29,6 +29,10 @@ delta = "250 ms"
 retry_interval = "500 ms"
 relay_delay = "500 ms"
 idle_interval = "2 s"
+
+[load]
+clients = 2
+pause = ["200 ms", "500 ms"]
 """
 SHORT = f"""words = "One of two is cut off, then it crashes."
 members = 2
