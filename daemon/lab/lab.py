@@ -109,7 +109,7 @@ class _Run:
         with ExitStack() as stack:
             result: tuple[LabReport, str] | None = None
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_on_signal, nursery.cancel_scope)
+                await nursery.start(self._end_on_signal, nursery.cancel_scope)
                 made = self._make(stack)
                 stack.callback(_destroy, made)
                 result = await self._run(made, nursery)
@@ -119,8 +119,11 @@ class _Run:
         assert result is not None, "it was not cancelled"
         return result
 
-    async def _end_on_signal(self, scope: trio.CancelScope) -> None:
+    async def _end_on_signal(
+        self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         with trio.open_signal_receiver(*SIGNALS) as signals:
+            task_status.started()
             async for number in signals:
                 self._caught.append(number)
                 scope.cancel()

@@ -27,9 +27,9 @@ from daemon.lab.stage import Stage
 from protocol.errors import BAD_SIGNATURE, NOT_READY, STOPPING
 from protocol.sim.events import chance
 
-OWED_MAX: Final = 400
+OWED_MAX: Final = 200
 ATTEMPT_SECONDS_MAX: Final = 10.0
-"""One attempt at one node: a frozen node takes a request and never answers."""
+"""One attempt at one node, once patience has grown: a frozen node takes a request and never answers."""
 PATIENCE_TIMES_MAX: Final = 8
 AGAIN: Final = NOT_HELD | {STOPPING, NOT_READY}
 """Refusals about the node, not about the envelope."""
@@ -139,7 +139,7 @@ class Clients:
         """Until its outcome is certain; every attempt after the first at a node drawn anew."""
         for attempt in count(1):
             began = trio.current_time()
-            result = await self._once(node, sealed)
+            result = await self._once(node, sealed, attempt)
             if self._is_settled(node, sealed, result):
                 break
             await trio.sleep_until(began + self._load.patience_ms / 1000 * min(attempt, PATIENCE_TIMES_MAX))
@@ -149,8 +149,8 @@ class Clients:
         if not self.owed:
             self._settled.set()
 
-    async def _once(self, node: LabNode, sealed: Sealed) -> Receipt | ClientError:
-        seconds = min(self._load.patience_ms / 1000, ATTEMPT_SECONDS_MAX)
+    async def _once(self, node: LabNode, sealed: Sealed, attempt: int = 1) -> Receipt | ClientError:
+        seconds = min(self._load.patience_ms / 1000 * attempt, ATTEMPT_SECONDS_MAX)
         (result,) = await self._apis[node.index].send_all([sealed], timeout_seconds=seconds)
         if isinstance(result, Receipt):
             self._keep(node, result)

@@ -24,8 +24,8 @@ import trio
 from daemon.config.texts import parse_address
 from daemon.demo.commands import environment
 
-STOP_SECONDS: Final = 30.0
-"""From SIGTERM to the end: the node's own patience is 10 s, and the machine may be busy."""
+STOP_SECONDS: Final = 120.0
+"""From SIGTERM to the end: the node's own patience is some 20 s, and the machine may be busy."""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,8 @@ from protocol.sim.trace import POINTS_MAX, Lane
 
 LOOK_SECONDS: Final = 0.1
 """From one look at a node to the next, where there are four; more nodes are looked at less often."""
-ANSWER_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 10.0
+"""On a machine that is busy an answer takes seconds; who is frozen is not asked."""
 HEIGHTS_REMEMBERED: Final = 100_000
 NULLIFIED: Final = "node_notes.view_nullified"
 """A node's own counter of them (/metrics)."""
@@ -126,8 +127,9 @@ class Watcher:
         await self.until(lambda: not node.up or self.seen[node.index].answers)
 
     def heights(self) -> list[int | None]:
-        """Final height of each node; None of one that does not answer."""
-        return [seen.final_height if seen.answers else None for seen in self.seen]
+        """Final height of each node; None of one that does not run, is frozen, or has said nothing yet."""
+        pairs = zip(self.nodes, self.seen, strict=True)
+        return [seen.final_height if node.up and seen.answers else None for node, seen in pairs]
 
     def close(self) -> None:
         """The run is over: what lasted until now ends."""

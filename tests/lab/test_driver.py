@@ -18,9 +18,10 @@ from daemon.lab.driver import Driver
 from daemon.lab.lines import Lines
 from daemon.lab.making import Made, links_of
 from daemon.lab.nodes import LabNode
+from daemon.lab.possible import MADE
 from daemon.lab.proxy import Proxy
 from daemon.lab.stage import Stage
-from protocol.sim.faults import Aim
+from protocol.sim.faults import FAULTS, Aim
 from protocol.sim.faults.driver import FaultPlan
 from protocol.sim.scenarios import Scenario
 from protocol.sim.timetable import At
@@ -210,3 +211,15 @@ async def test_only_one_forgets_and_only_while_all_remember(autojump_clock: trio
     scenario = replace(SCENARIO, timetable=(at("crash", 1, 9, 2), at(fault, 2, 1, 1)))
     found = await play(scenario)
     assert found.driver.missing == (fault,)
+
+
+async def test_every_fault_that_is_made_can_be_drawn(autojump_clock: trio.testing.MockClock) -> None:
+    """The simulator's drawing asks nothing of a world that the stage does not show."""
+    generator = Random(3)
+    async with stage_of(replace(SCENARIO, members=5), []) as stage:
+        for seen in stage.watcher.seen:
+            seen.executed_height = 9
+        world = stage.as_world()
+        for name in MADE:
+            drawn = [FAULTS[name].draw(world, generator, S) for _ in range(20)]
+            assert any(isinstance(aim, Aim) for aim in drawn), name
