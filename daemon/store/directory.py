@@ -22,7 +22,8 @@ whole: `Store.health` says it, the runtime decides.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -65,6 +66,8 @@ class Store:
     segments: Segments
     state: StateStore | None
     lock: ProcessLock
+    beside: list[Callable[[], None]] = field(default_factory=list)
+    """What else is let go of with it."""
 
     def free_bytes(self) -> int:
         """Room left on the file system of the directory, for L-28."""
@@ -93,6 +96,8 @@ class Store:
 
     def close(self) -> None:
         """Sync what waits, and let go; the lock last."""
+        for let_go in self.beside:
+            let_go()
         try:
             self.journal.close()
         finally:

@@ -15,8 +15,9 @@ from protocol.ledger.genesis import network_id
 from protocol.ledger.records import header_hash
 from protocol.restart.document import approvals, approve, open_document, restart_file
 from protocol.restart.explain import explain_restart, restart_facts
+from protocol.restart.opening import RestartRefused
 from protocol.restart.records import RestartDocument, RestartFile, RestartReport, SignedReport
-from protocol.restart.weighing import RestartRefused, weigh
+from protocol.restart.weighing import weigh
 from tests.ledger.world import key
 from tests.restart.made import TIP_VIEW, Old
 
