@@ -12,7 +12,7 @@ from protocol.codec import decode, encode
 from protocol.consensus.statements import VoteKind
 from protocol.crypto.contexts import Context
 from protocol.ledger.genesis import network_id
-from protocol.ledger.records import header_hash
+from protocol.ledger.records import Block, header_hash
 from protocol.restart.document import approvals, approve, open_document, restart_file
 from protocol.restart.explain import explain_restart, restart_facts
 from protocol.restart.opening import RestartRefused
@@ -98,7 +98,6 @@ def test_two_reports_of_one_key_and_two_histories_are_refused(old: Old) -> None:
     forged = replace(old.base, time_ms=old.base.time_ms + 1)
     held = old.held(1)
     other = old.certified(forged, VoteKind.FINALIZE, 11)
-    from protocol.ledger.records import Block
 
     block = encode(Block(encode(forged), (), encode(other)))
     forked = old.report(1, replace(held, blocks=(block,), journal=()))
