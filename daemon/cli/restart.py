@@ -76,7 +76,7 @@ def _telling(words: str) -> Iterator[Tell]:
 def _refusals() -> Iterator[None]:
     """What a restart refuses ends with exit code 5: it does not verify, or is not certain."""
     from daemon.store.lock import InUse
-    from protocol.restart.weighing import RestartRefused
+    from protocol.restart.opening import RestartRefused
 
     try:
         yield

@@ -44,8 +44,8 @@ from protocol.ledger.index import read_head
 from protocol.ledger.records import Block, Header
 from protocol.restart.beginning import beginning, taking_part
 from protocol.restart.document import Opened, approvals, open_document
+from protocol.restart.opening import RestartRefused
 from protocol.restart.records import KeptBlocks
-from protocol.restart.weighing import RestartRefused
 
 VOTING: Final = "voting.key"
 UNFINISHED: Final = "inherited.unfinished"

@@ -52,8 +52,9 @@ from protocol.ledger.state import StateReader
 from protocol.ledger.tables import Reader
 from protocol.restart.beginning import changed_state, taking_part
 from protocol.restart.document import Opened, make_document, open_document
+from protocol.restart.opening import OpenedReport, RestartRefused, open_report
 from protocol.restart.records import Decided, Holdings, KeptBlocks, RestartFile
-from protocol.restart.weighing import OpenedReport, RestartRefused, Weighed, open_report, weigh
+from protocol.restart.weighing import Weighed, weigh
 
 KEPT_BLOCKS_BYTES: Final = 64 * limits.MIB
 """About so much is written of last kept blocks; whose disk lacks more takes another member's directory."""

@@ -20,8 +20,8 @@ from protocol.codec import encode
 from protocol.crypto.signing import SigningKey
 from protocol.errors import OperatorFault
 from protocol.node.interface import JournalKind
+from protocol.restart.opening import OpenedReport, open_report
 from protocol.restart.reporting import SEALED, holdings, is_sealed, make_report, newest_set
-from protocol.restart.weighing import OpenedReport, open_report
 
 KEPT: Final = "restart.report"
 """In the data directory: the report that was made."""

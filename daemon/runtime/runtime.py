@@ -245,6 +245,7 @@ class NodeRuntime:
         )
         ancestors = [(a.network_id, a.executed.height) for a in reversed(ancestors_of(setup.genesis))]
         chronicle = open_chronicle(setup.directory, store.segments, ancestors, store.files)
+        store.beside.append(chronicle.close)
         service = NodeService(
             setup.genesis,
             node,

@@ -26,7 +26,8 @@ whole: `Store.health` says it, the runtime decides.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -73,6 +74,9 @@ class Store:
     beginning: Beginning | None = None
     """From where on blocks are kept; None: all."""
 
+    beside: list[Callable[[], None]] = field(default_factory=list)
+    """What else is let go of with it."""
+
     @property
     def first_kept(self) -> int:
         """The lowest height that has to be here."""
@@ -103,6 +107,8 @@ class Store:
 
     def close(self) -> None:
         """Sync what waits, and let go; the lock last."""
+        for let_go in self.beside:
+            let_go()
         try:
             self.journal.close()
         finally:

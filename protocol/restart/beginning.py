@@ -38,7 +38,7 @@ from protocol.ledger.records import Executed
 from protocol.ledger.spaces import KeyPart, Space, parse_state_key
 from protocol.ledger.state import StateReader, StateTransaction
 from protocol.ledger.tables import Reader, Table, Writes
-from protocol.restart.weighing import RestartRefused
+from protocol.restart.opening import RestartRefused
 
 _WRITABLE = frozenset(space.name for space in (*SPACES, *GOVERNED_SPACES))
 _PAGE = 256

@@ -43,6 +43,7 @@ from protocol.ledger.succession import Ancestor, Succession, ancestors_of, check
 from protocol.ledger.tables import Reader
 from protocol.ledger.undo import HistoricState
 from protocol.restart.beginning import member_names
+from protocol.restart.opening import RestartRefused, open_report
 from protocol.restart.records import (
     Decided,
     MemberApproval,
@@ -52,7 +53,7 @@ from protocol.restart.records import (
     RestartReport,
     SignedReport,
 )
-from protocol.restart.weighing import RestartRefused, Weighed, open_report, weigh
+from protocol.restart.weighing import Weighed, weigh
 
 
 class Voice(NamedTuple):

@@ -14,9 +14,9 @@ from protocol.ledger.records import Block, Header, header_hash
 from protocol.node.interface import JournalKind, JournalRecord
 from protocol.restart.beginning import changed_state, taking_part
 from protocol.restart.document import make_document
+from protocol.restart.opening import OpenedReport, open_report
 from protocol.restart.records import Decided
 from protocol.restart.reporting import Held, make_report
-from protocol.restart.weighing import OpenedReport, open_report
 from tests.ledger.world import TestApplication, World, key, make_genesis
 from tests.proofs.chain import certificate, voters
 

@@ -16,15 +16,16 @@ from protocol.ledger.closings import closings
 from protocol.ledger.records import Block, Header, header_hash
 from protocol.node.setup import recall_epochs
 from protocol.proofs.records import ClosedEpoch
+from protocol.restart.opening import open_report
 from protocol.restart.reporting import Held, make_report
-from protocol.restart.weighing import Weighed, open_report, weigh
+from protocol.restart.weighing import Weighed, weigh
 from protocol.sim.events import MS_US
 from protocol.sim.host import Host
 from protocol.sim.run import make_world
 from protocol.sim.scenarios import Scenario
 from protocol.sim.world import World
 
-VERIFIERS = ("protocol.proofs.finality", "protocol.consensus.certificates", "protocol.restart.weighing")
+VERIFIERS = ("protocol.proofs.finality", "protocol.consensus.certificates", "protocol.restart.opening")
 """Modules that verify signatures by themselves: a run with stand-in signatures gives them its own verification."""
 
 

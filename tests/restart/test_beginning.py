@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from protocol import errors
-from protocol.codec import encode
+from protocol.codec import decode, encode
 from protocol.ledger.closings import closings
 from protocol.ledger.genesis import network_id, validator_set, validators_hash
 from protocol.ledger.index import locate, read_head, read_roots, read_seen
@@ -15,6 +17,7 @@ from protocol.ledger.tables import Table
 from protocol.proofs.build import envelope_at, finality_of, receipt_proof
 from protocol.proofs.explain import explain
 from protocol.proofs.finality import ProofRefused
+from protocol.proofs.records import ReceiptProof
 from protocol.proofs.verify import verify_receipt_proof
 from protocol.restart.beginning import beginning, taking_part
 from protocol.restart.document import open_document
@@ -107,10 +110,6 @@ def test_an_old_envelope_in_the_new_part_of_the_log_proves_nothing(old: Old, beg
     final = certificate(begun.network_id, header_hash(header), (0, 1), keys=begun.keys)
     data = receipt_proof(begun.genesis, begun.tables, 6, envelope_at(begun.blocks[0][1], 0), finality_of(header, final))
     assert verify_receipt_proof(encode(begun.genesis), data).ok
-    from dataclasses import replace
-
-    from protocol.codec import decode
-    from protocol.proofs.records import ReceiptProof
 
     proof = decode(ReceiptProof, data)
     wrong = encode(replace(proof, envelope=envelope_at(old.blocks[0][1], 0)))

@@ -12,11 +12,12 @@ from protocol.codec import decode, encode
 from protocol.consensus.statements import VoteKind
 from protocol.crypto.contexts import Context
 from protocol.ledger.genesis import network_id
-from protocol.ledger.records import header_hash
+from protocol.ledger.records import Block, header_hash
 from protocol.restart.document import approvals, approve, open_document, restart_file
 from protocol.restart.explain import explain_restart, restart_facts
+from protocol.restart.opening import RestartRefused
 from protocol.restart.records import RestartDocument, RestartFile, RestartReport, SignedReport
-from protocol.restart.weighing import RestartRefused, weigh
+from protocol.restart.weighing import weigh
 from tests.ledger.world import key
 from tests.restart.made import TIP_VIEW, Old
 
@@ -97,7 +98,6 @@ def test_two_reports_of_one_key_and_two_histories_are_refused(old: Old) -> None:
     forged = replace(old.base, time_ms=old.base.time_ms + 1)
     held = old.held(1)
     other = old.certified(forged, VoteKind.FINALIZE, 11)
-    from protocol.ledger.records import Block
 
     block = encode(Block(encode(forged), (), encode(other)))
     forked = old.report(1, replace(held, blocks=(block,), journal=()))
