@@ -236,6 +236,7 @@ OPERATOR_FAULT = define("operator_fault", Fault.OPERATOR, Retry.CHANGED, "a file
 BAD_REQUEST = define("bad_request", Fault.CLIENT, Retry.CHANGED, "the request is not what the interface describes")
 STORE_FAILED = define("store_failed", Fault.NODE, Retry.ELSEWHERE, "a write or sync of this node's disk failed; the node stops before it signs anything more")
 SEGMENT_DAMAGED = define("segment_damaged", Fault.NODE, Retry.ELSEWHERE, "this node's copy of the block is damaged on disk; it is not served")
+PRUNED = define("pruned", Fault.NODE, Retry.ELSEWHERE, "the block is older than what this node keeps; an archive node has it")
 STATE_DAMAGED = define("state_damaged", Fault.NODE, Retry.ELSEWHERE, "this node's state is damaged on disk; it has stopped, and the state can be made anew from the blocks")
 # Said by the client library and the command line, never by a node.
 UNREACHABLE = define("unreachable", Fault.NETWORK, Retry.LATER, "no node gave an answer in time; the words name each one that was tried")

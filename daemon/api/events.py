@@ -31,8 +31,9 @@ from daemon.api.problems import Problem, bad_request, described, to_bytes
 from daemon.api.routes import Given
 from daemon.api.surroundings import Surroundings
 from daemon.runtime.events import FinalTransaction, read_transactions
+from daemon.runtime.service import pruned_words
 from daemon.store.errors import SegmentDamaged
-from protocol.errors import API_BUSY, SEGMENT_DAMAGED, STOPPING, Refused
+from protocol.errors import API_BUSY, PRUNED, SEGMENT_DAMAGED, STOPPING, Refused
 from protocol.ledger.index import Roots, executed_height, read_roots, receipt_at
 from protocol.ledger.tables import Reader
 
@@ -60,30 +61,44 @@ async def events(around: Surroundings, given: Given) -> Stream:
         raise Problem(API_BUSY, f"{limits.API_STREAMS_MAX} event streams are open here; use another node")
     position = given["last-event-id"] if given["last-event-id"] is not Ellipsis else given["after"]
     with around.node.reader() as reader:
-        next_index, next_height = start(reader, position)
+        next_index, next_height = start(reader, position, around.node.first_height)
     wanted = Filter(given["app"], given["account"])
     follower = Follower(around, wanted, next_index, next_height)
     return Stream(follower.write, headers=(("x-accel-buffering", "no"),))
 
 
-def start(reader: Reader, position: tuple[int, int | None] | None) -> tuple[int, int]:
-    """(log index, height) of what comes next after a position; None: now. Raises Problem if it lies ahead."""
+def start(reader: Reader, position: tuple[int, int | None] | None, first_height: int = 1) -> tuple[int, int]:
+    """(log index, height) of what comes next after a position; None: now.
+
+    Raises Problem if it lies ahead, or below what is kept here.
+    """
     newest = executed_height(reader) or 0
     if position is None:
         return _log_size(reader, newest), newest + 1
     index, height = position
     if height is not None:
+        _kept(height + 1, first_height)
         if height > newest or _log_size(reader, height) != index + 1:
             raise bad_request(
                 f"position {index}@{height} is not one of this network as far as executed here ({newest})"
             )
         return index + 1, height + 1
     if index < 0:
+        _kept(1, first_height)
         return 0, 1
     receipt = receipt_at(reader, index)
+    if receipt is not None:
+        _kept(receipt.height, first_height)
+    elif first_height > 1 and index < _log_size(reader, newest):
+        _kept(1, first_height)
     if receipt is None:
         raise bad_request(f"log index {index} is not final here; the log has {_log_size(reader, newest)} receipts")
     return index + 1, receipt.height
+
+
+def _kept(height: int, first_height: int) -> None:
+    if height < first_height:
+        raise Problem(PRUNED, pruned_words(height, first_height))
 
 
 def _log_size(reader: Reader, height: int) -> int:

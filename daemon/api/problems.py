@@ -24,6 +24,7 @@ STATUS: Final[Mapping[str, int]] = {
     errors.METHOD_NOT_ALLOWED: 405,
     errors.REQUEST_TIMEOUT: 408,
     errors.NOT_COVERED: 409,
+    errors.PRUNED: 410,
     errors.TOO_LARGE: 413,
     errors.UNSUPPORTED_MEDIA_TYPE: 415,
     errors.POOL_FULL: 429,

@@ -242,6 +242,9 @@ class Sync(TypedDict):
 
     syncing: bool
     target_height: Height
+    left_seconds: Annotated[
+        int | None, Field(description="At the pace of the last minute; null while nobody knows.", ge=0)
+    ]
 
 
 class Disk(TypedDict):
@@ -289,6 +292,9 @@ class Node(TypedDict):
     peers: list[PeerOf]
     hears: Annotated[list[Hash], Field(description="Nodes from which it hears directly.")]
     sync: Sync
+    first_height: Annotated[
+        Height, Field(description="The lowest block that is kept here; for older ones it answers `pruned`.")
+    ]
     disk: Disk
 
 

@@ -134,7 +134,12 @@ async def node(around: Surroundings, _given: Given) -> Answer:
         "unordered_batches": status.unordered_batches,
         "peers": [_peer(peer) for peer in around.node.peers()],
         "hears": [peer.hex() for peer in status.hears],
-        "sync": {"syncing": status.syncing_to_height > status.final_height, "target_height": status.syncing_to_height},
+        "sync": {
+            "syncing": status.syncing_to_height > status.final_height,
+            "target_height": status.syncing_to_height,
+            "left_seconds": around.node.left_seconds,
+        },
+        "first_height": around.node.first_height,
         "disk": {"free_bytes": around.free_bytes()},
     }
     return Answer(200, to_bytes(answer))

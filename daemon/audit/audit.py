@@ -33,6 +33,8 @@ from daemon.audit.judging import Fault, Judge, Judged
 from daemon.audit.places import Place, find_place
 from daemon.audit.replay import Replay, changed_validators, replaying
 from daemon.store.directory import inherited_directory
+from daemon.store.files import OsFiles
+from daemon.store.history import read_beginning
 from protocol.apps.points.audit import audit as audit_programmes
 from protocol.errors import OperatorFault, PapilioError
 from protocol.ledger.genesis import Genesis, network_id
@@ -181,6 +183,9 @@ class _Run:
         words = f"block {missing} is not there: what follows cannot be executed"
         if first == 1:
             words += "; take a directory that holds the history from the first block on, an archive node's"
+            beginning = read_beginning(self._wishes.place.segments.parent, OsFiles())
+            if beginning is not None and beginning.first_height == following:
+                words += f" (this one is not damaged: {beginning.why}; what it keeps is judged, and not executed)"
         expected, found = f"block {first}", f"block {following}"
         self._differ(Difference(Of.HISTORY, first, where, "block", "", expected, found, words))
 

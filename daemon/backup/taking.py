@@ -20,6 +20,7 @@ from daemon.config.keyfiles import CREDENTIAL_PREFIX, sync_directory, write_new
 from daemon.config.node import Node
 from daemon.store.directory import inherited_directory
 from daemon.store.files import OsFiles
+from daemon.store.history import read_beginning
 from daemon.store.segments import Segments
 from protocol.errors import OperatorFault
 
@@ -30,6 +31,15 @@ Progress = Callable[[str, int, int], None]
 
 def take(node: Node, target: Path, *, with_keys: bool, progress: Progress) -> Manifest:
     """Copy what belongs into a backup of `node` to `target` (new or empty). Raises OperatorFault, SegmentDamaged."""
+    beginning = read_beginning(node.data_directory, OsFiles())
+    if beginning is not None:
+        words = (
+            f"{node.data_directory} keeps blocks from {beginning.first_height} on ({beginning.why}), and a backup is"
+        )
+        raise OperatorFault(
+            f"{words} restored by executing all of them: take it from an archive node. To replace this node, keep its "
+            'keys, make it anew, and let it join with sync = "snapshot"'
+        )
     _begin(target)
     settings = node.file.parent
     files = {NODE_FILE: node.file, NETWORK_FILE: node.network.file, CARD_FILE: settings / CARD_FILE}

@@ -32,7 +32,7 @@ def _lines(node: object, name: str, network_id: bytes) -> None:
 
     assert isinstance(node, dict), "a node's status is an object"
     free = node["disk"]["free_bytes"]
-    sync = f"catching up to height {node['sync']['target_height']}" if node["sync"]["syncing"] else "up to date"
+    sync = _sync(node["sync"])
     role = "votes" if node["voting"] else "follows, does not vote"
     memory = _memory(node)
     final = utc_text(node["final_time_ms"]) if node["final_height"] else "no block yet"
@@ -44,6 +44,7 @@ def _lines(node: object, name: str, network_id: bytes) -> None:
         **({"memory": memory} if memory else {}),
         "final": f"height {node['final_height']}, {final}",
         "executed": f"height {node['executed_height']}, {node['log_size']} receipts",
+        **({"kept": f"blocks from {node['first_height']} on"} if node.get("first_height", 1) > 1 else {}),
         "state root": node["state_root"],
         "provable": f"up to height {node['covered_height']}",
         "consensus": f"epoch {node['epoch']}, view {node['view']}",
@@ -53,6 +54,15 @@ def _lines(node: object, name: str, network_id: bytes) -> None:
     }
     for row, text in rows.items():
         print(f"{row:<10} {text}")
+
+
+def _sync(sync: dict[str, Any]) -> str:
+    """How block sync is."""
+    if not sync["syncing"]:
+        return "up to date"
+    left = sync.get("left_seconds")
+    words = "" if left is None else f", about {duration_text(1000 * left)} left"
+    return f"catching up to height {sync['target_height']}{words}"
 
 
 def _memory(node: dict[str, Any]) -> str:

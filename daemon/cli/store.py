@@ -76,8 +76,8 @@ def check(place: Path, network: Path | None, quick: bool, scratch: Path | None) 
 
     subject = subject_of(place, network)
     with _unused():
-        report = check_directory(subject, quick=quick, scratch=scratch, tell=_teller())
-    _end_progress()
+        report = check_directory(subject, quick=quick, scratch=scratch, tell=teller())
+    end_progress()
     emit(report.as_json(), lambda: _show(report, place))
     return ExitCode.DISK_FAILED if report.damage else ExitCode.DONE
 
@@ -107,11 +107,11 @@ def repair(place: Path, network: Path | None, quick: bool, urls: tuple[str, ...]
     sources = [NodeSource(url) for url in urls]
     try:
         with _unused():
-            done = repair_directory(subject, sources, quick=quick, tell=_teller())
+            done = repair_directory(subject, sources, quick=quick, tell=teller())
     finally:
         for source in sources:
             source.close()
-    _end_progress()
+    end_progress()
     emit(done.as_json(), lambda: _show_repair(done, place, asked=bool(urls)))
     return ExitCode.DONE if done.is_whole else ExitCode.DISK_FAILED
 
@@ -147,14 +147,44 @@ def scrub(place: Path | None, network: Path | None, url: str | None, no_wait: bo
     subject, report = subject_of(place, network), Report()
     directory = subject.directory / "segments"
     check_segments(directory, OsFiles(), Judge(subject.genesis), report, _gently(rate << 20))
-    _end_progress()
+    end_progress()
     emit(report.as_json(), lambda: _show(report, place))
     return ExitCode.DISK_FAILED if report.damage else ExitCode.DONE
 
 
+@store.command()
+@place_argument
+@network_option
+@click.option(
+    "--keep",
+    "text",
+    metavar='"N days"|"N blocks"',
+    help="What stays; by default as [storage] keep of node.toml says.",
+)
+@click.option("--to", "archive", type=click.Path(path_type=Path), metavar="ARCHIVE", help="Move segments there.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and do nothing.")
+@json_option
+def prune(place: Path, network: Path | None, text: str | None, archive: Path | None, dry_run: bool) -> int:
+    """Delete old segments of DIRECTORY, or move them to ARCHIVE. The node has to be stopped.
+
+    A running node prunes by itself as [storage] keep of its node.toml says. Whole segments go, oldest first, and never
+    what the node, its peers, or proofs of new transactions need. With --to each is copied, synced and read again before
+    any is deleted. Blocks, proofs of old transactions and an audit from the first block on are then to be had from the
+    archive or from an archive node only; state, receipts and balances stay.
+
+    \b
+    Examples:
+        papilio store prune node --keep "90 days" --dry-run
+        papilio store prune node --keep "1000000 blocks" --to /mnt/archive
+    """
+    from daemon.cli.prune import run
+
+    return run(place, network, text, archive, dry_run=dry_run)
+
+
 def _gently(bytes_per_second: int) -> Tell:
     """Progress, at which the reader is held back to a rate."""
-    tell, began = _teller(), time.monotonic()
+    tell, began = teller(), time.monotonic()
 
     def paced(progress: Progress) -> None:
         tell(progress)
@@ -170,7 +200,7 @@ def _scrub_node(url: str, *, wait: bool) -> int:
     from daemon.client.http import options
     from daemon.upkeep.findings import Progress
 
-    tell = _teller()
+    tell = teller()
     try:
         with httpx.Client(base_url=url, timeout=10.0, **options((url,), None)) as client:
             found = client.post("/v1/node/scrub").raise_for_status().json()
@@ -182,7 +212,7 @@ def _scrub_node(url: str, *, wait: bool) -> int:
     except (httpx.HTTPError, ValueError, KeyError) as fault:
         words = f"{url} cannot be asked: {str(fault) or type(fault).__name__}"
         raise Ended(words, code="unreachable", exit_code=ExitCode.UNREACHABLE) from fault
-    _end_progress()
+    end_progress()
 
     def lines() -> None:
         print(f"blocks     {found['blocks']} read, up to height {found['last_height']}, in {found['passes']} passes")
@@ -230,7 +260,7 @@ def subject_of(place: Path, network: Path | None) -> Subject:
 # -- What a person sees -----------------------------------------------------------------------------
 
 
-def _teller() -> Tell:
+def teller() -> Tell:
     """Progress on standard error: one line that is rewritten on a terminal, a line now and then elsewhere."""
     told = time.monotonic()
 
@@ -249,7 +279,8 @@ def _teller() -> Tell:
     return tell
 
 
-def _end_progress() -> None:
+def end_progress() -> None:
+    """Clear the line of progress."""
     if sys.stderr.isatty() and not wants_json():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 

@@ -7,7 +7,7 @@ once `service.stopping()` returns; after `SHUTDOWN_SECONDS` it is cancelled.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from daemon.runtime.inbox import Inbox
 from daemon.runtime.mender import Mender
 from daemon.runtime.proving import Prover
 from daemon.runtime.service import NodeService
+from daemon.store.pruning import Keep
 from protocol.crypto.signing import SigningKey
 from protocol.ledger.genesis import Genesis
 
@@ -89,6 +90,8 @@ class RuntimeSetup:
     """Whether a directory without blocks gets a snapshot of the state first."""
     snapshot_slot_ms: int = 0
     """Of block time; a snapshot is made for each. 0: none are made."""
+    keep: Keep = field(default_factory=Keep)
+    """How many old blocks; everything by default."""
 
     @property
     def author_member(self) -> str | None:

@@ -34,6 +34,7 @@ from daemon.runtime.runtime import NodeRuntime
 from daemon.store.directory import repair_command
 from daemon.store.errors import SegmentDamaged, StateDamaged, StoreFailed
 from daemon.store.lock import InUse
+from daemon.store.pruning import Keep
 from protocol.errors import INTERNAL_ERROR, OperatorFault, PapilioError
 
 
@@ -82,6 +83,7 @@ def setup_of(node: Node, cpu: CpuClock | None = None) -> RuntimeSetup:
         pinned=node.pinned,
         cpu=cpu,
         join_by_snapshot=node.settings.storage.sync == "snapshot" and bool(node.dial),
+        keep=Keep(node.settings.storage.keep_blocks, node.settings.storage.keep_ms),
         snapshot_slot_ms=1000 * node.settings.storage.snapshot_interval_seconds,
     )
 

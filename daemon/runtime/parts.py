@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import trio
 
 from daemon.observe.lines import Lines
@@ -38,6 +40,7 @@ class Parts:
     disk: DiskWatch
     mender: Mender
     shelf: Shelf
+    first_height: Callable[[], int]
     network: PeerNetwork
     running: Running
 
@@ -116,6 +119,7 @@ class Parts:
             "vote_floor": status.vote_floor,
             "memory_answers_missing": len(status.memory_missing),
             "syncing_to_height": status.syncing_to_height,
+            "first_height": self.first_height(),
             "snapshots": len(self.shelf.heights),
             "snapshot_height": max(self.shelf.heights, default=0),
             "scrub_height": self.mender.status.height,

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daemon.runtime.service import BlockReader
+from daemon.runtime.service import BlockReader, pruned_words
 from daemon.store.tables import StateReader
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate
-from protocol.errors import NOT_COVERED, NOT_FOUND, BrokenInvariant, Refused
+from protocol.errors import NOT_COVERED, NOT_FOUND, PRUNED, BrokenInvariant, Refused
 from protocol.ledger.closings import closings
 from protocol.ledger.genesis import FIRST_EPOCH, Genesis
 from protocol.ledger.index import locate
@@ -27,7 +27,7 @@ class Prover:
     """Makes proofs, in threads too; `covering_height` says where the newest header with its own finalization is.
 
     (0: none yet.) It is asked beside the loop that steps the node, so it reads one value and walks over nothing.
-    kept: how an epoch ended, where its blocks may be gone (store/history.py).
+    kept: how an epoch ended, where its blocks may be gone (store/history.py). first_height: from where blocks are here.
     """
 
     def __init__(
@@ -36,11 +36,13 @@ class Prover:
         segments: BlockReader,
         covering_height: Callable[[], int],
         kept: Callable[[int], ClosedEpoch | None] = lambda _epoch: None,
+        first_height: Callable[[], int] = lambda: 1,
     ) -> None:
         self._genesis = genesis
         self._segments = segments
         self._covering_height = covering_height
         self._kept = kept
+        self._first_height = first_height
         self._held: tuple[int, Finality] | None = None
         self._closed: list[ClosedEpoch] = []
         """Of ended epochs, from the first on, as far as they were needed."""
@@ -65,12 +67,14 @@ class Prover:
     def receipt(self, reader: StateReader, transaction: bytes) -> bytes:
         """The encoded `ReceiptProof` of a final transaction.
 
-        Raises Refused: not_found, not_covered (try again after the next block). SegmentDamaged.
+        Raises Refused: not_found, not_covered (try again after the next block), pruned. SegmentDamaged.
         """
         place = locate(reader, transaction)
         if place is None:
             raise Refused(NOT_FOUND, f"transaction {transaction.hex()} is not final here")
         data = self._segments.read(place.height)
+        if data is None and place.height < self._first_height():
+            raise Refused(PRUNED, pruned_words(place.height, self._first_height()))
         if data is None:
             raise Refused(NOT_COVERED, f"block {place.height} is not written to the segments here yet")
         envelope = envelope_at(decode(Block, data).batches, place.position)

@@ -28,6 +28,8 @@ import trio
 from daemon import limits
 from daemon.observe.lines import Lines
 from daemon.observe.notify import Notifier, Watchdog
+from daemon.observe.pace import Pace, spoken
+from daemon.runtime.catching_up import CatchingUp
 from daemon.runtime.clock import Clock
 from daemon.runtime.counted import CountedHands
 from daemon.runtime.disk import DiskWatch
@@ -43,6 +45,7 @@ from daemon.runtime.mender import Mender
 from daemon.runtime.parts import Parts
 from daemon.runtime.patience import Writer
 from daemon.runtime.proving import Prover
+from daemon.runtime.pruner import Pruner
 from daemon.runtime.pump import Pump
 from daemon.runtime.recovery import journal_records, read_execute, recovered, replay
 from daemon.runtime.service import NodeService
@@ -60,6 +63,7 @@ from daemon.store.tables import StateStore
 from protocol.codec import encode
 from protocol.errors import OperatorFault
 from protocol.ledger.genesis import network_id
+from protocol.ledger.index import read_base
 from protocol.ledger.succession import ancestors_of, beginning_height
 from protocol.node.interface import Execute, KeyFound, Persisted, Pressure, TakePart
 from protocol.node.node import Node
@@ -97,6 +101,7 @@ class NodeRuntime:
         self._notifier = notifier or Notifier({})
         self._clock = clock or Clock()
         self._stop = trio.Event()
+        self._pace = Pace()
         self._stop_words = ""
         self._log: Any = structlog.get_logger()
         self.status: Callable[[], NodeStatus] | None = None
@@ -246,6 +251,15 @@ class NodeRuntime:
         ancestors = [(a.network_id, a.executed.height) for a in reversed(ancestors_of(setup.genesis))]
         chronicle = open_chronicle(setup.directory, store.segments, ancestors, store.files)
         store.beside.append(chronicle.close)
+        with store.state.reader() as reader:
+            base = read_base(reader)
+        shown_from = 1 if base is None else base.height + 1
+
+        def first_height() -> int:
+            return chronicle.first_height(max(shown_from, store.segments.first_height))
+
+        parts.first_height = first_height
+        catching_up = CatchingUp(node.status)
         service = NodeService(
             setup.genesis,
             node,
@@ -255,10 +269,12 @@ class NodeRuntime:
             numbers=parts.numbers,
             peers=self._network.status,
             disk_full=lambda: disk.full,
+            first_height=first_height,
+            left_seconds=lambda: catching_up.left_seconds,
         )
         mender = Mender(setup.genesis, store.segments, store.state, put=partial(parts.inbox.put_nowait, urgent=False))
         kept = partial(read_ended, setup.directory)
-        prover = Prover(setup.genesis, chronicle, lambda: node.covering_height, kept)
+        prover = Prover(setup.genesis, chronicle, lambda: node.covering_height, kept, first_height)
         shelf = Shelf(setup.directory, store.segments, store.state)
         closed = partial(_closed_before, prover, store.state)
         hands = NodeHands(
@@ -312,6 +328,11 @@ class NodeRuntime:
                 disk_full=lambda: disk.full,
             )
             nursery.start_soon(maker.run)
+        pruner = Pruner(
+            setup.directory, store.segments, store.state, setup.genesis.parameters, setup.keep, lambda: shelf.heights
+        )
+        nursery.start_soon(pruner.run)
+        nursery.start_soon(catching_up.run)
         nursery.start_soon(_watch, Watchdog(self._notifier, parts.stages))
         nursery.start_soon(parts.drive)
 
@@ -405,8 +426,9 @@ class NodeRuntime:
         self._log.error("worker_lost", worker=which, words=words)
 
     def _tell_replay(self, height: int, last: int) -> None:
-        words = f"executing block {height} of {last}"
-        self._log.info("replaying", height=height, last=last)
+        left = self._pace.left(height, last, trio.current_time())
+        words = f"executing block {height} of {last}" + ("" if left is None else f", about {spoken(left)} left")
+        self._log.info("replaying", height=height, last=last, words=words)
         self._notifier.still_starting(words, 60)
 
 

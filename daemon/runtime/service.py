@@ -92,12 +92,17 @@ class BlockReader(Protocol):
         ...
 
 
+def pruned_words(height: int, first_height: int) -> str:
+    """What is said of a block that is not kept here."""
+    return f"block {height} is not kept here: this node keeps blocks from {first_height} on; ask an archive node"
+
+
 class NodeService:
     """See the essay. Made by the runtime; lives as long as the node.
 
     node: for what is not final. state, segments: for what is. put: hands an input to the node.
-    numbers, peers: of the other parts of the daemon. disk_full: whether the disk takes no writes: the node's own
-    answers may wait behind one.
+    numbers, peers, first_height, left_seconds: of the other parts of the daemon. disk_full: whether the disk takes no
+    writes: the node's own answers may wait behind one.
     """
 
     def __init__(
@@ -111,6 +116,8 @@ class NodeService:
         numbers: Callable[[], Metrics] = lambda: Metrics({}, {}),
         peers: Callable[[], Sequence[PeerStatus]] = lambda: (),
         disk_full: Callable[[], bool] = lambda: False,
+        first_height: Callable[[], int] = lambda: 1,
+        left_seconds: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.genesis = genesis
         self._node = node
@@ -120,6 +127,8 @@ class NodeService:
         self._numbers = numbers
         self._peers = peers
         self._disk_full = disk_full
+        self._first_height = first_height
+        self._left_seconds = left_seconds
         self._tickets = 0
         self._answers: dict[int, _Ticket] = {}
         self._waiting_bytes = 0
@@ -224,6 +233,16 @@ class NodeService:
     def block(self, height: int) -> bytes | None:
         """The encoded final block, or None if it is not here. Raises SegmentDamaged."""
         return self._segments.read(height)
+
+    @property
+    def first_height(self) -> int:
+        """The lowest block that is shown here with its results; older ones were pruned, or came before a snapshot."""
+        return self._first_height()
+
+    @property
+    def left_seconds(self) -> int | None:
+        """Until block sync will have caught up, at its present pace; None if it does not run, or nobody knows."""
+        return self._left_seconds()
 
     def outcome(self, transaction: bytes, valid_until_ms: int | None = None) -> TransactionOutcome:
         """What is known of a transaction here and now; *expired* can only be told with its `valid_until_ms`."""

@@ -20,10 +20,10 @@ import structlog
 import trio
 
 from daemon import limits
+from daemon.observe.pace import Pace, spoken
 from daemon.runtime.clock import Clock
 from daemon.runtime.inbox import Inbox
 from daemon.snapshots.install import drop_staged, finish, install, is_joining, open_staged
-from daemon.snapshots.pace import Pace
 from daemon.snapshots.pieces_file import PiecesFile
 from daemon.store.errors import DiskFull
 from daemon.store.files import OsFiles
@@ -272,11 +272,3 @@ def describe(status: JoiningStatus, pace: Pace, now: float) -> dict[str, Any]:
         "peers": status.sources,
     }
     return facts | {"pieces": status.pieces, "blocks": status.blocks, "receipts": status.receipts, "words": words}
-
-
-def spoken(seconds: float) -> str:
-    """A duration for people."""
-    if seconds < 90:
-        return f"{round(seconds)} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -31,6 +31,15 @@ class Chronicle:
         at = next((segments for last, segments in reversed(self._older) if height <= last), self._own)
         return at.read(height)
 
+    def first_height(self, own: int) -> int:
+        """From where on all blocks are held without a gap, where the own ones are from `own` on."""
+        lowest = own
+        for last, segments in self._older:
+            if last + 1 < lowest:
+                break
+            lowest = min(lowest, segments.first_height)
+        return lowest
+
     def close(self) -> None:
         """Let go."""
         for _, segments in self._older:

@@ -293,6 +293,11 @@ class Segments:
         self._active = following
         full.file.close()
 
+    @property
+    def sealed(self) -> list[tuple[int, int, int]]:
+        """(first height, following height, bytes) of each sealed segment held, ascending."""
+        return [(index.first, index.first + index.count, index.segment_bytes) for index in self._sealed.held]
+
     def drop_below(self, height: int) -> list[str]:
         """Delete sealed segments of which every block is below `height`; names of the files that went.
 

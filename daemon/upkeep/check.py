@@ -70,7 +70,12 @@ def check_directory(
     a newer program wrote it.
     """
     with nobody_else(subject.directory):
-        return examine(subject, OsFiles(), quick=quick, scratch=scratch, tell=tell).report
+        report = examine(subject, OsFiles(), quick=quick, scratch=scratch, tell=tell).report
+    hurt = any(finding.is_damage for finding in report.findings if finding.part is Part.STATE)
+    if hurt and (subject.directory / HISTORY_NAME).exists():
+        words = f"the blocks that it is made from are not kept: {state_lost_words(subject.directory)}"
+        report.findings.append(Finding(Part.STATE, state.FILE, words, Remedy.NOTHING))
+    return report
 
 
 def examine(subject: Subject, files: Files, *, quick: bool, scratch: Path | None = None, tell: Tell = untold) -> Found:
@@ -92,11 +97,6 @@ def examine(subject: Subject, files: Files, *, quick: bool, scratch: Path | None
             state.look_at_state(directory / state.FOLDER, subject.genesis, of_state, blocks=report.last_height)
         report.findings += of_state.findings
         report.state_height = of_state.state_height
-        if beginning is not None and any(
-            finding.is_damage for finding in report.findings if finding.part is Part.STATE
-        ):
-            words = f"the blocks that it is made from are not kept: {state_lost_words(directory)}"
-            report.findings.append(Finding(Part.STATE, state.FILE, words, Remedy.NOTHING))
         if store is None:
             return Found(report, survey, {}, judge)
         found = Found(report, survey, dict(_above(store, survey, records, report)), judge)

@@ -272,7 +272,7 @@ class Joining:
 
     def _blame(self, peer: bytes, words: str) -> None:
         """It sent what no honest node sends: nothing of it is asked any more."""
-        self._out.append(Note("peer_charged", {"peer": peer, "words": f"snapshot sync: {words}"}))
+        self.note("peer_charged", peer=peer, words=f"snapshot sync: {words}")
         self._out.append(Disconnect(peer, words))
         self._peer_down(peer)
         if len(self.banned) < limits.PEERS_MAX:
@@ -283,6 +283,10 @@ class Joining:
         known = self.peers[peer]
         self._give_back(known)
         known.avoid_until_ms = self._now_ms + AVOID_INTERVALS * self._interval_ms
+
+    def note(self, name: str, **facts: int | str | bytes) -> None:
+        """Something worth a log line."""
+        self._out.append(Note(name, dict(facts)))
 
     def _say(self, peer: bytes, message: Any) -> None:
         self._out.append(Send((peer,), Priority.CONSENSUS, encode(message)))
@@ -418,7 +422,7 @@ class Joining:
             self._source_ms = self._now_ms
         elif self.offer is not None and self.peers and not self.complete:
             if self._now_ms - self._source_ms >= PATIENCE_INTERVALS * self._interval_ms:
-                self._out.append(Note("snapshot_gone", {"height": self.offer.height}))
+                self.note("snapshot_gone", height=self.offer.height)
                 self._out.append(Forget())
                 self.offer = self.offered = self.gathering = None
         else:
@@ -466,7 +470,7 @@ class Joining:
                 continue
             self._source_ms = self._now_ms
             self._stage(staging.OFFER_KEY, encode(offer))
-            self._out.append(Note("snapshot_accepted", {"height": offer.height, "peer": key}))
+            self.note("snapshot_accepted", height=offer.height, peer=key)
 
     def _best(self) -> bytes | None:
         """The peer of the highest offer."""

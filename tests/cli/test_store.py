@@ -14,7 +14,7 @@ from daemon.config.network import NetworkFile
 from daemon.config.write import to_toml
 from daemon.upkeep import sources
 from tests.cli.calling import Call
-from tests.upkeep.made import Given, chain, make
+from tests.upkeep.made import Given, chain, make, small_window
 
 
 @pytest.fixture
@@ -88,3 +88,42 @@ def test_a_directory_in_use_and_one_that_is_none(call: Call, data: Path) -> None
     assert "--network" in said.err
     assert call("store", "scrub").code == ExitCode.USAGE
     assert call("store", "scrub", "--node", "http://127.0.0.1:1").code == ExitCode.UNREACHABLE
+
+
+def test_prune_shows_moves_and_refuses(call: Call, tmp_path: Path) -> None:
+    """`papilio store prune`: a dry run changes nothing, an archive gets what goes, and refusals say what to do."""
+    made = small_window()
+    make(tmp_path / "data", made)
+    (tmp_path / "network.toml").write_text(to_toml(NetworkFile(genesis=to_table(made.genesis))))
+    data, network = tmp_path / "data", ("--network", tmp_path / "network.toml")
+    segments = set((data / "segments").iterdir())
+
+    said = call("store", "prune", data, *network)
+    assert said.code == ExitCode.CONFIGURATION
+    assert 'give --keep, as "90 days"' in said.err
+    said = call("store", "prune", data, *network, "--keep", "all")
+    assert "an archive" in said.err
+    said = call("store", "prune", data, *network, "--keep", "3 weeks")
+    assert said.code == ExitCode.CONFIGURATION
+    assert "'3 weeks': expected" in said.err
+
+    said = call("store", "prune", data, *network, "--keep", "20 blocks", "--dry-run")
+    assert said.code == ExitCode.DONE, said.err
+    assert "would go" in said.out
+    assert set((data / "segments").iterdir()) == segments
+
+    with (data / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert call("store", "prune", data, *network, "--keep", "20 blocks").code == ExitCode.IN_USE
+
+    said = call("store", "prune", data, *network, "--keep", "20 blocks", "--to", tmp_path / "archive", "--json")
+    assert said.code == ExitCode.DONE, said.err
+    gone = said.json["segments"]
+    assert gone[0]["first"] == 1
+    assert said.json["first_height"] == gone[-1]["last"] + 1
+    assert len(list((tmp_path / "archive").glob("*.seg"))) == len(gone)
+    said = call("store", "check", data, *network, "--quick")
+    assert said.code == ExitCode.DONE, said.out + said.err
+    assert "moved to" in said.out
+    said = call("store", "prune", data, *network, "--keep", "20 blocks")
+    assert "nothing" in said.out

@@ -35,9 +35,9 @@ def envelope(network_id: bytes, number: int, valid_until_ms: int, signer: Signin
     return seal_envelope(body, [signer])
 
 
-def many(world: World, first: int, count: int) -> list[bytes]:
-    """Envelopes numbered from `first` on, valid for a minute."""
-    return [envelope(world.network_id, number, world.time_ms + 60_000) for number in range(first, first + count)]
+def many(world: World, first: int, count: int, valid_ms: int = 60_000) -> list[bytes]:
+    """Envelopes numbered from `first` on, valid for a minute unless told otherwise."""
+    return [envelope(world.network_id, number, world.time_ms + valid_ms) for number in range(first, first + count)]
 
 
 def batch(world: World, envelopes: Sequence[bytes], author: int = 0) -> bytes:

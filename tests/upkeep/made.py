@@ -4,6 +4,7 @@ was rotated, the state that execution made of it; and sources that have the same
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from daemon.store.segments import Segments
 from daemon.upkeep.check import Subject
 from daemon.upkeep.sources import NoBlock
 from protocol.codec import encode
-from protocol.ledger.genesis import Genesis
+from protocol.ledger.genesis import DEFAULT_PARAMETERS, Genesis
 from protocol.ledger.records import Block, header_hash
 from protocol.node.interface import JournalKind
+from tests.ledger.world import make_genesis
 from tests.proofs.chain import certificate
 from tests.runtime.ledgers import executes, many, real_world
 
@@ -32,10 +34,10 @@ ABOVE = 2
 class Chain:
     """A network's blocks: encoded, by height from 1. Every third has no certificate of its own, but the last has."""
 
-    def __init__(self, blocks: int = BLOCKS) -> None:
-        self.world = real_world()
+    def __init__(self, blocks: int = BLOCKS, genesis: Genesis | None = None, valid_ms: int = 60_000) -> None:
+        self.world = real_world(genesis)
         for number in range(blocks):
-            self.world.run(*many(self.world, 1 + 10 * number, 1 + number % 3))
+            self.world.run(*many(self.world, 1 + 10 * number, 1 + number % 3, valid_ms))
         self.genesis: Genesis = self.world.genesis
         self.network_id = self.world.network_id
         self.blocks: dict[int, bytes] = {}
@@ -90,6 +92,12 @@ def make(directory: Path, made: Chain | None = None) -> Subject:
         journal.sync()
     journal.close()
     return Subject(directory, made.genesis, JOURNAL_ID)
+
+
+def small_window(blocks: int = 70) -> Chain:
+    """A chain of which little has to be kept: twice a second of block time, twice five heights."""
+    few = replace(DEFAULT_PARAMETERS, envelope_ttl_max_ms=1_000, batch_ttl_max=5, execution_lag_max=1)
+    return Chain(blocks, make_genesis(parameters=few), 900)
 
 
 def copied(pattern: Path, place: Path) -> Subject:

@@ -1,0 +1,226 @@
+"""Pruning: which old segments may go, and how they go, so that a crash anywhere leaves a directory that is whole.
+
+Only whole sealed segments go, from the lowest up, and only where nothing here or elsewhere still needs them:
+
+* what the operator wants to keep (`Keep`);
+* what this node reads at a start, and remembers (`batch_ttl_max` heights, `envelope_ttl_max` of block time), twice;
+* what joiners of the snapshots that are served here ask for (`snapshot.window`);
+* what is not executed, and covered by a header, yet.
+
+Order of a run: how epochs ended whose closing blocks go is kept beside (history.py); with an archive, each segment is
+copied there, synced and read again; then the mark is raised, durable; then files are deleted, lowest first. A crash
+before the mark has changed nothing; after it, the next start or run deletes what is left below it.
+
+Deliberately absent: pruning of the state, of receipts and of the index (they are small, and proofs need them).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.store.files import Files, OsFiles
+from daemon.store.history import Beginning, read_ended, write_beginning, write_ended
+from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader, index_path, scan_segment, segment_path
+from daemon.store.segments import Segments
+from protocol.codec import decode
+from protocol.consensus.statements import Certificate
+from protocol.errors import OperatorFault
+from protocol.ledger.closings import closings
+from protocol.ledger.genesis import Parameters
+from protocol.ledger.index import executed_height, read_roots
+from protocol.ledger.records import Block, Header
+from protocol.ledger.tables import Reader
+from protocol.proofs.records import ClosedEpoch
+
+MARGIN_HEIGHTS = 8
+"""Kept below what is needed: so that nothing here has to be exact to one block."""
+COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What the operator wants to keep: so many newest blocks, or blocks of so much block time; None: no bound."""
+
+    blocks: int | None = None
+    ms: int | None = None
+
+    @property
+    def everything(self) -> bool:
+        """An archive."""
+        return self.blocks is None and self.ms is None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a pruning would do. first_height: lowest block that stays. gone: (first, following height, bytes) of each.
+
+    wanted_height: from where on blocks are wanted or needed; why: what decides that, in words.
+    """
+
+    first_height: int
+    gone: tuple[tuple[int, int, int], ...]
+    wanted_height: int
+    why: str
+
+    @property
+    def bytes(self) -> int:
+        """Of the segments that go."""
+        return sum(size for _, _, size in self.gone)
+
+
+def plan_pruning(
+    segments: Segments, reader: Reader, parameters: Parameters, keep: Keep, snapshots: Iterable[int] = ()
+) -> Plan:
+    """Which segments may go now. `snapshots`: heights of those that are served here."""
+    wanted, why = _wanted(reader, segments, keep)
+    for height, words in _needed(reader, segments, parameters, snapshots):
+        if height < wanted:
+            wanted, why = height, words
+    gone: list[tuple[int, int, int]] = []
+    for first, following, size in segments.sealed:
+        if following > wanted:
+            break
+        gone.append((first, following, size))
+    first_height = gone[-1][1] if gone else segments.first_height
+    return Plan(first_height, tuple(gone), wanted, why)
+
+
+def _wanted(reader: Reader, segments: Segments, keep: Keep) -> tuple[int, str]:
+    last = segments.last_height
+    if keep.blocks is not None:
+        return max(1, last - keep.blocks + 1), f"the newest {keep.blocks} blocks are to be kept"
+    if keep.ms is not None:
+        height = executed_height(reader) or 0
+        newest = read_roots(reader, height)
+        time_ms = 0 if newest is None else newest.time_ms - keep.ms
+        return _above(reader, segments, time_ms), f"blocks of the last {keep.ms // 86_400_000} days are to be kept"
+    return 1, "everything is to be kept"
+
+
+def _needed(
+    reader: Reader, segments: Segments, parameters: Parameters, snapshots: Iterable[int]
+) -> list[tuple[int, str]]:
+    """(lowest height, for what), each for itself."""
+    height = executed_height(reader) or 0
+    synced = min(height, segments.synced_height)
+    data = segments.read(synced) if synced else None
+    if data is None:
+        return [(1, "nothing is executed and synced yet")]
+    header = decode(Header, decode(Block, data).header)
+    needs = [(header.executed.height - MARGIN_HEIGHTS, "receipts that no header covers yet")]
+    for at, words in [(height, "this node, its peers and joiners"), *((s, f"the snapshot at {s}") for s in snapshots)]:
+        roots = read_roots(reader, at)
+        since_ms = 0 if roots is None else roots.time_ms - 2 * parameters.envelope_ttl_max_ms
+        needs.append((_above(reader, segments, since_ms) - MARGIN_HEIGHTS, words))
+        needs.append((at - 2 * parameters.batch_ttl_max - MARGIN_HEIGHTS, words))
+    return [(max(1, lowest), f"{words} need what is above") for lowest, words in needs]
+
+
+def _above(reader: Reader, segments: Segments, time_ms: int) -> int:
+    """The lowest height held whose block time is after this; the lowest held where that is not known."""
+    low, high = max(1, segments.first_height), (executed_height(reader) or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        roots = read_roots(reader, middle)
+        if roots is None or roots.time_ms <= time_ms:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+# -- Doing it ---------------------------------------------------------------------------------------
+
+
+def prune(
+    directory: Path,
+    files: Files,
+    segments: Segments,
+    reader: Reader,
+    plan: Plan,
+    archive: Path | None = None,
+    told: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[str]:
+    """Carry a plan out; names of the files that went. `told`: (bytes copied, of how many).
+
+    Raises OperatorFault (the archive cannot be used, an epoch's end is not known; nothing has gone then),
+    SegmentDamaged, DiskFull, StoreFailed.
+    """
+    if not plan.gone:
+        return []
+    _keep_ended(directory, files, segments, reader, plan)
+    if archive is not None:
+        _copy(segments, plan, archive, told)
+    data = segments.read(plan.first_height)
+    assert data is not None, "what stays is there"
+    header = decode(Header, decode(Block, data).header)
+    where = "" if archive is None else f", moved to {archive}"
+    why = f"blocks below {plan.first_height} were pruned{where}"
+    write_beginning(directory, files, Beginning(plan.first_height, header.parent, why))
+    return segments.drop_below(plan.first_height)
+
+
+def _keep_ended(directory: Path, files: Files, segments: Segments, reader: Reader, plan: Plan) -> None:
+    """How epochs ended whose closing blocks go."""
+    for closing in closings(reader):
+        if closing.height >= plan.first_height or read_ended(directory, closing.epoch) is not None:
+            continue
+        data = segments.read(closing.height)
+        block = None if data is None else decode(Block, data)
+        if block is None or block.finalization is None:
+            words = f"block {closing.height} closed epoch {closing.epoch} and is not here with its finalization"
+            raise OperatorFault(f"{words}: old receipts could not be proven any more, so nothing is pruned")
+        closed = ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators)
+        write_ended(directory, files, closing.epoch, closed)
+
+
+def _copy(segments: Segments, plan: Plan, archive: Path, told: Callable[[int, int], None]) -> None:
+    """Copy segments and indexes, synced, and read each segment again where it is now."""
+    files, source, done = OsFiles(), segments.directory, 0
+    try:
+        archive.mkdir(mode=0o700, exist_ok=True)
+        for first, _, _ in plan.gone:
+            for path in (segment_path(source, first), index_path(source, first)):
+                for count in _copied(path, archive / path.name):
+                    done += count
+                    told(min(done, plan.bytes), plan.bytes)
+            _read_again(files, archive, first)
+        files.sync_directory(archive)
+    except OSError as fault:
+        raise OperatorFault(
+            f"{archive} cannot take the segments: {fault.strerror or fault}; nothing has gone"
+        ) from fault
+
+
+def _copied(path: Path, target: Path) -> Sequence[int]:
+    """Bytes of each piece that was copied; the target has its name only when it is whole and synced."""
+    unfinished = target.with_name(f"{target.name}.tmp")
+    with suppress(FileNotFoundError):
+        unfinished.unlink()
+    counts: list[int] = []
+    with path.open("rb") as source, unfinished.open("xb") as copy:
+        os.fchmod(copy.fileno(), 0o600)
+        while chunk := source.read(COPY_BYTES):
+            copy.write(chunk)
+            counts.append(len(chunk))
+        copy.flush()
+        os.fsync(copy.fileno())
+    unfinished.replace(target)
+    return counts
+
+
+def _read_again(files: Files, archive: Path, first: int) -> None:
+    """What was copied checks, frame by frame."""
+    file = files.open(segment_path(archive, first), writable=False)
+    try:
+        header = SegmentHeader.decode(file.read_at(0, SEGMENT_HEADER_BYTES))
+        whole = header is not None and header.first == first and not scan_segment(file, header)[0].damage
+    finally:
+        file.close()
+    if not whole:
+        words = f"the copy of {segment_path(archive, first).name} in {archive} does not check"
+        raise OperatorFault(f"{words}: see papilio store check of this node, and the archive's disk; nothing has gone")
