@@ -4,6 +4,7 @@ Pure functions from bytes and tables to judgements and writes; who agreed on a b
 unknown here. May import: errors, limits, codec, crypto. Reading order and public names:
 
     records, genesis        what is signed, hashed and stored; what a network begins with
+    succession              the same of a network that goes on from another
     envelope, batch         making them, and judging their form and signatures without state
     tables, memory, index   where derived facts stand, a dictionary store, their keys and values
     spaces, state           the state's keys, and its layers during execution

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 import trio
 import trio.lowlevel
 
@@ -67,6 +68,7 @@ async def lose_half(network: Network, safe: Path) -> list[bytes]:
     return list(final)
 
 
+@pytest.mark.long
 async def test_half_of_the_network_is_lost_for_good(tmp_path: Path) -> None:
     network = make_network(tmp_path / "old", 4)
     safe = tmp_path / "safe"

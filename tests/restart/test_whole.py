@@ -1,0 +1,146 @@
+"""From survivors' disks to a node of the new network, without any process: report, plan, sign, begin, audit (0014).
+
+The disks are a simulated network's that lost power in the middle of work, epochs and all; signatures are real.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from daemon.audit.audit import Wishes as Audited
+from daemon.audit.audit import audit
+from daemon.audit.places import find_place
+from daemon.config.genesis import to_table
+from daemon.config.keyfiles import write_new
+from daemon.config.network import NetworkFile
+from daemon.config.node import ApiTable, KeysTable, NodeFile, PeersTable, load_node
+from daemon.config.texts import JOURNAL_ID, PUBLIC_KEY, SECRET_KEY, Address
+from daemon.config.write import to_toml
+from daemon.restart.beginning import begin
+from daemon.restart.files import read_restart, write_restart
+from daemon.restart.planning import Wishes, plan
+from daemon.restart.reporting import report
+from daemon.runtime.workers.inherit import inherit
+from daemon.store.directory import create, inherited_directory
+from daemon.store.errors import StateDamaged
+from daemon.store.files import OsFiles
+from daemon.store.journal import Journal
+from daemon.store.segments import Segments
+from daemon.store.tables import StateStore
+from protocol.codec import decode
+from protocol.crypto.signing import SigningKey
+from protocol.errors import RESTART_NOT_APPROVED
+from protocol.ledger.genesis import network_id
+from protocol.ledger.index import read_head
+from protocol.ledger.succession import Succession
+from protocol.ledger.tables import Table
+from protocol.restart.document import approve, open_document, restart_file
+from protocol.restart.opening import RestartRefused
+from protocol.restart.records import RestartFile
+from protocol.sim.host import Host
+from protocol.sim.signatures import Real
+from protocol.sim.world import make_genesis
+from tests.restart.survivors import Stopped, stopped
+from tests.sim.named import SCENARIOS
+
+CREATED_MS = 1_900_000_000_000
+
+
+def key_text(purpose: str, key: SigningKey, journal_id: bytes | None = None) -> str:
+    lines = [f'purpose = "{purpose}"', f'public = "{PUBLIC_KEY.format(key.public)}"']
+    lines.append(f'secret = "{SECRET_KEY.format(key._secret[:32])}"')
+    lines += [] if journal_id is None else [f'journal = "{JOURNAL_ID.format(journal_id)}"']
+    return "\n".join(lines) + "\n"
+
+
+def node_key_of(given: Stopped, host: Host) -> SigningKey:
+    """The secret of a simulated machine's channel key."""
+    scenario = given.world.scenario
+    names = [f"{name} node" for name in make_genesis(scenario, Real())[1]]
+    names += [f"observer {index} node" for index in range(scenario.observers)]
+    return next(key for key in map(Real().key, names) if key.public == host.setup.node_key)
+
+
+def directory_of(folder: Path, given: Stopped, host: Host, voting: SigningKey) -> Path:
+    """The disk of a simulated machine, as a node's directory."""
+    genesis, network = given.world.genesis, given.world.network_id
+    (folder / "keys").mkdir(parents=True)
+    journal_id = bytes([host.index]) * 16
+    write_new(folder / "keys/node.key", key_text("node", node_key_of(given, host), journal_id), mode=0o600)
+    write_new(folder / "keys/voting.key", key_text("voting", voting), mode=0o600)
+    write_new(folder / "network.toml", to_toml(NetworkFile(network_id=network, genesis=to_table(genesis))))
+    settings = NodeFile(
+        network="network.toml",
+        keys=KeysTable(voting="keys/voting.key"),
+        peers=PeersTable(listen=Address("127.0.0.1", 7100)),
+        api=ApiTable(listen=Address("127.0.0.1", 8100)),
+    )
+    write_new(folder / "node.toml", to_toml(settings))
+    create(folder / "data", network, journal_id)
+    journal, _, _ = Journal.open(folder / "data/journal", OsFiles(), network, journal_id)
+    journal.append([(int(record.kind), record.data) for record in host.disk.journal])
+    journal.close()
+    segments = Segments.open(folder / "data/segments", OsFiles(), network, segment_bytes=50_000)
+    for height, block in enumerate(host.disk.blocks, 1):
+        segments.append(height, block.data)
+        segments.sync()
+    segments.close()
+    return folder
+
+
+def test_from_disks_to_a_node_of_the_new_network(tmp_path: Path) -> None:
+    scenario = replace(SCENARIOS["changes"], real_signatures=True)
+    given = stopped(scenario, 4, 3_500, Random("whole"))
+    nodes = [directory_of(tmp_path / f"old-{host.index}", given, host, key) for host, key in given.survivors]
+    nodes.sort(key=lambda folder: -len(given.world.hosts[int(folder.name[4:])].disk.blocks))
+    for folder in nodes:
+        report(load_node(folder / "node.toml"), tmp_path / folder.name)
+    wishes = Wishes(tuple(tmp_path / f"{folder.name}.report" for folder in nodes), CREATED_MS)
+    restart = tmp_path / "restart"
+    opened = plan(load_node(nodes[0] / "node.toml"), wishes, restart)
+    assert opened.weighed.certain
+    again = plan(load_node(nodes[0] / "node.toml"), wishes, tmp_path / "again")
+    assert again.digest == opened.digest, "a plan is checked by making it again"
+
+    with pytest.raises(RestartRefused) as caught:
+        begin(nodes[0], tmp_path / "early", restart)
+    assert caught.value.code == RESTART_NOT_APPROVED
+    document = read_restart(restart).document
+    given_by = [approve(opened, Real().key(f"{voice.name} account")) for voice in opened.voices[: opened.needed]]
+    write_restart(restart, decode(RestartFile, restart_file(document, given_by)))
+
+    for folder in nodes:  # the one that is behind gets the last blocks from the restart's folder
+        target = tmp_path / f"new-{folder.name}"
+        node, begun = begin(folder, target, restart)
+        assert node.network.genesis == begun.succession == open_document(document).succession
+        state = inherited_directory(node.data_directory) / "state"
+        _state_is_inherited(tmp_path / f"state-{folder.name}", state, begun.succession)
+    found = audit(Audited(opened.succession, find_place(tmp_path / f"new-{nodes[0].name}"), scratch=tmp_path))
+    assert found.differences == []
+    assert "followed to network" in "".join(found.notes)
+
+
+def _state_is_inherited(folder: Path, source: Path, genesis: Succession) -> None:
+    """A state is made of it, and of a damaged one none is (L-22: the roots are those of genesis)."""
+
+    state = StateStore.open(folder, network_id(genesis), writer=True)
+    inherit(state, genesis, source)
+    with state.reader() as reader:
+        assert read_head(reader).executed == genesis.begins
+        key, value = reader.scan(Table.STATE, b"", limit=1)[0]
+    state.close()
+    damaged = StateStore.open(source, network_id(genesis), writer=True)
+    damaged.commit([{(Table.STATE, key): value + b"!"}], genesis.begins.height)
+    damaged.close()
+    state = StateStore.open(folder, network_id(genesis), writer=True)
+    with pytest.raises(StateDamaged):
+        inherit(state, genesis, source)
+    assert state.height is None
+    state.close()
+    repaired = StateStore.open(source, network_id(genesis), writer=True)
+    repaired.commit([{(Table.STATE, key): value}], genesis.begins.height)
+    repaired.close()
