@@ -33,6 +33,7 @@ from protocol.errors import Malformed
 from protocol.ledger.genesis import Genesis
 from protocol.node.interface import Disconnect, Note, PeerDown, PeerUp, Priority, Received, Send, Tick
 from protocol.node.joining import Forget, Joining, JoiningEffect, JoiningStatus, Keep
+from protocol.proofs.finality import ProofRefused
 
 COMMIT_SECONDS: Final = 1.0
 TELL_SECONDS: Final = 5.0
@@ -133,8 +134,8 @@ class _Job:
         self._staged = staged = await trio.to_thread.run_sync(open_staged, self._directory)
         try:
             joining = Joining(self._genesis, staged, self._clock.now(), pinned=self._pinned)
-        except (Malformed, ValueError) as fault:
-            self._log.error("snapshot_staged_damaged", words=str(fault))
+        except (Malformed, ProofRefused) as fault:  # damage, or another pinned block than when it was accepted
+            self._log.error("snapshot_staged_damaged", words=fault.words)
             staged.close()
             drop_staged(self._directory)
             return await self.gather()

@@ -16,11 +16,12 @@ from daemon.snapshots.making import drop_snapshot, snapshot_heights, snapshot_pa
 from daemon.snapshots.pieces_file import PiecesFile
 from daemon.store.errors import SegmentDamaged, StoreFailed
 from daemon.store.history import read_ended
+from daemon.store.pages import PageDamaged, glance
 from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate
-from protocol.errors import OperatorFault
+from protocol.errors import Malformed, OperatorFault
 from protocol.ledger.closings import closings
 from protocol.ledger.records import Block
 from protocol.ledger.tables import Reader
@@ -33,6 +34,8 @@ KEPT: Final = 2
 IN_USE_SECONDS: Final = 600.0
 """A snapshot that somebody read so recently is kept, unless there are `KEPT_MAX`."""
 KEPT_MAX: Final = 3
+HEADERS_READ_BYTES: Final = 32 * 1024 * 1024
+"""Blocks that are read for one answer of headers; the joiner asks on."""
 
 
 class Shelf:
@@ -59,12 +62,10 @@ class Shelf:
             for height in snapshot_heights(self._directory):
                 if height in self._open:
                     continue
-                file = PiecesFile.open(snapshot_path(self._directory, height), writer=False)
-                data = file.get(OFFER_KEY)
-                if data is None:
-                    file.close()
-                    continue
-                self._open[height] = (decode(SnapshotOffer, data), file)
+                try:
+                    self._open[height] = _opened(snapshot_path(self._directory, height))
+                except (StoreFailed, PageDamaged, Malformed, OSError):
+                    drop_snapshot(self._directory, height)  # it is derived, and the next one comes
 
     def drop_old(self) -> list[int]:
         """Delete all but the newest, and those that are being read; which."""
@@ -130,11 +131,23 @@ class Shelf:
         return found
 
 
+def _opened(path: Path) -> tuple[SnapshotOffer, PiecesFile]:
+    """A snapshot that was made. Raises StoreFailed, PageDamaged, Malformed, OSError if it is not whole."""
+    glance(path / "data.mdb")  # LMDB believes its file, and a page past the end would be a bus error
+    file = PiecesFile.open(path, writer=False)
+    data = file.get(OFFER_KEY)
+    if data is None:
+        file.close()
+        raise StoreFailed(f"{path} has no offer")
+    return decode(SnapshotOffer, data), file
+
+
 class _Source:
-    """The shelf with one view of the tables."""
+    """The shelf with one view of the tables. Headers are read from whole blocks, so many bytes for one answer."""
 
     def __init__(self, shelf: Shelf, reader: Reader) -> None:
         self._shelf = shelf
+        self._left_bytes = HEADERS_READ_BYTES
         self.reader = reader
 
     def offers(self) -> Sequence[SnapshotOffer]:
@@ -144,8 +157,11 @@ class _Source:
         return self._shelf.piece(height, prefix)
 
     def header(self, height: int) -> bytes | None:
-        block = self._shelf.block(height)
-        return None if block is None else block.header
+        block = self._shelf.block(height) if self._left_bytes > 0 else None
+        if block is None:
+            return None
+        self._left_bytes -= len(block.header) + sum(map(len, block.batches))
+        return block.header
 
     def closed(self, first_epoch: int, count: int) -> Sequence[ClosedEpoch]:
         return self._shelf.closed(self.reader, first_epoch, count)

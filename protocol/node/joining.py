@@ -57,7 +57,8 @@ JOINERS_INTERVALS: Final = 40
 """Retry intervals after which joiners among themselves believe that there is no network yet."""
 PATIENCE_INTERVALS: Final = 120
 """Retry intervals without a source of the accepted snapshot until another is taken."""
-OFFERS_OF_A_PEER_MAX: Final = 8
+OFFERS_OF_A_PEER_MAX: Final = 3
+"""As many as an honest peer serves; each is at most a message."""
 
 
 @dataclass(frozen=True, slots=True)

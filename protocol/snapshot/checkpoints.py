@@ -9,16 +9,13 @@ the header that makes it provable.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
-from protocol import limits
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate
 from protocol.ledger.closings import closes
 from protocol.ledger.records import Block, Header
-from protocol.wire.snapshot import CHAIN_MAX, SnapshotOffer
+from protocol.wire.snapshot import CHAIN_BYTES_MAX, CHAIN_MAX, SnapshotOffer
 
-CHAIN_BYTES_MAX: Final = 512 * limits.KIB
 BlockAt = Callable[[int], Block | None]
 
 

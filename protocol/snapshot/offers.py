@@ -19,7 +19,7 @@ from protocol.ledger.genesis import FIRST_EPOCH, Genesis, ValidatorSet, network_
 from protocol.ledger.records import Executed, Header
 from protocol.proofs.finality import ProofRefused, verify_closed, verify_header
 from protocol.proofs.records import ClosedEpoch
-from protocol.wire.snapshot import SnapshotOffer
+from protocol.wire.snapshot import CHAIN_BYTES_MAX, SnapshotOffer
 
 
 @dataclass(slots=True)
@@ -85,6 +85,8 @@ def read_offer(offer: SnapshotOffer) -> Offered:
     """What an offer says, its form and its chain of hashes checked and nothing else. Raises Malformed."""
     if offer.height < 1 or not offer.chain or offer.finalization is None:
         raise Malformed("chain", "an offer of nothing")
+    if sum(map(len, offer.chain)) > CHAIN_BYTES_MAX:
+        raise Malformed("chain", "longer than any that is offered")
     headers = tuple([decode(Header, data) for data in offer.chain])
     hashes = tuple([digest(Domain.HEADER, data) for data in offer.chain])
     for below, hashed, header in zip(headers, hashes, headers[1:], strict=False):

@@ -16,6 +16,8 @@ from protocol.proofs.records import ClosedEpoch, HeaderBytes
 
 CHAIN_MAX: Final = 64
 """Headers from the one that names a snapshot's results up to one with a finalization of its own."""
+CHAIN_BYTES_MAX: Final = 512 * limits.KIB
+"""...and their bytes: a peer's offers are kept while joining lasts."""
 PIECES_ASKED_MAX: Final = 8
 HEADERS_ASKED_MAX: Final = 256
 RECEIPTS_ASKED_MAX: Final = 4_096

@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import structlog
 
+from daemon.runtime.pruner import Pruner
 from daemon.store import directory as store_directory
 from daemon.store.files import OsFiles
 from daemon.store.history import Beginning, read_beginning, write_beginning
@@ -104,6 +106,27 @@ def test_a_pruned_directory_is_whole_and_says_where_it_begins(subject: Subject) 
     finally:
         store.close()
     assert plan(subject, Keep(blocks=1)).gone == (), "there is nothing more to do"
+
+
+def test_a_running_node_prunes_what_its_settings_say_and_nothing_more(subject: Subject) -> None:
+    segments = Segments.open(subject.directory / "segments", OsFiles(), chain().network_id, segment_bytes=SEGMENT_BYTES)
+    state = StateStore.open(subject.directory / "state", chain().network_id, writer=False, alone=True)
+    parameters, served = subject.genesis.parameters, [20]
+    pruner = Pruner(subject.directory, segments, state, parameters, Keep(blocks=1), lambda: served)
+    with structlog.testing.capture_logs() as logs:
+        assert pruner.look() is not None
+        assert segments.first_height == 1, "a snapshot that is served needs all of it"
+        served.clear()
+        made = pruner.look()
+        assert made is not None
+        assert segments.first_height == made.first_height > 1
+        assert segments.read(1) is None
+        again = pruner.look()
+        assert again is not None
+        assert again.gone == ()
+    assert [line["event"] for line in logs] == ["pruned"]
+    state.close()
+    segments.close()
 
 
 def test_blocks_that_are_lost_above_the_mark_are_damage(subject: Subject) -> None:
