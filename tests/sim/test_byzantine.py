@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from protocol.codec import decode
-from protocol.consensus.statements import VoteKind
+from protocol.consensus.statements import Proposal, VoteKind
 from protocol.node import memory
 from protocol.sim.byzantine import ACTORS
+from protocol.sim.byzantine.actor import Wrapper
+from protocol.sim.faults.driver import FaultPlan
+from protocol.sim.governance import ChangePlan
 from protocol.sim.host import Host
 from protocol.sim.run import make_world
 from protocol.sim.tables import sizes
@@ -89,6 +93,33 @@ def test_a_stale_leader_proposes_beside_and_nobody_votes_for_it() -> None:
     assert world.bench.violation is None
     stale = [payload for payload in beside if payload not in world.bench.chain.heights]
     assert len(stale) > 2
+
+
+class LiedLater(BaseException):
+    """A liar signed with a key that is not of genesis; no node of the simulator may catch it."""
+
+
+def test_a_liar_lies_with_the_key_of_the_present_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C-21, C-23: a key that was replaced harms nobody; the one in its place still could."""
+    scenario = replace(
+        SCENARIOS["changes-in-quiet"],
+        byzantine=("equivocating_leader",),
+        faults=FaultPlan(until_ms=2_500),
+        changes=ChangePlan(weights=(("rotate_all", 1),), least=5),
+    )
+    world = make_world(scenario, 1)
+    first = {validator.voting_key for validator in world.genesis.validators}
+    honest = Wrapper.sign
+
+    def sign(liar: Wrapper, kind: VoteKind, epoch: int, view: int, proposal: Proposal | None) -> bytes:
+        assert (liar.key.public in first) == (epoch == 1)
+        if epoch > 1:
+            raise LiedLater
+        return honest(liar, kind, epoch, view, proposal)
+
+    monkeypatch.setattr(Wrapper, "sign", sign)
+    with pytest.raises(LiedLater):
+        world.run()
 
 
 def scenario_of(actor: str) -> str:

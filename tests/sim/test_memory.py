@@ -6,10 +6,15 @@ tolerates, the operator's command, and bugs planted so that the checker of votes
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import permutations
+
 import pytest
 
 from protocol.node import memory
+from protocol.node.body import Body, Journaled, Roster
 from protocol.node.interface import JournalKind
+from protocol.node.node import Node
 from protocol.node.setup import NodeStatus
 from protocol.sim.events import MS_US
 from protocol.sim.faults import memories
@@ -25,6 +30,9 @@ from tests.sim.named import SCENARIOS
 LOSS_MS = 1_500
 LOOK_MS = 4_000
 UNTIL_MS = 7_000
+ALONE_MS = 4_000
+LATER = FaultPlan(until_ms=UNTIL_MS)
+LOSS_SEEDS = range(3, 9)
 QUIET = Scenario(
     "losses",
     "several members lose their memory at once",
@@ -151,3 +159,60 @@ def test_planted_a_start_that_does_not_ask_is_caught(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(memory.Memory, "silent", property(lambda _self: False))
     monkeypatch.setattr(memory, "own_shown", lambda _body, _vote: None)
     first_violation(scenario, 10, "votes")
+
+
+@pytest.mark.parametrize("planted", [False, True])
+def test_planted_an_epoch_that_begins_without_doubt_is_caught(monkeypatch: pytest.MonkeyPatch, planted: bool) -> None:
+    """C-24 across epochs: whose disk is lost has lost it in the next epoch too, where it may have voted.
+
+    A validator has finalized a view of a later epoch, and another one is still in that view: the two are cut off from
+    the rest, and the first begins anew with an empty disk. When the epoch begins for it again and it is sure of itself,
+    it nullifies that view.
+    """
+    if planted:
+        _plant_a_memory_without_doubt(monkeypatch)
+    for seed in LOSS_SEEDS:
+        world = make_world(replace(SCENARIOS["changes-in-quiet"], faults=LATER, own_disk_suffices=False), seed)
+        world.bench.leave_out(frozenset({"soundness", "liveness"}) if planted else frozenset())
+        _lose_a_disk_in_a_later_epoch(world)
+        world.run()
+        violation = world.bench.violation
+        assert violation is None or (planted and violation.rule == "votes"), violation
+        if violation is not None or (not planted and any("amnesiac" in host.counters for host in world.hosts)):
+            return
+    pytest.fail(f"{len(LOSS_SEEDS)} seeds, and " + ("votes saw nothing" if planted else "nobody lost a disk"))
+
+
+def _lose_a_disk_in_a_later_epoch(world: World) -> None:
+    def look() -> None:
+        validators = [(h, h.node.body.machine.core) for h in world.bench.honest() if isinstance(h.node, Node)]
+        for (victim, ahead), (behind, core) in permutations(validators, 2):
+            views = [view for view, own in ahead.own.items() if own.finalized is not None]
+            later = ahead.instance.epoch > 1 and core.instance.epoch == ahead.instance.epoch and core.me is not None
+            if later and core.view in views and core.view > ahead.final_view:
+                _part(world, {victim.index, behind.index}, heal_after_ms=ALONE_MS)
+                world.network.host_down(behind.index)  # what is under way is lost
+                put(victim, empty_disk(victim))
+                return
+        if world.calm_us is None:
+            world.schedule.after(MS_US, look)
+
+    look()
+
+
+def _part(world: World, group: set[int], *, heal_after_ms: int) -> None:
+    """Nothing gets from this group to the others, or back, for a while."""
+    for one, other in permutations(range(len(world.hosts)), 2):
+        if (one in group) != (other in group):
+            world.network.cut(one, other)
+            world.schedule.after(heal_after_ms * MS_US, world.network.heal, one, other)
+
+
+def _plant_a_memory_without_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = memory.next_epoch
+
+    def next_epoch(body: Body, former: Roster, remembered: Journaled) -> None:
+        body.memory.phase, body.memory.lost, body.memory.asked = memory.Phase.KNOWN, False, True
+        whole(body, former, remembered)
+
+    monkeypatch.setattr(memory, "next_epoch", next_epoch)

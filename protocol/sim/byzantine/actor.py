@@ -7,7 +7,8 @@ of mischief, counted when it is done: an actor that did nothing has tested nothi
 the count of its deeds, and a memory that outlives the crashes of its machine.
 
 `Wrapper` steps the real node and changes what leaves it. So an actor follows the protocol in everything but its lie,
-which is what makes it dangerous. Lies that are signed are made durable by nobody: an actor has no shame.
+which is what makes it dangerous. Lies that are signed are made durable by nobody: an actor has no shame. It lies with
+the key that it has in the present epoch's set, and, once it is in none, with its last.
 """
 
 from __future__ import annotations
@@ -25,7 +26,18 @@ from protocol.crypto.signing import SigningKey
 from protocol.errors import BrokenInvariant
 from protocol.ledger.genesis import network_id
 from protocol.ledger.records import Batch, BatchBody, Header
-from protocol.node.interface import Effect, Input, JournalRecord, Now, PeerDown, PeerUp, Priority, Received, Send
+from protocol.node.interface import (
+    Effect,
+    Input,
+    JournalRecord,
+    Now,
+    PeerDown,
+    PeerUp,
+    Priority,
+    Received,
+    Send,
+    TakePart,
+)
 from protocol.node.setup import NodeSetup, NodeStatus, Recovered
 from protocol.sim.events import Schedule
 from protocol.sim.host import Host
@@ -86,16 +98,15 @@ class Wrapper:
     """Between two calls of `act`; None: never."""
 
     def __init__(self, inner: AnyNode, setup: NodeSetup, stage: Stage) -> None:
-        key = setup.voting_key or stage.memory.get("first key")
-        assert key is not None, "actors are validators"
-        stage.memory["first key"] = key  # its machine may have erased it since (C-23)
+        first = stage.memory.setdefault("first key", setup.voting_key)
+        assert first is not None, "actors are validators"
         self.inner = inner
         self.stage = stage
         self.did = stage.did
         self.generator = stage.generator
         self.genesis = setup.genesis
-        self.key: SigningKey = key
-        self.signer = [v.voting_key for v in setup.genesis.validators].index(self.key.public)
+        self.key: SigningKey = first
+        self.signer = [v.voting_key for v in setup.genesis.validators].index(first.public)
         self.network_id = network_id(setup.genesis)
         self.peers: dict[bytes, None] = {}
         self.act_ms: int | None = None
@@ -137,8 +148,19 @@ class Wrapper:
     def _changed(self, effects: list[Effect]) -> list[Effect]:
         changed: list[Effect] = []
         for effect in effects:
+            if type(effect) is TakePart:
+                self._follow()
             changed += self.lie(effect) if type(effect) is Send else [effect]
         return changed
+
+    def _follow(self) -> None:
+        """Who votes may have changed, and with which keys (C-21); those of ended epochs are erased (C-23)."""
+        setup = self.stage.host.setup
+        held = {key.public: key for key in (setup.voting_key, *setup.more_voting_keys) if key is not None}
+        keys = [node.voting_key for node, _ in self.inner.status().validators]
+        mine = next((key for key in keys if key in held), None)
+        if mine is not None:
+            self.key, self.signer = held[mine], keys.index(mine)
 
     # -- For subclasses to override -----------------------------------------------------------------
 
