@@ -37,7 +37,7 @@ from protocol.codec.fields import (
     Text,
     Words,
 )
-from protocol.codec.records import KINDS, decode, encode, kind_of, record, structure
+from protocol.codec.records import KINDS, decode, decode_once, encode, kind_of, record, structure
 
 __all__ = [
     "KINDS",
@@ -56,6 +56,7 @@ __all__ = [
     "Text",
     "Words",
     "decode",
+    "decode_once",
     "encode",
     "kind_of",
     "record",

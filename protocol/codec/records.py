@@ -265,19 +265,13 @@ def encode(value: Any) -> bytes:
 def decode(cls: type[T], data: bytes) -> T:
     """The record in `data`; the inverse of `encode`.
 
-    Raises Malformed, naming the field, unless `data` is exactly what `encode` would give. The same small bytes again
-    give the same object: a header is read when it is proposed, voted for, final and executed.
+    Raises Malformed, naming the field, unless `data` is exactly what `encode` would give.
     """
-    wanted: Any = cls
-    value: T = (_decode_small if len(data) <= limits.RECORD_REMEMBERED_BYTES_MAX else _decode)(wanted, data)
-    return value
-
-
-def _decode(cls: type[Any], data: bytes) -> Any:
     compiled = _COMPILED[cls]
     if len(data) > compiled.bytes_max:
         raise Malformed("", f"{cls.__name__} of {len(data)} bytes, more than {compiled.bytes_max}")
     raw = _plain(data, cls.__name__, compiled.array_items_max)
+    value: T
     try:
         value = compiled.quick.make(raw)
     except Slow:
@@ -287,7 +281,18 @@ def _decode(cls: type[Any], data: bytes) -> Any:
     return value
 
 
-_decode_small = lru_cache(maxsize=limits.RECORDS_REMEMBERED_MAX)(_decode)
+def decode_once(cls: type[T], data: bytes) -> T:
+    """As `decode`; the same small bytes again give the same object.
+
+    For what is read several times: a header when it is proposed, voted for and executed, and in a simulation every
+    message, once for each node that gets it. What comes once only is decoded faster by `decode`.
+    """
+    wanted: Any = cls
+    value: T = (_remembered if len(data) <= limits.RECORD_REMEMBERED_BYTES_MAX else decode)(wanted, data)
+    return value
+
+
+_remembered = lru_cache(maxsize=limits.RECORDS_REMEMBERED_MAX)(decode)
 
 
 def kind_of(data: bytes) -> int | None:

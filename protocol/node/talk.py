@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from protocol import limits
-from protocol.codec import decode, encode
+from protocol.codec import decode_once, encode
 from protocol.consensus import inputs as agree
 from protocol.consensus.certificates import vote_well_formed
 from protocol.consensus.statements import CONTEXTS, Certificate, Proposal, Vote, VoteKind, statement_bytes
@@ -100,7 +100,7 @@ def _proposal(body: Body, message: wire.ProposalMessage, data: bytes, peer: byte
     if digest(Domain.HEADER, message.header) != proposal.payload:
         body.charge(peer, "a proposal with another header than its payload")
         return
-    decode(Header, message.header)
+    decode_once(Header, message.header)
     view = body.machine.core.view
     if not view - limits.VIEW_RETENTION <= proposal.view <= view + limits.VIEW_LOOKAHEAD:
         return
@@ -135,7 +135,7 @@ def _proposal_good(body: Body, message: wire.ProposalMessage, data: bytes, peer:
     to = body.neighbours.pass_on(message_hash(data), origin, peer, body.now.monotonic_ms)
     body.send(to, Priority.CONSENSUS, data)
     if body.proposed.setdefault(message.proposal.view, message.proposal.payload) == message.proposal.payload:
-        header_arrived(body, decode(Header, message.header))
+        header_arrived(body, decode_once(Header, message.header))
     body.inbox.append(agree.ProposalReceived(message.proposal, message.signature, peer))
 
 
@@ -187,7 +187,7 @@ def _header_found(body: Body, message: wire.HeaderFound, _data: bytes, _peer: by
     if digest(Domain.HEADER, message.header) not in body.header_wants.missing:
         body.count("headers_passed_over")
         return
-    header_arrived(body, decode(Header, message.header))
+    header_arrived(body, decode_once(Header, message.header))
 
 
 def ask_for_missing(body: Body) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from protocol.codec import decode, encode
+from protocol.codec import decode_once, encode
 from protocol.ledger.closings import Closing
 from protocol.ledger.memory import MemoryTables
 from protocol.ledger.records import Block, Executed, Header
@@ -211,7 +211,7 @@ class Disk:
 
     def newest_results(self, blocks: tuple[bytes, ...]) -> tuple[Executed, ...]:
         """Results from the height on that the lowest of these blocks names as executed, up to the state's."""
-        lowest = decode(Header, decode(Block, blocks[0]).header).executed.height if blocks else 0
+        lowest = decode_once(Header, decode_once(Block, blocks[0]).header).executed.height if blocks else 0
         return (self.genesis, *self.executed)[lowest:]
 
     def block_at(self, closing: Closing) -> StoredBlock | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from protocol.codec import decode
+from protocol.codec import decode_once
 from protocol.consensus.statements import CONTEXTS, Certificate, Proposal, Vote, VoteKind, statement_bytes
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
@@ -87,7 +87,7 @@ class Facts:
         """A state's next set, encoded: an array of kind, version, and the validators."""
         name = digest(Domain.VALIDATORS, data)
         if name not in self._sets:
-            pairs = [(entry.voting_key, entry.power) for entry in decode(ValidatorSet, data).validators]
+            pairs = [(entry.voting_key, entry.power) for entry in decode_once(ValidatorSet, data).validators]
             self._sets[name] = voters_of(pairs)
 
     def epoch_ends(self, epoch: int, next_validators_hash: bytes) -> bool:
@@ -101,16 +101,16 @@ class Facts:
         head = data[:2]
         try:
             if head == VOTE_HEAD:
-                vote = decode(Vote, data)
+                vote = decode_once(Vote, data)
                 if vote.epoch not in self.voters:
                     return None
                 pairs = [(vote.signer, vote.signature)]
                 return self._signed(vote.epoch, VoteKind(vote.kind), vote.view, vote.proposal, pairs), None
             if head == CERTIFICATE_HEAD:
-                certificate = decode(Certificate, data)
+                certificate = decode_once(Certificate, data)
                 return self._certificate(certificate) if certificate.epoch in self.voters else None
             if head == PROPOSAL_HEAD:
-                message = decode(ProposalMessage, data)
+                message = decode_once(ProposalMessage, data)
                 proposal = message.proposal
                 if proposal.epoch not in self.voters:
                     return None
@@ -201,6 +201,6 @@ def transactions_of(bodies: list[bytes]) -> list[bytes]:
     """The transactions in encoded batch bodies, in order."""
     found: list[bytes] = []
     for body in bodies:
-        envelopes = decode(BatchBody, body).envelopes
-        found += [digest(Domain.TRANSACTION, decode(Envelope, envelope).body) for envelope in envelopes]
+        envelopes = decode_once(BatchBody, body).envelopes
+        found += [digest(Domain.TRANSACTION, decode_once(Envelope, envelope).body) for envelope in envelopes]
     return found

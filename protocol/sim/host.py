@@ -28,7 +28,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from protocol.codec import decode
+from protocol.codec import decode_once
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
 from protocol.crypto.signing import SigningKey
@@ -158,7 +158,7 @@ class Host:
         self.around.watcher.booted(self)
         blocks = self.disk.newest_blocks(self.around.blocks_at_start)
         epochs = recall_epochs(self.setup.genesis, self.disk.tables, blocks[-1] if blocks else None)
-        closing_blocks = [decode(Block, block.data) for block in map(self.disk.block_at, epochs.closings) if block]
+        closing_blocks = [decode_once(Block, block.data) for block in map(self.disk.block_at, epochs.closings) if block]
         recovered = Recovered(
             journal=tuple(self.disk.journal),
             blocks=blocks,
@@ -203,7 +203,7 @@ class Host:
         disk = self.disk
         while len(disk.executed) < len(disk.blocks):
             height = len(disk.executed) + 1
-            block = decode(Block, disk.blocks[height - 1].data)
+            block = decode_once(Block, disk.blocks[height - 1].data)
             result = self.around.services.execute(disk.tables, height, block.header, block.batches)
             disk.apply(result.writes, result.executed)
             self.around.watcher.executed(self, height, result.outcomes)
@@ -361,7 +361,7 @@ class Host:
                 around.watcher.answered(self, effect.ticket, effect.results)  # type: ignore[union-attr]
 
     def _append(self, effect: Append) -> None:
-        block = decode(Block, effect.block)
+        block = decode_once(Block, effect.block)
         height = self.disk.append(effect.block, block)
         if height != effect.height:
             self.around.watcher.broken(self, f"appends height {effect.height} where {height} is next")

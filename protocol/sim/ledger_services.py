@@ -8,7 +8,7 @@ is tested.
 from __future__ import annotations
 
 from protocol.apps.registry import rules_at
-from protocol.codec import decode
+from protocol.codec import decode_once
 from protocol.errors import BAD_SIGNATURE, Refused
 from protocol.ledger.admission import admit, check_operations
 from protocol.ledger.batch import batch_signature_items, parse_batch
@@ -85,7 +85,7 @@ class LedgerServices:
     def execute(self, tables: MemoryTables, height: int, header: bytes, batches: tuple[bytes, ...]) -> Result:
         """L-19: pure; the caller applies the writes."""
         done = execute_block(
-            self.network_id, self.genesis.parameters, self.rules, tables, decode(Header, header), batches
+            self.network_id, self.genesis.parameters, self.rules, tables, decode_once(Header, header), batches
         )
         assert done.height == height, "blocks are executed in order"
         outcomes = tuple(

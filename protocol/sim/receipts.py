@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from protocol.codec import decode
+from protocol.codec import decode_once
 from protocol.consensus.statements import Certificate
 from protocol.crypto import log
 from protocol.ledger.closings import closings
@@ -24,7 +24,7 @@ def newest_proofs(genesis: Genesis, disk: Disk, generator: Random, count: int) -
     finality = newest_finality(disk)
     if finality is None:
         return []
-    size = decode(Header, finality.header).executed.log_size
+    size = decode_once(Header, finality.header).executed.log_size
     chosen = sorted(generator.sample(range(size), min(size, count)))
     return [proof_of(genesis, disk, index, finality) for index in chosen]
 
@@ -32,14 +32,14 @@ def newest_proofs(genesis: Genesis, disk: Disk, generator: Random, count: int) -
 def newest_finality(disk: Disk) -> Finality | None:
     """The newest final header here that has a finalization of its own and names a result that is here, with it."""
     for stored in reversed(disk.blocks):
-        block = decode(Block, stored.short) if stored.finalized else None
-        if block is not None and decode(Header, block.header).executed.height <= len(disk.executed):
+        block = decode_once(Block, stored.short) if stored.finalized else None
+        if block is not None and decode_once(Header, block.header).executed.height <= len(disk.executed):
             assert block.finalization is not None, "it says so"
-            closed = _closed_before(disk, decode(Header, block.header).epoch)
+            closed = _closed_before(disk, decode_once(Header, block.header).epoch)
             return (
                 None
                 if closed is None
-                else Finality(block.header, decode(Certificate, block.finalization), closed, None)
+                else Finality(block.header, decode_once(Certificate, block.finalization), closed, None)
             )
     return None
 
@@ -50,9 +50,9 @@ def _closed_before(disk: Disk, epoch: int) -> tuple[ClosedEpoch, ...] | None:
     for closing in closings(disk.tables, limit=epoch - 1) if epoch > 1 else ():
         stored = disk.block_at(closing)
         assert stored is not None, "what is executed is in the segments"
-        block = decode(Block, stored.short)
+        block = decode_once(Block, stored.short)
         assert block.finalization is not None, "a closing block is final by itself"
-        found.append(ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators))
+        found.append(ClosedEpoch(block.header, decode_once(Certificate, block.finalization), closing.validators))
     return tuple(found) if len(found) == epoch - 1 else None
 
 
@@ -60,13 +60,19 @@ def proof_of(genesis: Genesis, disk: Disk, log_index: int, finality: Finality) -
     """The proof of one receipt, from tables and segments."""
     data = read_receipt(disk.tables, log_index)
     assert data is not None, "the log holds what the header covers"
-    receipt = decode(Receipt, data)
-    path = log.inclusion_proof(log_getter(disk.tables), log_index, decode(Header, finality.header).executed.log_size)
+    receipt = decode_once(Receipt, data)
+    path = log.inclusion_proof(
+        log_getter(disk.tables), log_index, decode_once(Header, finality.header).executed.log_size
+    )
     envelope = _envelope_at(disk, receipt.height, receipt.position)
     return ReceiptProof(network_id(genesis), envelope, data, log_index, tuple(path), finality)
 
 
 def _envelope_at(disk: Disk, height: int, position: int) -> bytes:
-    block = decode(Block, disk.blocks[height - 1].data)
-    inside = [envelope for data in block.batches for envelope in decode(BatchBody, decode(Batch, data).body).envelopes]
+    block = decode_once(Block, disk.blocks[height - 1].data)
+    inside = [
+        envelope
+        for data in block.batches
+        for envelope in decode_once(BatchBody, decode_once(Batch, data).body).envelopes
+    ]
     return inside[position]

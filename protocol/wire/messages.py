@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from protocol import limits
-from protocol.codec import U53, Flag, Hash, Items, Key, Octets, Range, Signature, decode, kind_of, record
+from protocol.codec import U53, Flag, Hash, Items, Key, Octets, Range, Signature, decode_once, kind_of, record
 from protocol.consensus.statements import Certificate, Proposal, Vote
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Reference
@@ -157,5 +157,5 @@ def read(data: bytes) -> Message:
     cls = MESSAGES.get(kind) if kind is not None else None
     if cls is None:
         raise Malformed("", f"no message of kind {kind}")
-    message: Message = decode(cls, data)
+    message: Message = decode_once(cls, data)
     return message

@@ -6,7 +6,7 @@ the end is that chain, and what was executed there what everyone else computed.
 
 from __future__ import annotations
 
-from protocol.codec import decode
+from protocol.codec import decode_once
 from protocol.consensus.statements import Certificate
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
@@ -52,14 +52,14 @@ class Agreement(Checker):
 
     def _extend(self, host: Host, height: int, name: bytes, block: Block) -> None:
         chain = self.bench.chain
-        header = decode(Header, block.header)
+        header = decode_once(Header, block.header)
         below = chain.headers[-1] if chain.headers else self.bench.facts.network_id
         if header.parent != below or header.height != height:
             self.violated(f"the block at height {height} does not stand on the final one below it", host)
         if header.time_ms <= chain.time_ms:
             self.violated(f"the time of height {height} is not after its parent's (L-18)", host)
         self._epoch(host, header, finalized=block.finalization is not None)
-        bodies = [decode(Batch, data).body for data in block.batches]
+        bodies = [decode_once(Batch, data).body for data in block.batches]
         if [digest(Domain.BATCH, body) for body in bodies] != [reference.digest for reference in header.references]:
             self.violated(f"the batches of height {height} are not those that its header names", host)
         chain.headers.append(name)
@@ -117,7 +117,7 @@ class Agreement(Checker):
 
     def _segments(self, host: Host) -> None:
         for index, stored in enumerate(host.disk.blocks):
-            name = digest(Domain.HEADER, decode(Block, stored.data).header)
+            name = digest(Domain.HEADER, decode_once(Block, stored.data).header)
             if self.bench.chain.headers[index : index + 1] != [name]:
                 self.violated(f"the segments hold another block at height {index + 1}", host)
         for height in range(1, len(host.disk.executed) + 1):

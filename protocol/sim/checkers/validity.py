@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from protocol import limits
 from protocol.apps.registry import rules_at
-from protocol.codec import decode, encode
+from protocol.codec import decode_once, encode
 from protocol.consensus.rotation import LeaderSeed
 from protocol.consensus.statements import Proposal
 from protocol.crypto.contexts import Context, Domain
@@ -58,7 +58,7 @@ class Validity(Checker):
     def _begin(self, height: int, named: bytes) -> None:
         """C-21: the next epoch stands on the block of `height`, with the set that was named."""
         self.epoch, self.began = self.epoch + 1, height
-        self.powers = {entry.voting_key: entry.power for entry in decode(ValidatorSet, named).validators}
+        self.powers = {entry.voting_key: entry.power for entry in decode_once(ValidatorSet, named).validators}
         self.validators_hash = digest(Domain.VALIDATORS, named)
         self.turns = turns(self.powers, self.bench.facts.network_id, self.epoch)
 
@@ -75,7 +75,7 @@ class Validity(Checker):
         name = digest(Domain.HEADER, block.header)
         if height != len(self.headers) + 1 or self.bench.chain.headers[height - 1 : height] != [name]:
             return
-        header = decode(Header, block.header)
+        header = decode_once(Header, block.header)
         for words in (*self._frame(header, name), *self._content(header, block.batches)):
             self.violated(f"the final block at height {height}: {words}", host)
         self.headers.append(header)
@@ -134,8 +134,8 @@ class Validity(Checker):
             yield f"it has references, and {len(lagging)} blocks with references wait for execution"
 
     def _batch(self, height: int, reference: Reference, data: bytes) -> Iterator[str]:
-        batch = decode(Batch, data)
-        body = decode(BatchBody, batch.body)
+        batch = decode_once(Batch, data)
+        body = decode_once(BatchBody, batch.body)
         if reference.digest in self.referenced:
             yield f"a batch that height {self.referenced[reference.digest]} references already"
         true = Reference(body.author, digest(Domain.BATCH, batch.body), len(data), len(body.envelopes))
@@ -151,8 +151,8 @@ class Validity(Checker):
             yield from self._envelope(envelope)
 
     def _envelope(self, data: bytes) -> Iterator[str]:
-        envelope = decode(Envelope, data)
-        body = decode(EnvelopeBody, envelope.body)
+        envelope = decode_once(Envelope, data)
+        body = decode_once(EnvelopeBody, envelope.body)
         pairs = list(zip(body.signers, envelope.signatures, strict=False))
         if len(data) > limits.ENVELOPE_BYTES_MAX or body.network_id != self.bench.facts.network_id:
             yield "an envelope that is too large, or of another network"
