@@ -154,7 +154,10 @@ def run(
         _remove(place, out)
         raise
     except PapilioError:
-        say(f"what there is of it is in {place}")
+        if any(place.iterdir()):
+            say(f"what there is of it is in {place}")
+        elif out is None:
+            place.rmdir()
         raise
     kept = keep or not report.ok
     if not kept:
