@@ -25,6 +25,7 @@ from daemon.runtime.clock import Clock
 from daemon.runtime.inbox import Inbox
 from daemon.snapshots.install import drop_staged, finish, install, is_joining, open_staged
 from daemon.snapshots.pieces_file import PiecesFile
+from daemon.store.directory import check_format
 from daemon.store.errors import DiskFull
 from daemon.store.files import OsFiles
 from daemon.store.lock import ProcessLock
@@ -80,8 +81,10 @@ async def join_by_snapshot(
     """Join if this directory holds no blocks yet and it is `wanted`; whether a snapshot was installed.
 
     What an earlier process has made ready is put in place in any case. Returns without one when no peer serves any:
-    then blocks have to be fetched. Raises StoreFailed, InUse.
+    then blocks have to be fetched. Raises StoreFailed, InUse, and OperatorFault for another network's or format's
+    directory, which stays as it is.
     """
+    check_format(directory, network_id, OsFiles())
     lock = ProcessLock(directory / "lock", f"another papilio runs on {directory}")
     try:
         log: Any = structlog.get_logger()

@@ -179,7 +179,7 @@ def open_directory(
     SegmentDamaged (the last segment cannot be told at all).
     """
     files = files or OsFiles()
-    _check_format(directory, network_id, files)
+    check_format(directory, network_id, files)
     beginning = read_beginning(directory, files)
     lock = ProcessLock(directory / "lock", f"another papilio runs on {directory}")
     opened: list[Segments | StateStore] = []
@@ -204,7 +204,7 @@ def open_directory(
 def open_to_read(directory: Path, network_id: bytes) -> Onlooker:
     """Open segments and state beside a running node, or without one; changes nothing. Raises as `open_directory`."""
     files = OsFiles()
-    _check_format(directory, network_id, files)
+    check_format(directory, network_id, files)
     segments = Segments.open(directory / _SEGMENTS, files, network_id, writable=False)
     return Onlooker(segments, StateStore.open(directory / _STATE, network_id, writer=False))
 
@@ -249,7 +249,8 @@ def read_format(directory: Path, files: Files) -> bytes:
     return network_id
 
 
-def _check_format(directory: Path, network_id: bytes, files: Files) -> None:
+def check_format(directory: Path, network_id: bytes, files: Files) -> None:
+    """Raises OperatorFault unless this is a data directory of the network, in the format that is written here."""
     try:
         found_id = read_format(directory, files)
     except FileNotFoundError:

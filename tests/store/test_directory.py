@@ -173,7 +173,7 @@ def test_a_crash_at_every_step_of_creation_leaves_a_whole_one_or_none() -> None:
         for words, cut in crashes(moment, directories):
             where = f"step {number} ({moment.step}), {words}"
             try:
-                layout._check_format(node, NETWORK, cut)
+                layout.check_format(node, NETWORK, cut)
             except OperatorFault:
                 assert not moment.promised, where
             else:

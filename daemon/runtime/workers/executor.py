@@ -28,8 +28,8 @@ from daemon import limits
 from daemon.runtime.workers.kinds import STATE_JOB
 from daemon.runtime.workers.link import Link, LinkFault, LinkLost, keep_alive, talk
 from daemon.runtime.workers.results import unpack_executed
-from daemon.store.errors import StateDamaged
-from protocol.errors import STATE_DAMAGED, BrokenInvariant
+from daemon.store.errors import StateDamaged, StoreFailed
+from protocol.errors import STATE_DAMAGED, STORE_FAILED, BrokenInvariant
 from protocol.node.interface import BlockExecuted, Execute
 
 MODULE = "daemon.runtime.workers.execute"
@@ -119,6 +119,8 @@ class Executor:
             if fault.code == STATE_DAMAGED:
                 raise StateDamaged(fault.words) from fault
             words = f"the execute worker failed at block {self._next_height()}: {fault.words}"
+            if fault.code == STORE_FAILED:
+                raise StoreFailed(words) from fault
             raise BrokenInvariant(words, code=fault.code) from fault
         finally:
             self.link = None
