@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.runtime.workers.child import Job, serve, start
+from daemon.store.errors import StoreFailed
 from protocol.errors import BrokenInvariant
 
 
@@ -40,6 +41,8 @@ def begin(kind: int, content: Any) -> Job:
                 raise BrokenInvariant("it lives")
             Path(path.decode()).write_text(str(left - 1))
             os.kill(os.getpid(), signal.SIGKILL if how == b"killed" else signal.SIGUSR1)
+        case [b"disk", _]:
+            raise StoreFailed("no commit goes through")
         case ["raise"]:
             raise BrokenInvariant("as told")
     raise AssertionError(content)

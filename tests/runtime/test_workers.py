@@ -20,7 +20,7 @@ from daemon.runtime.workers.frames import Unframer, pack
 from daemon.runtime.workers.kinds import CheckKind, Urgency
 from daemon.runtime.workers.link import Link, LinkFault, LinkLost, keep_alive, open_link
 from daemon.runtime.workers.verifiers import Verifiers
-from daemon.store.errors import StateDamaged
+from daemon.store.errors import StateDamaged, StoreFailed
 from protocol.errors import BrokenInvariant
 from protocol.node.interface import Execute
 
@@ -244,6 +244,14 @@ async def test_an_execute_worker_that_fails_stops_the_node() -> None:
     executor = Executor(NEEDS, done=_never, read_again=_never_read, lost=lambda words: None, module=MODULE)
     executor.put(Execute(7, b"raise", ()))
     with pytest.raises(BrokenInvariant, match="at block 7"), trio.fail_after(20):
+        await executor.run()
+
+
+async def test_a_disk_that_fails_under_the_state_is_the_disks_failure() -> None:
+    """Exit code 74, as when the journal's sync fails: the operator looks at the disk, not for a bug."""
+    executor = Executor(NEEDS, done=_never, read_again=_never_read, lost=_never, module=MODULE)
+    executor.put(Execute(7, b"disk", ()))
+    with pytest.raises(StoreFailed, match="at block 7: no commit goes through"), trio.fail_after(60):
         await executor.run()
 
 
