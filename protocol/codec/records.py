@@ -97,7 +97,8 @@ def _unpacker_of(cls: type[Any], names: tuple[str, ...], unpacks: list[Unpack], 
         if type(raw) is not list:
             raise Malformed(path, f"expected {cls.__name__}, an array of {length}, got {_kind_word(raw)}")
         if skip and (raw[:2] != head or type(raw[0]) is not int or type(raw[1]) is not int):  # True == 1 == 1.0
-            raise Malformed(path, f"expected {cls.__name__}, kind and version {head}, got {str(raw[:2])[:60]}")
+            got = [part if type(part) is int else _kind_word(part) for part in raw[:2]]  # arrays may be nested deeply
+            raise Malformed(path, f"expected {cls.__name__}, kind and version {head}, got {got}")
         if len(raw) != length:
             raise Malformed(path, f"expected {cls.__name__}, an array of {length}, got {len(raw)} items")
         values = [inner(item, name) for (name, inner), item in zip(plan, raw[skip:], strict=True)]
@@ -248,8 +249,8 @@ def _packed(found: Quick, value: Any) -> bytes:
     """Nothing if the value breaks its bounds."""
     try:
         data = pack(value)
-        found.unpack(data)
-        return data if found.fits is None or found.fits(value) else b""
+        read = found.unpack(data)  # a set packs as an array does, in any order, and is not equal
+        return data if read == value and (found.fits is None or found.fits(read)) else b""
     except (MsgspecError, TypeError, OverflowError, UnicodeEncodeError):
         return b""
 

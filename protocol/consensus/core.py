@@ -69,6 +69,10 @@ class PeerView:
     """When it last said how far it is; at first, when its channel was made."""
     view: int = 0
     final_view: int = 0
+    due_view: int = 0
+    """The highest final view here when it last spoke: it had the time until now to hear of it."""
+    lacks: bool = False
+    """By its last word it had not heard of a finalization that it had the time to hear of, and none was sent since."""
     notarized: int = 0
     """Highest view whose notarization it has shown."""
     sent: dict[tuple[int, int], int] = field(default_factory=dict)

@@ -342,7 +342,7 @@ class Machine:
         self._forget_channel(given.peer)
         self.core.peers[given.peer] = PeerView(given.signer, now_ms)
         if given.signer is not None:
-            self.core.channels.setdefault(given.signer, given.peer)
+            self.core.channels[given.signer] = given.peer
         return spreading.greet(self.core, given.peer)
 
     def _forget_channel(self, name: bytes) -> None:
@@ -362,7 +362,8 @@ class Machine:
         core, peer = self.core, self.core.peers.get(given.peer)
         if peer is None:
             return []
-        peer.said_ms = now_ms
+        due = core.final_view if now_ms - core.finalized_ms >= core.tempo.forward_ms else peer.due_view
+        peer.said_ms, peer.due_view, peer.lacks = now_ms, core.final_view, given.final_view < due
         peer.view, peer.final_view = max(peer.view, given.view), max(peer.final_view, given.final_view)
         peer.notarized = max(peer.notarized, given.final_view)
         if spreading.needed_by(core, peer, now_ms):

@@ -38,15 +38,16 @@ def needed_by(core: Core, peer: PeerView, now_ms: int) -> list[Certificate]:
 
 
 def _lacks_finalization(core: Core, peer: PeerView, now_ms: int) -> bool:
-    """Whether a peer has said that it lacks the highest finalization, a moment after that came here; or says nothing.
+    """Whether a peer has said that it lacks a finalization that came here a moment ago or earlier; or says nothing.
 
     No vote shows that its signer has a finalization, and no progress waits for one: so what a peer says of itself is
-    waited for. Otherwise everyone would send each finalization to everyone.
+    waited for. Otherwise everyone would send each finalization to everyone. Where the next finalization always comes
+    before that moment is over, what was final here at its word before counts (`PeerView.due_view`).
     """
     if peer.final_view >= core.final_view:
         return False
     silent = now_ms - peer.said_ms > core.tempo.retry_interval_ms
-    return silent or peer.said_ms >= core.finalized_ms + core.tempo.forward_ms
+    return silent or peer.lacks
 
 
 def forward(core: Core, now_ms: int) -> list[Effect]:
@@ -58,6 +59,7 @@ def forward(core: Core, now_ms: int) -> list[Effect]:
             sent = peer.sent.get(mark)
             if sent is None or now_ms - sent >= core.tempo.retry_interval_ms:
                 peer.sent[mark] = now_ms
+                peer.lacks = peer.lacks and certificate is not core.finalization
                 recipients.setdefault(certificate, []).append(name)
     return [SendCertificate(certificate, tuple(names)) for certificate, names in recipients.items()]
 

@@ -2,12 +2,13 @@
 
 A leader may reference any batch that is ready here, and most are everywhere by then. An author that sends its batches
 to the leader only, or so late that the others have to ask for them while the view's timer runs, would make every view
-fail whose leader references them. The leader sees it: while its own proposal stands, a validator that lacks one of its
-batches asks the leader for it, first of all. If the view is then nullified, the authors of the batches that were asked
-for are *late*. Such an author's batches are referenced by this leader only once announcements show them ready at quorum
-power, or with every validator that it is connected to, where these are fewer (in a ring or a star no node hears a
-quorum announce); batches not ordered are announced each retry interval. It lasts until a proposal of this leader that
-references the author is notarized.
+fail whose leader references them. The leader sees it: while its own proposal stands, a validator that lacks one of
+its batches asks the leader for it, first of all. If the view is then nullified, the authors of the batches that were
+asked for are *late*. Such an author's batches are referenced by this leader only once announcements show them ready
+at quorum power, or with every validator that it is connected to, where these are fewer (in a ring or a star no node
+hears a quorum announce); batches not ordered are announced each retry interval. One that has been here for four retry
+intervals is referenced in any case: announcements and questions have carried it to whoever takes it. It lasts until a
+proposal of this leader that references the author is notarized.
 
 Whoever asks without need can at most make this leader wait for the announcement of what it references: other leaders
 do not, and a view whose proposal is notarized makes nobody late. The proposals of a validator are its own turns, so one

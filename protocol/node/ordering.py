@@ -40,6 +40,8 @@ from protocol.wire.messages import CertificatesWanted, ProposalMessage
 EXECUTING_BLOCKS_MAX: Final = 1_024
 EXECUTING_BYTES_MAX: Final = 32 * limits.MIB
 """Final blocks handed to execution and not answered; what is final beyond waits."""
+LATE_RETRIES: Final = 4
+"""Retry intervals after which a late author's batch is referenced, whoever announced it."""
 SYNC_GAP: Final = 16
 """Behind by so many heights, a node asks for blocks at once; by fewer only when it stays behind."""
 
@@ -222,7 +224,9 @@ def _references(body: Body, tip: bytes, height: int) -> tuple[Reference, ...]:
 
 
 def _announced(body: Body, held: Held) -> bool:
-    """L-15: whether validators of quorum power, or all that are connected, show this batch ready."""
+    """L-15: whether a quorum, or all validators that are connected, show this batch ready, or had the time to."""
+    if body.now.monotonic_ms - held.since_ms > LATE_RETRIES * body.parameters.retry_interval_ms:
+        return True  # else one neighbour that is silent, or far behind, would hold the author back for ever
     here = {body.roster.node_of[held.reference.author], body.setup.node_key}
     connected = body.roster.power_of(here.union(body.neighbours.validators()))
     return body.roster.power_of(here | held.announced_by) >= min(body.roster.validators.quorum, connected)

@@ -328,3 +328,16 @@ def test_amounts_of_zero_are_no_arguments() -> None:
             world.run_raw("ann", Operation("points", name, msgpack.packb(items)), also=("shop",))
         assert caught.value.code == "bad_arguments"
         assert caught.value.words.endswith("field units")
+
+
+@pytest.mark.parametrize("depth", [900, 1_000, 1_018, 1_022, 1_030])
+def test_arguments_nested_deeply_are_refused_in_the_same_words(depth: int) -> None:
+    """L-19: what is executed never depends on how deep the interpreter's stack is, on any node."""
+    world = World()
+    said = []
+    for head in (b"\x92\x6e", b"\x92"):
+        data = head + b"\x91" * depth + b"\x90"
+        with pytest.raises(Refused) as refused:
+            world.run_raw("ann", Operation("points", "transfer", data))
+        said.append(refused.value.code)
+    assert said == ["bad_arguments", "bad_arguments"]

@@ -163,3 +163,30 @@ def test_a_record_shows_and_copies_its_own_fields(value: Sample) -> None:
     assert copy.deepcopy(value) == pickle.loads(pickle.dumps(value)) == replace(value) == value
     assert hash(copy.copy(value)) == hash(value)
     assert Sample.__match_args__ == tuple(field.name for field in fields(value))
+
+
+NESTED = [depth for depth in range(900, 1_025) if depth % 25 == 0 or depth > 1_010]
+
+
+@pytest.mark.parametrize("cls", sorted(records._COMPILED, key=str), ids=lambda c: c.__name__)
+def test_arrays_in_arrays_are_malformed_however_deep(cls: type[Any]) -> None:
+    """L-1: what is said of them does not depend on how deep Python's stack is: a receipt may hold it."""
+    compiled = records._COMPILED[cls]
+    length = len(compiled.head or ()) + fields_of(cls)
+    for depth in NESTED:
+        deep = b"\x91" * depth + b"\x90"
+        for at in range(length):
+            before = b"".join(map(msgpack.packb, [*(compiled.head or ()), *[0] * length][:at]))
+            opening = bytes([0x90 + length]) if length < 16 else b"\xdc" + length.to_bytes(2, "big")
+            with pytest.raises(Malformed):
+                decode(cls, opening + before + deep + b"\x00" * (length - at - 1))
+        with pytest.raises(Malformed):
+            decode(cls, deep)
+
+
+def test_what_only_packs_alike_does_not_leave() -> None:
+    """A set has no order: two nodes would sign different bytes."""
+    sample = Sample(bytes(16), 5, True, "", (Part("n", 0, None),), (bytes(32),), None)
+    encode(sample)
+    with pytest.raises(BrokenInvariant):
+        encode(replace(sample, hashes=frozenset({bytes(32)})))  # type: ignore[arg-type]

@@ -90,6 +90,18 @@ def test_a_leader_holds_back_whom_it_was_asked_for_until_a_quorum_announces() ->
     assert _references(body, header.parent, header.height) == (named,), "here, the author, and one more: three of four"
 
 
+def test_what_nobody_announces_is_held_back_for_a_while_only() -> None:
+    """A neighbour that is silent for ever must not keep an author out."""
+    leader, named, header, view = leader_with_a_batch()
+    body = leader.node.body
+    tell(leader, ASKER, wire.BatchesWanted((named.digest,)))
+    nullify(leader, view)
+    assert _references(body, header.parent, header.height) == ()
+    leader.clock_ms += 5 * body.parameters.retry_interval_ms
+    leader.step(node_io.Tick())
+    assert _references(body, header.parent, header.height) == (named,)
+
+
 def test_a_view_that_failed_for_another_reason_makes_nobody_late() -> None:
     leader, named, header, view = leader_with_a_batch()
     nullify(leader, view)
