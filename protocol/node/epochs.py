@@ -73,7 +73,7 @@ def settle(body: Body) -> bool:
     body.former = (body.former if len(body.former) + len(left) <= FORMER_KEYS_MAX else set()) | left
     _forget(body)
     memory.next_epoch(body, former, body.journaled.get(body.epoch, Journaled()))
-    _drop_batches(body)
+    _drop_batches(body, left)
     erase(body)
     body.persist(JournalKind.EPOCH, epoch_record(body))
     body.note("epoch_begins", epoch=ended + 1, height=closed.header.height, hash=closed.hash)
@@ -128,9 +128,13 @@ def _forget(body: Body) -> None:
     body.turn_nullified, body.work_stale, body.lateness = False, True, Lateness()
 
 
-def _drop_batches(body: Body) -> None:
-    """L-11, L-18: only batches of the epoch's validators, under their keys, can be referenced."""
-    gone = [held for held in body.batches.held.values() if held.reference.author not in body.roster.keys]
+def _drop_batches(body: Body, left: frozenset[bytes]) -> None:
+    """L-11, L-18: batches under keys that have left cannot be referenced any more; keys never come back.
+
+    One by nobody of the present epoch is of a later one: the journal brought it, since the disk was behind (L-24), and
+    the final block that holds it may be nowhere else.
+    """
+    gone = [held for held in body.batches.held.values() if held.reference.author in left]
     for held in gone:
         body.batches.drop(held.reference.digest)
         body.batch_wants.settle(held.reference.digest)

@@ -12,11 +12,22 @@ from protocol.codec import decode, encode
 from protocol.consensus.statements import Certificate, Vote, VoteKind, statement_bytes
 from protocol.crypto.contexts import Context
 from protocol.crypto.signing import SigningKey
+from protocol.dissemination import Held, State
 from protocol.errors import OK, PROOF_WRONG_PIN, PROOF_WRONG_VALIDATORS
 from protocol.ledger.closings import closes, read_closing
 from protocol.ledger.genesis import Genesis, RulesFrom
 from protocol.ledger.index import receipt_at
-from protocol.ledger.records import Block, Envelope, EnvelopeBody, Header, Operation, account_name, header_hash
+from protocol.ledger.records import (
+    Block,
+    Envelope,
+    EnvelopeBody,
+    Header,
+    Operation,
+    Reference,
+    account_name,
+    header_hash,
+)
+from protocol.node import epochs
 from protocol.node import interface as node_io
 from protocol.node.interface import JournalKind
 from protocol.node.node import Node
@@ -27,7 +38,7 @@ from protocol.proofs.records import ClosedEpoch, Finality, ReceiptProof
 from protocol.proofs.verify import verify_receipt_proof
 from protocol.wire import messages as wire
 from tests.ledger.world import START_MS, key, make_genesis
-from tests.node.driver import Driver
+from tests.node.driver import Driver, one_of_four
 
 OLD, NEW = key(300), key(310)
 
@@ -311,3 +322,15 @@ def test_an_old_key_cannot_speak_for_the_new_epoch(rotated: Governed) -> None:
     driver.step(node_io.Received(peer, encode(forged)))
     assert driver.node.status().final_view == before
     assert driver.notes("peer_charged"), "whoever sends it is charged"
+
+
+def test_a_batch_of_a_later_epochs_author_stays_through_a_switch() -> None:
+    """L-24: the journal may hold the only copy of what a final block two epochs on references."""
+    driver = one_of_four()
+    body = driver.node.body
+    leaving, coming = key(301).public, key(777).public
+    for author in (leaving, coming):
+        reference = Reference(author, author, 10, 1)
+        body.batches.add(Held(reference, b"", 100, State.READY, 0, ()))
+    epochs._drop_batches(body, frozenset({leaving}))
+    assert list(body.batches.held) == [coming]
