@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from daemon.config.node import Node
-from daemon.runtime.recovery import lost_its_end, newest_blocks
+from daemon.runtime.recovery import lost_its_end, newest_blocks, without_earlier_returns
 from daemon.runtime.workers.inherit import inherit
 from daemon.runtime.workers.overlay import Overlay
 from daemon.store.directory import StateAccess, Store, inherited_directory, open_directory
+from daemon.store.journal import JournalState
 from daemon.store.tables import StateStore
 from protocol.apps.registry import rules_at
 from protocol.codec import decode
@@ -86,6 +87,8 @@ def _held(genesis: Genesis, store: Store) -> Held:
                 raise OperatorFault(f"block {closing.height} closes an epoch and has no finalization: store check")
             closed.append(ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators))
         lost = lost_its_end(store, reader, journal, beginning_height(genesis))
+    if lost or store.health.state is not JournalState.WHOLE:
+        journal = without_earlier_returns(journal)
     sets = tuple(validators for _, validators in epochs.sets)
     return Held(tuple(closed), blocks, journal, sets, store.health.remembers and not lost)
 
