@@ -6,7 +6,8 @@
 `inherited` is what the old network left: its state at the last kept block with the decided changes, and all its
 blocks up to that one. It is made first and whole, in another place; every result is computed here again and compared
 with what the document says. Only then is the journal made, whose being new is true once: a mark in the old directory
-says for which network it was made, and a second beginning from there gives a validator without a memory (C-24).
+says for which networks it was made, and a second beginning from there gives a validator without a memory (C-24). So
+does one from a directory that is not the very one that reported: a copy that was restored has no mark.
 
 Sealed segments are linked, where the file system can, the others copied: what is linked is never written to.
 """
@@ -30,10 +31,11 @@ from daemon.config.texts import JOURNAL_ID
 from daemon.config.voting_keys import NEXT
 from daemon.config.write import to_toml
 from daemon.restart.disk import Tell, bring_up, untold
-from daemon.restart.files import BLOCKS, DOCUMENT, read_record, read_restart
-from daemon.restart.reporting import BEGUN
+from daemon.restart.files import BLOCKS, DOCUMENT, read_bytes, read_record, read_restart, write_whole
+from daemon.restart.reporting import BEGUN, KEPT
 from daemon.store.directory import create, inherited_directory, write_format
 from daemon.store.files import OsFiles
+from daemon.store.journal import JournalState, look_at
 from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from daemon.upkeep.check import nobody_else
@@ -46,6 +48,7 @@ from protocol.restart.beginning import beginning, taking_part
 from protocol.restart.document import Opened, approvals, open_document
 from protocol.restart.opening import RestartRefused
 from protocol.restart.records import KeptBlocks
+from protocol.restart.reporting import is_sealed
 
 VOTING: Final = "voting.key"
 UNFINISHED: Final = "inherited.unfinished"
@@ -74,6 +77,7 @@ def begin(old: Path, target: Path, folder: Path, *, too_few: bool = False, tell:
     newcomer = (target / NODE_FILE).exists()
     _begin(target, newcomer=newcomer)
     with nobody_else(place.segments.parent):
+        reported = not newcomer and _has_reported(load_node(old / NODE_FILE), opened)
         unfinished = target / UNFINISHED
         shutil.rmtree(unfinished, ignore_errors=True)
         _inherit(place, before, opened, folder, unfinished, tell)
@@ -81,7 +85,10 @@ def begin(old: Path, target: Path, folder: Path, *, too_few: bool = False, tell:
         if not newcomer:
             _copy_node(old, target)
         node = load_node(target / NODE_FILE)
-        fresh = take_fresh(target, network.network_id) if newcomer else _take_begun(old, network)
+        if newcomer:
+            fresh = take_fresh(target, network.network_id)
+        else:
+            fresh = _take_begun(old, network) and (reported or not node.is_validator)
         create(node.data_directory, network.network_id, node.journal_id, forgotten=not fresh)
         unfinished.rename(inherited_directory(node.data_directory))
         sync_directory(node.data_directory)
@@ -220,11 +227,25 @@ def _copied(old: Path, target: Path, reference: str, name: str) -> str:
     return f"keys/{name}"
 
 
+def _has_reported(node: Node, opened: Opened) -> bool:
+    """Whether this is the very directory that one of the document's reports was made in, sealed as it was then."""
+    directory = node.data_directory
+    _, records, health = look_at(directory / "journal", OsFiles(), node.network.network_id, node.journal_id)
+    kept = directory / KEPT
+    return (
+        health.state is JournalState.WHOLE
+        and is_sealed(records)
+        and kept.exists()
+        and read_bytes(kept) in opened.document.reports
+    )
+
+
 def _take_begun(old: Path, network: Network) -> bool:
-    """Mark the old directory; False if a network was begun from it before, then its keys may have signed there."""
+    """Mark the old directory; False if this network was begun from it before: then its keys may have signed there."""
     mark = data_directory(old) / BEGUN
-    text = f"network:{network.network_id.hex()}\n"
-    if mark.exists():
-        return text not in mark.read_text(encoding="utf-8")
-    write_new(mark, text, mode=0o600)
+    line = f"network:{network.network_id.hex()}"
+    begun = read_bytes(mark).decode(errors="replace").splitlines() if mark.exists() else []
+    if line in begun:
+        return False
+    write_whole(mark, "".join(f"{each}\n" for each in (*begun, line)).encode())
     return True

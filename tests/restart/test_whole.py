@@ -5,9 +5,12 @@ The disks are a simulated network's that lost power in the middle of work, epoch
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -16,11 +19,11 @@ from daemon.audit.audit import audit
 from daemon.audit.places import find_place
 from daemon.config.genesis import to_table
 from daemon.config.keyfiles import write_new
-from daemon.config.network import NetworkFile
-from daemon.config.node import ApiTable, KeysTable, NodeFile, PeersTable, load_node
+from daemon.config.network import Network, NetworkFile
+from daemon.config.node import ApiTable, KeysTable, Node, NodeFile, PeersTable, load_node
 from daemon.config.texts import JOURNAL_ID, PUBLIC_KEY, SECRET_KEY, Address
 from daemon.config.write import to_toml
-from daemon.restart.beginning import begin
+from daemon.restart.beginning import _take_begun, begin
 from daemon.restart.files import read_restart, write_restart
 from daemon.restart.planning import Wishes, plan
 from daemon.restart.reporting import report
@@ -28,7 +31,7 @@ from daemon.runtime.workers.inherit import inherit
 from daemon.store.directory import create, inherited_directory
 from daemon.store.errors import StateDamaged
 from daemon.store.files import OsFiles
-from daemon.store.journal import Journal
+from daemon.store.journal import Journal, look_at
 from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from protocol.codec import decode
@@ -113,15 +116,53 @@ def test_from_disks_to_a_node_of_the_new_network(tmp_path: Path) -> None:
     given_by = [approve(opened, Real().key(f"{voice.name} account")) for voice in opened.voices[: opened.needed]]
     write_restart(restart, decode(RestartFile, restart_file(document, given_by)))
 
+    _fresh_once(nodes[1], tmp_path, restart)
     for folder in nodes:  # the one that is behind gets the last blocks from the restart's folder
         target = tmp_path / f"new-{folder.name}"
         node, begun = begin(folder, target, restart)
+        assert not forgets(node), "its first node of this network"
         assert node.network.genesis == begun.succession == open_document(document).succession
         state = inherited_directory(node.data_directory) / "state"
         _state_is_inherited(tmp_path / f"state-{folder.name}", state, begun.succession)
     found = audit(Audited(opened.succession, find_place(tmp_path / f"new-{nodes[0].name}"), scratch=tmp_path))
     assert found.differences == []
     assert "followed to network" in "".join(found.notes)
+
+
+def forgets(node: Node) -> bool:
+    """Whether its new journal says that its validator may have signed before."""
+    network = node.network.network_id
+    return not look_at(node.data_directory / "journal", OsFiles(), network, node.journal_id)[2].remembers
+
+
+def _fresh_once(folder: Path, tmp_path: Path, restart: Path) -> None:
+    """C-24: a second node of the same keys has no memory, nor has one from a directory that has not reported."""
+
+    def begun(old: Path, name: str) -> bool:
+        return forgets(begin(old, tmp_path / name, restart)[0])
+
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(folder, tmp_path / name))
+
+    other = copy("other-report")
+    (other / "data/restart.report").write_bytes((tmp_path / "restart/blocks").read_bytes())
+    assert begun(other, "new-other-report")
+    damaged = copy("damaged")
+    journal = max((damaged / "data/journal").glob("*.log"))
+    data = bytearray(journal.read_bytes())
+    data[200] ^= 1
+    journal.write_bytes(data)
+    assert begun(damaged, "new-damaged")
+    twice = copy("twice")
+    assert not begun(twice, "new-once")
+    assert begun(twice, "new-twice")
+
+
+def test_each_network_is_begun_once_in_any_order(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    networks = {name: SimpleNamespace(network_id=name.encode() * 32) for name in "AB"}
+    first = [_take_begun(tmp_path, cast(Network, networks[name])) for name in "AABBBA"]
+    assert first == [True, False, True, False, False, False]
 
 
 def _state_is_inherited(folder: Path, source: Path, genesis: Succession) -> None:
