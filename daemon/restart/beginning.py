@@ -228,9 +228,17 @@ def _copied(old: Path, target: Path, reference: str, name: str) -> str:
 
 
 def _has_reported(node: Node, opened: Opened) -> bool:
-    """Whether this is the very directory that one of the document's reports was made in, sealed as it was then."""
+    """Whether this is the very directory that one of the document's reports was made in, sealed as it was then.
+
+    Raises OperatorFault if its key reported and the seal is not here: it may sign in the old network (R-1).
+    """
     directory = node.data_directory
     _, records, health = look_at(directory / "journal", OsFiles(), node.network.network_id, node.journal_id)
+    keys = (node.voting_key, None if node.voting_keys is None else node.voting_keys.successor())
+    mine = {key.public for key in keys if key is not None}
+    if not is_sealed(records) and any(witness.voting_key in mine for witness in opened.weighed.witnesses):
+        words = f"the document has a report of this validator, and the journal in {directory} is not sealed"
+        raise OperatorFault(f"{words}: the report was withdrawn, or this is a copy; begin from where it was made")
     kept = directory / KEPT
     return (
         health.state is JournalState.WHOLE

@@ -26,7 +26,7 @@ from daemon.config.write import to_toml
 from daemon.restart.beginning import _take_begun, begin
 from daemon.restart.files import read_restart, write_restart
 from daemon.restart.planning import Wishes, plan
-from daemon.restart.reporting import report
+from daemon.restart.reporting import report, withdraw
 from daemon.runtime.workers.inherit import inherit
 from daemon.store.directory import create, inherited_directory
 from daemon.store.errors import StateDamaged
@@ -36,7 +36,7 @@ from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from protocol.codec import decode
 from protocol.crypto.signing import SigningKey
-from protocol.errors import RESTART_NOT_APPROVED
+from protocol.errors import RESTART_NOT_APPROVED, OperatorFault
 from protocol.ledger.genesis import network_id
 from protocol.ledger.index import read_head
 from protocol.ledger.succession import Succession
@@ -156,6 +156,11 @@ def _fresh_once(folder: Path, tmp_path: Path, restart: Path) -> None:
     twice = copy("twice")
     assert not begun(twice, "new-once")
     assert begun(twice, "new-twice")
+    withdrawn = copy("withdrawn")
+    withdraw(load_node(withdrawn / "node.toml"))
+    with pytest.raises(OperatorFault, match="is not sealed"):
+        begun(withdrawn, "new-withdrawn")
+    assert not (withdrawn / "data/restart.begun").exists()
 
 
 def test_each_network_is_begun_once_in_any_order(tmp_path: Path) -> None:
