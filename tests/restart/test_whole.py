@@ -24,6 +24,7 @@ from daemon.config.node import ApiTable, KeysTable, Node, NodeFile, PeersTable, 
 from daemon.config.texts import JOURNAL_ID, PUBLIC_KEY, SECRET_KEY, Address
 from daemon.config.write import to_toml
 from daemon.restart.beginning import _take_begun, begin
+from daemon.restart.disk import stopped_node
 from daemon.restart.files import read_restart, write_restart
 from daemon.restart.planning import Wishes, plan
 from daemon.restart.reporting import report, withdraw
@@ -32,11 +33,13 @@ from daemon.store.directory import create, inherited_directory
 from daemon.store.errors import StateDamaged
 from daemon.store.files import OsFiles
 from daemon.store.journal import Journal, look_at
+from daemon.store.pruning import Plan, prune
 from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from protocol.codec import decode
 from protocol.crypto.signing import SigningKey
 from protocol.errors import RESTART_NOT_APPROVED, OperatorFault
+from protocol.ledger.closings import closings
 from protocol.ledger.genesis import network_id
 from protocol.ledger.index import read_head
 from protocol.ledger.succession import Succession
@@ -168,6 +171,24 @@ def test_each_network_is_begun_once_in_any_order(tmp_path: Path) -> None:
     networks = {name: SimpleNamespace(network_id=name.encode() * 32) for name in "AB"}
     first = [_take_begun(tmp_path, cast(Network, networks[name])) for name in "AABBBA"]
     assert first == [True, False, True, False, False, False]
+
+
+def test_a_pruned_directory_reports_how_epochs_ended(tmp_path: Path) -> None:
+    """Closing blocks that are not kept any more: how they ended is kept beside."""
+    scenario = replace(SCENARIOS["changes"], real_signatures=True)
+    given = stopped(scenario, 4, 3_500, Random("whole"))
+    node = load_node(directory_of(tmp_path / "old", given, *given.survivors[0]) / "node.toml")
+    with stopped_node(node) as found:
+        whole, store = found.held, found.store
+        assert whole.closed, "an epoch ended"
+        gone = tuple(store.segments.sealed)
+        assert store.state is not None
+        with store.state.reader() as reader:
+            assert closings(reader)[0].height < gone[-1][1], "its closing block goes"
+            prune(store.directory, OsFiles(), store.segments, reader, Plan(gone[-1][1], gone, gone[-1][1], "test"))
+    with stopped_node(node) as found:
+        assert found.store.segments.first_height == gone[-1][1]
+        assert found.held == whole
 
 
 def _state_is_inherited(folder: Path, source: Path, genesis: Succession) -> None:
