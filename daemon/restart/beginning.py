@@ -42,8 +42,8 @@ from daemon.upkeep.check import nobody_else
 from protocol.codec import decode
 from protocol.errors import RESTART_BAD_DOCUMENT, RESTART_NOT_APPROVED, OperatorFault
 from protocol.ledger.genesis import network_id
-from protocol.ledger.index import read_head
-from protocol.ledger.records import Block, Header
+from protocol.ledger.index import read_base, read_head
+from protocol.ledger.records import Block, Header, header_hash
 from protocol.restart.beginning import beginning, taking_part
 from protocol.restart.document import Opened, approvals, open_document
 from protocol.restart.opening import RestartRefused
@@ -77,6 +77,7 @@ def begin(old: Path, target: Path, folder: Path, *, too_few: bool = False, tell:
     newcomer = (target / NODE_FILE).exists()
     _begin(target, newcomer=newcomer)
     with nobody_else(place.segments.parent):
+        _check_whole(place, before)
         reported = not newcomer and _has_reported(load_node(old / NODE_FILE), opened)
         unfinished = target / UNFINISHED
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -106,6 +107,17 @@ def _begin(target: Path, *, newcomer: bool) -> None:
             raise OperatorFault(f"{target} is not empty: nothing is overwritten; name a new directory")
     except OSError as error:
         raise OperatorFault(f"{target} cannot be made: {(error.strerror or str(error)).lower()}") from error
+
+
+def _check_whole(place: Place, before: Network) -> None:
+    """What is inherited goes back to the old network's beginning. Raises OperatorFault if it came by a snapshot."""
+    if place.state is None:
+        return
+    with closing(StateStore.open(place.state, before.network_id, writer=False)) as state, state.reader() as reader:
+        base = read_base(reader)
+    if base is not None:
+        words = f"{place.state} came by a snapshot of height {base.height}: what was before is not in it"
+        raise OperatorFault(f"{words}; begin from a directory that executed every block, of another member")
 
 
 # -- What the old network left ----------------------------------------------------------------------
@@ -172,8 +184,11 @@ def _make_state(place: Place, before: Network, opened: Opened, segments: Segment
         inherited = inherited_directory(place.segments.parent) / "state"
         bring_up(state, before.genesis, inherited, segments.read, opened.weighed.tip.height, tell)
         with state.reader() as reader:
-            if read_head(reader).executed != document.kept:
+            head = read_head(reader)
+            if head.executed != document.kept:
                 raise RestartRefused(RESTART_BAD_DOCUMENT, "this disk has other results at the last kept block")
+            if head.header_hash != header_hash(opened.weighed.tip):
+                raise RestartRefused(RESTART_BAD_DOCUMENT, "this disk has another block than the last kept one")
             decided = document.decided
             writes, begins = beginning(opened.network_id, decided.created_ms, reader, decided.changes)
         state.hand_over(opened.network_id, writes)

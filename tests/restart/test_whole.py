@@ -24,8 +24,8 @@ from daemon.config.node import ApiTable, KeysTable, Node, NodeFile, PeersTable, 
 from daemon.config.texts import JOURNAL_ID, PUBLIC_KEY, SECRET_KEY, Address
 from daemon.config.write import to_toml
 from daemon.restart.beginning import _take_begun, begin
-from daemon.restart.disk import stopped_node
-from daemon.restart.files import read_restart, write_restart
+from daemon.restart.disk import bring_up, stopped_node
+from daemon.restart.files import read_record, read_restart, write_restart
 from daemon.restart.planning import Wishes, plan
 from daemon.restart.reporting import report, withdraw
 from daemon.runtime.workers.inherit import inherit
@@ -41,12 +41,13 @@ from protocol.crypto.signing import SigningKey
 from protocol.errors import RESTART_NOT_APPROVED, OperatorFault
 from protocol.ledger.closings import closings
 from protocol.ledger.genesis import network_id
-from protocol.ledger.index import read_head
+from protocol.ledger.index import BASE_KEY, Base, number_key, pack_base, pack_roots, read_head
+from protocol.ledger.records import Block, Header
 from protocol.ledger.succession import Succession
 from protocol.ledger.tables import Table
 from protocol.restart.document import approve, open_document, restart_file
 from protocol.restart.opening import RestartRefused
-from protocol.restart.records import RestartFile
+from protocol.restart.records import KeptBlocks, RestartFile
 from protocol.sim.host import Host
 from protocol.sim.signatures import Real
 from protocol.sim.world import make_genesis
@@ -120,6 +121,7 @@ def test_from_disks_to_a_node_of_the_new_network(tmp_path: Path) -> None:
     write_restart(restart, decode(RestartFile, restart_file(document, given_by)))
 
     _fresh_once(nodes[1], tmp_path, restart)
+    _begins_only_from_what_was_executed_here(nodes[0], tmp_path, restart)
     for folder in nodes:  # the one that is behind gets the last blocks from the restart's folder
         target = tmp_path / f"new-{folder.name}"
         node, begun = begin(folder, target, restart)
@@ -164,6 +166,32 @@ def _fresh_once(folder: Path, tmp_path: Path, restart: Path) -> None:
     with pytest.raises(OperatorFault, match="is not sealed"):
         begun(withdrawn, "new-withdrawn")
     assert not (withdrawn / "data/restart.begun").exists()
+
+
+def _begins_only_from_what_was_executed_here(folder: Path, tmp_path: Path, restart: Path) -> None:
+    """A state that came by a snapshot, and one that has another block at the kept height."""
+    snapped, other = (Path(shutil.copytree(folder, tmp_path / name)) for name in ("snapped", "other-block"))
+    network = load_node(folder / "node.toml").network.network_id
+    state = StateStore.open(snapped / "data/state", network, writer=True)
+    height = state.height
+    assert height is not None
+    state.commit([{(Table.META, BASE_KEY): pack_base(Base(2, 1, 0, bytes(32)))}], height)
+    state.close()
+    with pytest.raises(OperatorFault, match="snapshot"):
+        begin(snapped, tmp_path / "new-snapped", restart)
+    assert not (snapped / "data/restart.begun").exists()
+    assert not (tmp_path / "new-snapped/inherited.unfinished").exists(), "it is told before anything is copied"
+    state = StateStore.open(other / "data/state", network, writer=True)
+    blocks = read_record(KeptBlocks, restart / "blocks").blocks
+    above = {decode(Header, decode(Block, data).header).height: data for data in blocks}
+    height = max(above)
+    bring_up(state, load_node(folder / "node.toml").network.genesis, tmp_path, above.get, height)
+    with state.reader() as reader:
+        changed = pack_roots(read_head(reader)._replace(header_hash=bytes(32)))
+    state.commit([{(Table.ROOTS, number_key(height)): changed}], height)
+    state.close()
+    with pytest.raises(RestartRefused, match="another block"):
+        begin(other, tmp_path / "new-other-block", restart)
 
 
 def test_each_network_is_begun_once_in_any_order(tmp_path: Path) -> None:
