@@ -6,7 +6,8 @@
 `inherited` is what the old network left: its state at the last kept block with the decided changes, and all its
 blocks up to that one. It is made first and whole, in another place; every result is computed here again and compared
 with what the document says. Only then is the journal made, whose being new is true once: a mark in the old directory
-says for which network it was made, and a second beginning from there gives a validator without a memory (C-24).
+says for which networks it was made, and a second beginning from there gives a validator without a memory (C-24). So
+does one from a directory that is not the very one that reported: a copy that was restored has no mark.
 
 Sealed segments are linked, where the file system can, the others copied: what is linked is never written to.
 """
@@ -30,22 +31,24 @@ from daemon.config.texts import JOURNAL_ID
 from daemon.config.voting_keys import NEXT
 from daemon.config.write import to_toml
 from daemon.restart.disk import Tell, bring_up, untold
-from daemon.restart.files import BLOCKS, DOCUMENT, read_record, read_restart
-from daemon.restart.reporting import BEGUN
+from daemon.restart.files import BLOCKS, DOCUMENT, read_bytes, read_record, read_restart, write_whole
+from daemon.restart.reporting import BEGUN, KEPT
 from daemon.store.directory import create, inherited_directory, write_format
 from daemon.store.files import OsFiles
+from daemon.store.journal import JournalState, look_at
 from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from daemon.upkeep.check import nobody_else
 from protocol.codec import decode
 from protocol.errors import RESTART_BAD_DOCUMENT, RESTART_NOT_APPROVED, OperatorFault
 from protocol.ledger.genesis import network_id
-from protocol.ledger.index import read_head
-from protocol.ledger.records import Block, Header
+from protocol.ledger.index import read_base, read_head
+from protocol.ledger.records import Block, Header, header_hash
 from protocol.restart.beginning import beginning, taking_part
 from protocol.restart.document import Opened, approvals, open_document
 from protocol.restart.opening import RestartRefused
 from protocol.restart.records import KeptBlocks
+from protocol.restart.reporting import is_sealed
 
 VOTING: Final = "voting.key"
 UNFINISHED: Final = "inherited.unfinished"
@@ -74,6 +77,8 @@ def begin(old: Path, target: Path, folder: Path, *, too_few: bool = False, tell:
     newcomer = (target / NODE_FILE).exists()
     _begin(target, newcomer=newcomer)
     with nobody_else(place.segments.parent):
+        _check_whole(place, before)
+        reported = not newcomer and _has_reported(load_node(old / NODE_FILE), opened)
         unfinished = target / UNFINISHED
         shutil.rmtree(unfinished, ignore_errors=True)
         _inherit(place, before, opened, folder, unfinished, tell)
@@ -81,7 +86,10 @@ def begin(old: Path, target: Path, folder: Path, *, too_few: bool = False, tell:
         if not newcomer:
             _copy_node(old, target)
         node = load_node(target / NODE_FILE)
-        fresh = take_fresh(target, network.network_id) if newcomer else _take_begun(old, network)
+        if newcomer:
+            fresh = take_fresh(target, network.network_id)
+        else:
+            fresh = _take_begun(old, network) and (reported or not node.is_validator)
         create(node.data_directory, network.network_id, node.journal_id, forgotten=not fresh)
         unfinished.rename(inherited_directory(node.data_directory))
         sync_directory(node.data_directory)
@@ -99,6 +107,17 @@ def _begin(target: Path, *, newcomer: bool) -> None:
             raise OperatorFault(f"{target} is not empty: nothing is overwritten; name a new directory")
     except OSError as error:
         raise OperatorFault(f"{target} cannot be made: {(error.strerror or str(error)).lower()}") from error
+
+
+def _check_whole(place: Place, before: Network) -> None:
+    """What is inherited goes back to the old network's beginning. Raises OperatorFault if it came by a snapshot."""
+    if place.state is None:
+        return
+    with closing(StateStore.open(place.state, before.network_id, writer=False)) as state, state.reader() as reader:
+        base = read_base(reader)
+    if base is not None:
+        words = f"{place.state} came by a snapshot of height {base.height}: what was before is not in it"
+        raise OperatorFault(f"{words}; begin from a directory that executed every block, of another member")
 
 
 # -- What the old network left ----------------------------------------------------------------------
@@ -165,8 +184,11 @@ def _make_state(place: Place, before: Network, opened: Opened, segments: Segment
         inherited = inherited_directory(place.segments.parent) / "state"
         bring_up(state, before.genesis, inherited, segments.read, opened.weighed.tip.height, tell)
         with state.reader() as reader:
-            if read_head(reader).executed != document.kept:
+            head = read_head(reader)
+            if head.executed != document.kept:
                 raise RestartRefused(RESTART_BAD_DOCUMENT, "this disk has other results at the last kept block")
+            if head.header_hash != header_hash(opened.weighed.tip):
+                raise RestartRefused(RESTART_BAD_DOCUMENT, "this disk has another block than the last kept one")
             decided = document.decided
             writes, begins = beginning(opened.network_id, decided.created_ms, reader, decided.changes)
         state.hand_over(opened.network_id, writes)
@@ -220,11 +242,33 @@ def _copied(old: Path, target: Path, reference: str, name: str) -> str:
     return f"keys/{name}"
 
 
+def _has_reported(node: Node, opened: Opened) -> bool:
+    """Whether this is the very directory that one of the document's reports was made in, sealed as it was then.
+
+    Raises OperatorFault if its key reported and the seal is not here: it may sign in the old network (R-1).
+    """
+    directory = node.data_directory
+    _, records, health = look_at(directory / "journal", OsFiles(), node.network.network_id, node.journal_id)
+    keys = (node.voting_key, None if node.voting_keys is None else node.voting_keys.successor())
+    mine = {key.public for key in keys if key is not None}
+    if not is_sealed(records) and any(witness.voting_key in mine for witness in opened.weighed.witnesses):
+        words = f"the document has a report of this validator, and the journal in {directory} is not sealed"
+        raise OperatorFault(f"{words}: the report was withdrawn, or this is a copy; begin from where it was made")
+    kept = directory / KEPT
+    return (
+        health.state is JournalState.WHOLE
+        and is_sealed(records)
+        and kept.exists()
+        and read_bytes(kept) in opened.document.reports
+    )
+
+
 def _take_begun(old: Path, network: Network) -> bool:
-    """Mark the old directory; False if a network was begun from it before, then its keys may have signed there."""
+    """Mark the old directory; False if this network was begun from it before: then its keys may have signed there."""
     mark = data_directory(old) / BEGUN
-    text = f"network:{network.network_id.hex()}\n"
-    if mark.exists():
-        return text not in mark.read_text(encoding="utf-8")
-    write_new(mark, text, mode=0o600)
+    line = f"network:{network.network_id.hex()}"
+    begun = read_bytes(mark).decode(errors="replace").splitlines() if mark.exists() else []
+    if line in begun:
+        return False
+    write_whole(mark, "".join(f"{each}\n" for each in (*begun, line)).encode())
     return True

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Final
 
 from daemon.config.node import Node
-from daemon.runtime.recovery import lost_its_end, newest_blocks
+from daemon.runtime.recovery import lost_its_end, newest_blocks, without_earlier_returns
 from daemon.runtime.workers.inherit import inherit
 from daemon.runtime.workers.overlay import Overlay
 from daemon.store.directory import StateAccess, Store, inherited_directory, open_directory
+from daemon.store.history import read_ended
+from daemon.store.journal import JournalState
 from daemon.store.tables import StateStore
 from protocol.apps.registry import rules_at
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate
 from protocol.errors import OperatorFault
-from protocol.ledger.closings import closings
+from protocol.ledger.closings import Closing, closings
 from protocol.ledger.execution import execute_block
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.genesis_state import genesis_state
@@ -79,15 +81,25 @@ def _held(genesis: Genesis, store: Store) -> Held:
     assert store.state is not None, "opened to write"
     with store.state.reader() as reader:
         epochs = recall_epochs(genesis, reader, short[-1] if short else None)
-        closed = []
-        for closing in closings(reader):
-            block = decode(Block, store.segments.read(closing.height) or b"")
-            if block.finalization is None:
-                raise OperatorFault(f"block {closing.height} closes an epoch and has no finalization: store check")
-            closed.append(ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators))
+        closed = tuple(_ended(store, closing) for closing in closings(reader))
         lost = lost_its_end(store, reader, journal, beginning_height(genesis))
+    if lost or store.health.state is not JournalState.WHOLE:
+        journal = without_earlier_returns(journal)
     sets = tuple(validators for _, validators in epochs.sets)
-    return Held(tuple(closed), blocks, journal, sets, store.health.remembers and not lost)
+    return Held(closed, blocks, journal, sets, store.health.remembers and not lost)
+
+
+def _ended(store: Store, closing: Closing) -> ClosedEpoch:
+    """How an epoch ended: kept beside the segments where these do not reach down to its closing block."""
+    kept = read_ended(store.directory, closing.epoch)
+    if kept is not None:
+        return kept
+    data = store.segments.read(closing.height)
+    block = None if data is None else decode(Block, data)
+    if block is None or block.finalization is None:
+        words = f"block {closing.height} closed epoch {closing.epoch} and is not here with its finalization"
+        raise OperatorFault(f"{words}: papilio store check")
+    return ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators)
 
 
 def bring_up(

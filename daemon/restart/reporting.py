@@ -66,7 +66,7 @@ def withdraw(node: Node) -> None:
 
 
 BEGUN: Final = "restart.begun"
-"""In the old data directory: which new network was begun from it, so that its keys' journal is made only once."""
+"""In the old data directory: the new networks that were begun from it, so that a journal of its keys is made once."""
 
 
 def _voting_key(node: Node, stopped: StoppedNode) -> SigningKey:

@@ -131,7 +131,7 @@ def _key_of(data: bytes) -> bytes:
 
 
 def _prove_council(reader: Reader, height: int) -> tuple[Proven, ...]:
-    """The members' rule and keys at a height, each with its proof."""
+    """The members' rule and keys at a height, each with its proof; of an account without a record, that it has none."""
     state = HistoricState(reader, height)
     keys = [COUNCIL.key(())]
     for name in member_names(reader):
@@ -142,8 +142,7 @@ def _prove_council(reader: Reader, height: int) -> tuple[Proven, ...]:
         owner = state.value(MEMBER_ACCOUNTS.key((account,)))
         if owner is not None and decode(MEMBER_ACCOUNTS.record, owner).name == name:
             keys += [MEMBERS.key((name,)), MEMBER_ACCOUNTS.key((account,)), ACCOUNTS.key((account,))]
-    values = [(key, state.value(key)) for key in keys]
-    return tuple(Proven(key, value, state.prove(key)) for key, value in values if value is not None)
+    return tuple(Proven(key, state.value(key), state.prove(key)) for key in keys)
 
 
 # -- Reading one ------------------------------------------------------------------------------------
@@ -202,23 +201,33 @@ def _open_council(document: RestartDocument, weighed: Weighed) -> tuple[int, tup
     """How many members must agree, and who they are, under the base's certified state root."""
     root = weighed.base.header.executed.state_root
     values: dict[bytes, bytes] = {}
+    absent: set[bytes] = set()
     for item in document.council:
-        if item.key in values or not trie.verify_inclusion(root, item.key, item.value, item.proof):
+        if item.key in values or item.key in absent or not _is_proven(root, item):
             raise RestartRefused(RESTART_BAD_DOCUMENT, f"council: {item.key.hex()} is not proven, or stands twice")
-        values[item.key] = item.value
+        if item.value is None:
+            absent.add(item.key)
+        else:
+            values[item.key] = item.value
     try:
         council = decode(COUNCIL.record, values[COUNCIL.key(())])
-        voices = tuple(_voices(values))
+        voices = tuple(_voices(values, absent))
     except (KeyError, Malformed, Refused) as fault:
         raise RestartRefused(RESTART_BAD_DOCUMENT, "council: not what a state holds") from fault
-    if len(voices) != council.members or 3 * len(voices) + 1 < len(values):
+    if len(voices) != council.members or 3 * len(voices) + 1 < len(document.council):
         words = f"council: {len(voices)} members are proven, the old network had {council.members}"
         raise RestartRefused(RESTART_BAD_DOCUMENT, words)
     return approvals_needed(council), voices
 
 
-def _voices(values: dict[bytes, bytes]) -> Iterable[Voice]:
-    """Members with their accounts. Raises KeyError, Malformed."""
+def _is_proven(root: bytes, item: Proven) -> bool:
+    if item.value is None:
+        return trie.verify_absence(root, item.key, item.proof)
+    return trie.verify_inclusion(root, item.key, item.value, item.proof)
+
+
+def _voices(values: dict[bytes, bytes], absent: set[bytes]) -> Iterable[Voice]:
+    """Members with their accounts, each with a record or known to have none. Raises KeyError, Malformed."""
     for key in sorted(values):
         space, parts = parse_state_key(key)
         if space != MEMBERS.name or len(parts) != 1 or not isinstance(parts[0], str):
@@ -226,8 +235,8 @@ def _voices(values: dict[bytes, bytes]) -> Iterable[Voice]:
         account = decode(MEMBERS.record, values[key]).account
         if decode(MEMBER_ACCOUNTS.record, values[MEMBER_ACCOUNTS.key((account,))]).name != parts[0]:
             raise KeyError(key)
-        held = values.get(ACCOUNTS.key((account,)))
-        record = None if held is None else decode(ACCOUNTS.record, held)
+        key_of_account = ACCOUNTS.key((account,))
+        record = None if key_of_account in absent else decode(ACCOUNTS.record, values[key_of_account])
         yield Voice(parts[0], account, () if record is None else record.keys, 1 if record is None else record.threshold)
 
 

@@ -83,10 +83,10 @@ class SignedReport:
 
 @structure
 class Proven:
-    """A value of the old network's state, under the newest header that a quorum has finalized."""
+    """A value of the old network's state, or that there is none, under the newest header that a quorum finalized."""
 
     key: Annotated[bytes, Octets(1, limits.STATE_KEY_BYTES_MAX)]
-    value: Annotated[bytes, Octets(1, limits.STATE_VALUE_BYTES_MAX)]
+    value: Annotated[bytes, Octets(1, limits.STATE_VALUE_BYTES_MAX)] | None
     proof: TrieProof
 
 

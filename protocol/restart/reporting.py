@@ -45,7 +45,8 @@ class Held:
 
     closed: ended epochs, from the first on, as far as its state knows them. blocks: the newest of the segments (batches
     may be left out), ascending, down to the newest with a finalization of its own. sets: that its state has named.
-    remembers: whether its journal was found whole (C-24).
+    remembers: whether its journal was found whole (C-24). journal: of one that lost anything, without what an earlier
+    loss and return left, as whoever begins it anew leaves that out: `RESTORED` ends only a loss before it.
     """
 
     closed: tuple[ClosedEpoch, ...]

@@ -13,7 +13,11 @@ from daemon.restart.disk import stopped_node
 from daemon.restart.files import read_bytes
 from daemon.restart.reporting import KEPT, report, withdraw
 from daemon.store.directory import StateAccess, open_directory
+from daemon.store.journal import JournalState
+from protocol.codec import encode
 from protocol.errors import OperatorFault
+from protocol.node.interface import JournalKind
+from protocol.node.records import VoteFloor
 from protocol.restart.reporting import is_sealed
 
 
@@ -69,3 +73,40 @@ def test_who_withdraws_remembers_what_it_signed(node: Node, tmp_path: Path) -> N
         assert after.held.remembers
     with pytest.raises(OperatorFault):
         withdraw(node)
+
+
+def came_back(node: Node) -> Path:
+    """The journal of a validator that forgot once and came back, and has signed since; its newest file."""
+    store = open_directory(node.data_directory, node.network.network_id, node.journal_id, state=StateAccess.NONE)
+    floor = (int(JournalKind.RESTORED), encode(VoteFloor(1, 4)))
+    store.journal.append([floor])
+    store.journal.sync()
+    store.journal.append([(int(JournalKind.VOTE_FLOOR), encode(VoteFloor(1, 5)))])
+    store.journal.sync()
+    store.close()
+    return max((node.data_directory / "journal").glob("*.log"))
+
+
+def test_who_came_back_and_lost_nothing_since_remembers(node: Node, tmp_path: Path) -> None:
+    came_back(node)
+    assert report(node, tmp_path / "bank")[0].report.remembers is not None
+
+
+def test_a_return_before_the_damage_is_no_memory(node: Node, tmp_path: Path) -> None:
+    """C-24: RESTORED stands near the journal's start; what was signed after it is lost with the tail."""
+    file = came_back(node)
+    data = bytearray(file.read_bytes())
+    data[data.rindex(encode(VoteFloor(1, 5)))] ^= 1
+    file.write_bytes(data)
+    with stopped_node(node) as stopped:
+        assert stopped.store.health.state is JournalState.DAMAGED
+        assert any(kind == JournalKind.RESTORED for kind, _ in stopped.store.recovered)
+    assert report(node, tmp_path / "bank")[0].report.remembers is None
+
+
+def test_a_return_before_the_end_was_lost_is_no_memory(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came_back(node)
+    monkeypatch.setattr("daemon.restart.disk.lost_its_end", lambda *_: True)
+    assert report(node, tmp_path / "bank")[0].report.remembers is None

@@ -11,8 +11,10 @@ from protocol import errors
 from protocol.codec import decode, encode
 from protocol.consensus.statements import VoteKind
 from protocol.crypto.contexts import Context
+from protocol.ledger.accounts import ACCOUNTS
 from protocol.ledger.genesis import network_id
-from protocol.ledger.records import Block, header_hash
+from protocol.ledger.records import Block, account_name, header_hash
+from protocol.ledger.state import StateTransaction
 from protocol.restart.document import approvals, approve, open_document, restart_file
 from protocol.restart.explain import explain_restart, restart_facts
 from protocol.restart.opening import RestartRefused
@@ -177,6 +179,36 @@ def test_results_members_and_time_have_to_fit(old: Old) -> None:
     ):
         code, _ = refused(lambda wrong=wrong: open_document(encode(wrong)))  # type: ignore[misc]
         assert code == errors.RESTART_BAD_DOCUMENT
+
+
+def test_an_account_neither_proven_nor_proven_absent_is_refused(old: Old) -> None:
+    """Left out, the key that founded the account would sign alone, whatever keys and threshold the member has set."""
+    document = decode(RestartDocument, old.document())
+    open_document(encode(document))
+    account = ACCOUNTS.key((account_name(old.account(0).public),))
+    hidden = tuple(item for item in document.council if item.key != account)
+    assert len(hidden) == len(document.council) - 1
+    denied = tuple(replace(item, value=None) if item.key == account else item for item in document.council)
+    for council in (hidden, denied):
+        code, _ = refused(lambda council=council: open_document(encode(replace(document, council=council))))  # type: ignore[misc]
+        assert code == errors.RESTART_BAD_DOCUMENT
+
+
+def test_a_member_whose_account_has_no_record_signs_with_its_founding_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that joined and never set its keys: that there is no record is proven."""
+    bare, put = account_name(key(100).public), StateTransaction.put
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            StateTransaction, "put", lambda *given: None if given[1:3] == (ACCOUNTS, (bare,)) else put(*given)
+        )
+        old = Old()
+    document = decode(RestartDocument, old.document())
+    assert [item.key for item in document.council if item.value is None] == [ACCOUNTS.key((bare,))]
+    opened = open_document(encode(document))
+    assert [len(voice.keys) for voice in opened.voices] == [0, 1, 1, 1]
+    assert approvals(opened, [approve(opened, old.account(0))]) == ("m0",)
+    hidden = replace(document, council=tuple(item for item in document.council if item.value is not None))
+    assert refused(lambda: open_document(encode(hidden)))[0] == errors.RESTART_BAD_DOCUMENT
 
 
 # -- Members ----------------------------------------------------------------------------------------

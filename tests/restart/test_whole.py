@@ -5,9 +5,12 @@ The disks are a simulated network's that lost power in the middle of work, epoch
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -16,31 +19,35 @@ from daemon.audit.audit import audit
 from daemon.audit.places import find_place
 from daemon.config.genesis import to_table
 from daemon.config.keyfiles import write_new
-from daemon.config.network import NetworkFile
-from daemon.config.node import ApiTable, KeysTable, NodeFile, PeersTable, load_node
+from daemon.config.network import Network, NetworkFile
+from daemon.config.node import ApiTable, KeysTable, Node, NodeFile, PeersTable, load_node
 from daemon.config.texts import JOURNAL_ID, PUBLIC_KEY, SECRET_KEY, Address
 from daemon.config.write import to_toml
-from daemon.restart.beginning import begin
-from daemon.restart.files import read_restart, write_restart
+from daemon.restart.beginning import _take_begun, begin
+from daemon.restart.disk import bring_up, stopped_node
+from daemon.restart.files import read_record, read_restart, write_restart
 from daemon.restart.planning import Wishes, plan
-from daemon.restart.reporting import report
+from daemon.restart.reporting import report, withdraw
 from daemon.runtime.workers.inherit import inherit
 from daemon.store.directory import create, inherited_directory
 from daemon.store.errors import StateDamaged
 from daemon.store.files import OsFiles
-from daemon.store.journal import Journal
+from daemon.store.journal import Journal, look_at
+from daemon.store.pruning import Plan, prune
 from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from protocol.codec import decode
 from protocol.crypto.signing import SigningKey
-from protocol.errors import RESTART_NOT_APPROVED
+from protocol.errors import RESTART_NOT_APPROVED, OperatorFault
+from protocol.ledger.closings import closings
 from protocol.ledger.genesis import network_id
-from protocol.ledger.index import read_head
+from protocol.ledger.index import BASE_KEY, Base, number_key, pack_base, pack_roots, read_head
+from protocol.ledger.records import Block, Header
 from protocol.ledger.succession import Succession
 from protocol.ledger.tables import Table
 from protocol.restart.document import approve, open_document, restart_file
 from protocol.restart.opening import RestartRefused
-from protocol.restart.records import RestartFile
+from protocol.restart.records import KeptBlocks, RestartFile
 from protocol.sim.host import Host
 from protocol.sim.signatures import Real
 from protocol.sim.world import make_genesis
@@ -113,15 +120,103 @@ def test_from_disks_to_a_node_of_the_new_network(tmp_path: Path) -> None:
     given_by = [approve(opened, Real().key(f"{voice.name} account")) for voice in opened.voices[: opened.needed]]
     write_restart(restart, decode(RestartFile, restart_file(document, given_by)))
 
+    _fresh_once(nodes[1], tmp_path, restart)
+    _begins_only_from_what_was_executed_here(nodes[0], tmp_path, restart)
     for folder in nodes:  # the one that is behind gets the last blocks from the restart's folder
         target = tmp_path / f"new-{folder.name}"
         node, begun = begin(folder, target, restart)
+        assert not forgets(node), "its first node of this network"
         assert node.network.genesis == begun.succession == open_document(document).succession
         state = inherited_directory(node.data_directory) / "state"
         _state_is_inherited(tmp_path / f"state-{folder.name}", state, begun.succession)
     found = audit(Audited(opened.succession, find_place(tmp_path / f"new-{nodes[0].name}"), scratch=tmp_path))
     assert found.differences == []
     assert "followed to network" in "".join(found.notes)
+
+
+def forgets(node: Node) -> bool:
+    """Whether its new journal says that its validator may have signed before."""
+    network = node.network.network_id
+    return not look_at(node.data_directory / "journal", OsFiles(), network, node.journal_id)[2].remembers
+
+
+def _fresh_once(folder: Path, tmp_path: Path, restart: Path) -> None:
+    """C-24: a second node of the same keys has no memory, nor has one from a directory that has not reported."""
+
+    def begun(old: Path, name: str) -> bool:
+        return forgets(begin(old, tmp_path / name, restart)[0])
+
+    def copy(name: str) -> Path:
+        return Path(shutil.copytree(folder, tmp_path / name))
+
+    other = copy("other-report")
+    (other / "data/restart.report").write_bytes((tmp_path / "restart/blocks").read_bytes())
+    assert begun(other, "new-other-report")
+    damaged = copy("damaged")
+    journal = max((damaged / "data/journal").glob("*.log"))
+    data = bytearray(journal.read_bytes())
+    data[200] ^= 1
+    journal.write_bytes(data)
+    assert begun(damaged, "new-damaged")
+    twice = copy("twice")
+    assert not begun(twice, "new-once")
+    assert begun(twice, "new-twice")
+    withdrawn = copy("withdrawn")
+    withdraw(load_node(withdrawn / "node.toml"))
+    with pytest.raises(OperatorFault, match="is not sealed"):
+        begun(withdrawn, "new-withdrawn")
+    assert not (withdrawn / "data/restart.begun").exists()
+
+
+def _begins_only_from_what_was_executed_here(folder: Path, tmp_path: Path, restart: Path) -> None:
+    """A state that came by a snapshot, and one that has another block at the kept height."""
+    snapped, other = (Path(shutil.copytree(folder, tmp_path / name)) for name in ("snapped", "other-block"))
+    network = load_node(folder / "node.toml").network.network_id
+    state = StateStore.open(snapped / "data/state", network, writer=True)
+    height = state.height
+    assert height is not None
+    state.commit([{(Table.META, BASE_KEY): pack_base(Base(2, 1, 0, bytes(32)))}], height)
+    state.close()
+    with pytest.raises(OperatorFault, match="snapshot"):
+        begin(snapped, tmp_path / "new-snapped", restart)
+    assert not (snapped / "data/restart.begun").exists()
+    assert not (tmp_path / "new-snapped/inherited.unfinished").exists(), "it is told before anything is copied"
+    state = StateStore.open(other / "data/state", network, writer=True)
+    blocks = read_record(KeptBlocks, restart / "blocks").blocks
+    above = {decode(Header, decode(Block, data).header).height: data for data in blocks}
+    height = max(above)
+    bring_up(state, load_node(folder / "node.toml").network.genesis, tmp_path, above.get, height)
+    with state.reader() as reader:
+        changed = pack_roots(read_head(reader)._replace(header_hash=bytes(32)))
+    state.commit([{(Table.ROOTS, number_key(height)): changed}], height)
+    state.close()
+    with pytest.raises(RestartRefused, match="another block"):
+        begin(other, tmp_path / "new-other-block", restart)
+
+
+def test_each_network_is_begun_once_in_any_order(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    networks = {name: SimpleNamespace(network_id=name.encode() * 32) for name in "AB"}
+    first = [_take_begun(tmp_path, cast(Network, networks[name])) for name in "AABBBA"]
+    assert first == [True, False, True, False, False, False]
+
+
+def test_a_pruned_directory_reports_how_epochs_ended(tmp_path: Path) -> None:
+    """Closing blocks that are not kept any more: how they ended is kept beside."""
+    scenario = replace(SCENARIOS["changes"], real_signatures=True)
+    given = stopped(scenario, 4, 3_500, Random("whole"))
+    node = load_node(directory_of(tmp_path / "old", given, *given.survivors[0]) / "node.toml")
+    with stopped_node(node) as found:
+        whole, store = found.held, found.store
+        assert whole.closed, "an epoch ended"
+        gone = tuple(store.segments.sealed)
+        assert store.state is not None
+        with store.state.reader() as reader:
+            assert closings(reader)[0].height < gone[-1][1], "its closing block goes"
+            prune(store.directory, OsFiles(), store.segments, reader, Plan(gone[-1][1], gone, gone[-1][1], "test"))
+    with stopped_node(node) as found:
+        assert found.store.segments.first_height == gone[-1][1]
+        assert found.held == whole
 
 
 def _state_is_inherited(folder: Path, source: Path, genesis: Succession) -> None:
