@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from protocol.codec import decode, encode
@@ -190,17 +192,7 @@ def test_a_snapshot_that_nobody_has_any_more_is_given_up_for_a_newer_one() -> No
     offers = there.snapshots.offers()
     assert len(offers) == 2
     old, new = offers
-
-    def of(*served: snapshot.SnapshotOffer) -> Speaker:
-        def speak(question: bytes) -> list[bytes]:
-            asked = messages.read(question)
-            if isinstance(asked, snapshot.SnapshotsWanted):
-                return [encode(offer) for offer in served]
-            return there.answer(question)
-
-        return speak
-
-    world = World(there, {HONEST: of(old), OTHER: of(new)})
+    world = World(there, {HONEST: offering(there, old), OTHER: offering(there, new)})
     world.steps_max = 30
     world.connect([HONEST])
     world.run()
@@ -213,6 +205,103 @@ def test_a_snapshot_that_nobody_has_any_more_is_given_up_for_a_newer_one() -> No
     assert world.joining.offer == new
     assert any(isinstance(effect, Forget) for effect in world.effects)
     check_installed(world)
+
+
+def offering(there: History, *served: snapshot.SnapshotOffer, silent_on: tuple[type, ...] = ()) -> Speaker:
+    """A peer that offers these, and says nothing to some questions."""
+
+    def speak(question: bytes) -> list[bytes]:
+        asked = messages.read(question)
+        if isinstance(asked, snapshot.SnapshotsWanted):
+            return [encode(offer) for offer in served]
+        return [] if isinstance(asked, silent_on) else there.answer(question)
+
+    return speak
+
+
+EVERYTHING = (snapshot.HeadersBelowWanted, snapshot.PiecesWanted, snapshot.ReceiptsWanted, messages.BlocksWanted)
+
+
+@pytest.mark.parametrize("silent_on", [EVERYTHING, EVERYTHING[1:2]], ids=["to everything", "about the state"])
+def test_a_true_offer_of_a_peer_that_then_is_silent_is_given_up_for_one_that_is_served(
+    silent_on: tuple[type, ...],
+) -> None:
+    """The liar stays connected, its header is final and nobody else has that height."""
+    there = history()
+    old, new = there.snapshots.offers()
+    world = World(there, {LIAR: offering(there, new, silent_on=silent_on), HONEST: offering(there, old)})
+    world.connect()
+    world.run(5_000)
+    assert world.joining.offer == new, "it is the higher one"
+    world.run(200_000)
+    assert world.joining.complete, world.joining.status
+    assert world.joining.offer == old
+    assert world.charged() == {}, "silence proves nothing"
+    assert sum(isinstance(effect, Forget) for effect in world.effects) == 1
+    check_installed(world)
+
+
+def test_a_peer_that_was_relied_on_in_vain_is_not_preferred_when_it_comes_again() -> None:
+    there = history()
+    old, new = there.snapshots.offers()
+    world = World(there, {LIAR: offering(there, new, silent_on=EVERYTHING), HONEST: offering(there, old)})
+    world.connect([LIAR])
+    while not any(isinstance(effect, Forget) for effect in world.effects):
+        world.run(500)
+        assert world.clock_ms < 200_000
+    world.step(node_io.PeerDown(LIAR))
+    world.step(node_io.PeerUp(LIAR))
+    world.connect([HONEST])
+    world.run(200_000)
+    assert world.joining.complete
+    assert world.joining.offer == old
+    check_installed(world)
+
+
+def test_an_offer_of_several_peers_goes_before_a_higher_one_of_a_single_peer() -> None:
+    there = history()
+    old, new = there.snapshots.offers()
+    honest = offering(there, old)
+    world = World(there, {LIAR: offering(there, new, silent_on=EVERYTHING), HONEST: honest, OTHER: honest})
+    for peer in world.peers:
+        world.joining.step(node_io.PeerUp(peer), world.now)
+    for peer, offer in ((HONEST, old), (LIAR, new), (OTHER, old)):
+        world.step(node_io.Received(peer, encode(offer)))
+    world.run(20_000)
+    assert world.joining.complete
+    assert world.joining.offer == old
+    check_installed(world)
+
+
+def test_a_peer_that_could_not_say_how_epochs_ended_ranks_behind_others() -> None:
+    there = history()
+    old, new = there.snapshots.offers()
+    header = decode(Header, new.chain[0])
+    epochs_asked = 0
+
+    def of_a_later_epoch(question: bytes) -> list[bytes]:
+        nonlocal epochs_asked
+        asked = messages.read(question)
+        epochs_asked += isinstance(asked, snapshot.EpochsWanted)
+        if not isinstance(asked, snapshot.SnapshotsWanted):
+            return []
+        return [encode(replace(new, chain=(encode(replace(header, epoch=header.epoch + 1)),)))]
+
+    third = b"d" * 32
+    world = World(
+        there, {LIAR: of_a_later_epoch, third: of_a_later_epoch, HONEST: offering(there, old, silent_on=EVERYTHING)}
+    )
+    world.connect([LIAR])
+    world.run(15_000)
+    assert epochs_asked == 1
+    world.step(node_io.PeerDown(LIAR))
+    world.connect([third])
+    assert epochs_asked == 2, "it is looked at, and the others' offers come meanwhile"
+    world.connect([LIAR, HONEST])
+    world.run(15_000)
+    assert world.joining.offer == old
+    assert epochs_asked == 2
+    assert world.charged() == {}
 
 
 def test_a_network_without_snapshots_says_so() -> None:
