@@ -341,7 +341,9 @@ class Joining:
         """A snapshot that a peer has."""
         known.answered = True
         if offer.height:
-            read_offer(offer)
+            read = read_offer(offer)
+            if self._pinned is not None and read.tip.height <= self._pinned[0]:
+                return  # no lie, but nothing would tell it from one (`offers.check_pin`)
             known.offers[offer.height] = offer
             while len(known.offers) > OFFERS_OF_A_PEER_MAX:
                 del known.offers[min(known.offers)]

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from protocol.codec import decode, encode
-from protocol.errors import BrokenInvariant, Malformed
+from protocol.errors import PROOF_WRONG_PIN, BrokenInvariant, Malformed
+from protocol.ledger.closings import Closing
 from protocol.ledger.execution import execute_block
 from protocol.ledger.index import read_base, read_head, read_roots
 from protocol.ledger.memory import MemoryTables
@@ -15,6 +16,8 @@ from protocol.ledger.records import Block, Header
 from protocol.ledger.tables import Table
 from protocol.node import interface as node_io
 from protocol.node.joining import Forget
+from protocol.proofs.finality import ProofRefused
+from protocol.snapshot.offers import EpochChain, check_pin, read_offer, verify_offer
 from protocol.sync import end_of_answer
 from protocol.wire import messages, snapshot
 from tests.snapshot.liars import LIES, flipped, liar
@@ -302,6 +305,36 @@ def test_a_peer_that_could_not_say_how_epochs_ended_ranks_behind_others() -> Non
     assert world.joining.offer == old
     assert epochs_asked == 2
     assert world.charged() == {}
+
+
+def test_an_offer_from_below_the_pinned_header_is_refused_and_its_peer_is_not_blamed() -> None:
+    """C-23: validators of before could sign another history."""
+    there = history()
+    new = there.snapshots.offers()[-1]
+    tip = read_offer(new).tip
+    world = World(there, {HONEST: there.answer}, pinned=(tip.height, bytes(32)))
+    world.connect()
+    world.run(3_000)
+    world.step(node_io.Received(HONEST, encode(messages.Keepalive(1, 0, 3, 3, (), True))))
+    assert world.joining.offer is None
+    assert world.joining.nobody_has_one, "blocks can be fetched, and are compared with the pinned header"
+    assert world.charged() == {}
+    for pinned in ((tip.height, bytes(32)), (new.height + 1, bytes(32)), (new.height + 1_000, bytes(32))):
+        with pytest.raises(ProofRefused, match="from before the pinned header") as refused:
+            verify_offer(world.joining.epochs, new, pinned)
+        assert refused.value.code == PROOF_WRONG_PIN
+
+
+def test_the_chain_has_the_pinned_header_itself() -> None:
+    first = EpochChain.of(history().driver.genesis)
+    ended = [Closing(epoch, 50 * epoch, bytes([epoch]) * 32, first.validators) for epoch in (1, 2)]
+    epochs = replace(first, epoch=3, height=100, closings=ended)
+    for pinned in (None, (50, b"\x01" * 32), (100, b"\x02" * 32)):
+        check_pin(epochs, pinned)
+    for wrong in ((50, b"\x02" * 32), (99, b"\x02" * 32), (101, b"\x02" * 32)):
+        with pytest.raises(ProofRefused) as refused:
+            check_pin(epochs, wrong)
+        assert refused.value.code == PROOF_WRONG_PIN
 
 
 def test_a_network_without_snapshots_says_so() -> None:
