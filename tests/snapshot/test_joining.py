@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.codec import decode, encode
+from protocol.codec import decode, encode, kind_of
 from protocol.errors import PROOF_WRONG_PIN, BrokenInvariant, Malformed
 from protocol.ledger.closings import Closing
 from protocol.ledger.execution import execute_block
@@ -18,6 +18,8 @@ from protocol.node import interface as node_io
 from protocol.node.joining import Forget
 from protocol.proofs.finality import ProofRefused
 from protocol.snapshot.offers import EpochChain, check_pin, read_offer, verify_offer
+from protocol.snapshot.pieces import MemoryHeap, piece_at, read_pairs
+from protocol.snapshot.pieces import cut as pieces_cut
 from protocol.sync import end_of_answer
 from protocol.wire import messages, snapshot
 from tests.snapshot.liars import LIES, flipped, liar
@@ -335,6 +337,52 @@ def test_the_chain_has_the_pinned_header_itself() -> None:
         with pytest.raises(ProofRefused) as refused:
             check_pin(epochs, wrong)
         assert refused.value.code == PROOF_WRONG_PIN
+
+
+def test_a_finer_cut_that_a_peer_told_is_answered_by_those_that_have_the_coarser_one() -> None:
+    """A branch where others have pairs proves itself; whoever told it need not answer for what is below."""
+    there = history()
+    offer = there.snapshots.offers()[-1]
+    cut = there.snapshots.made[offer.height][1]
+    pairs = [pair for prefix, data in cut.items() if kind_of(data) == 91 for pair in read_pairs(prefix, data)]
+    finer: dict[bytes, bytes] = {}
+    heap = MemoryHeap((pair.key, pair.value) for pair in pairs)
+    assert pieces_cut(heap, finer.__setitem__, piece_pairs=1) == read_offer(offer).executed.state_root
+    lies = {prefix: finer[prefix] for prefix, data in cut.items() if finer[prefix] != data}
+    assert len(lies) > 3
+    assert all(kind_of(data) == 90 for data in lies.values())
+
+    def speak(question: bytes) -> list[bytes]:
+        asked = messages.read(question)
+        if not isinstance(asked, snapshot.PiecesWanted):
+            return there.answer(question)
+        known = [prefix for prefix in asked.prefixes if prefix in cut]
+        found = tuple(snapshot.FoundPiece(prefix, lies.get(prefix, cut[prefix])) for prefix in known)
+        return [encode(snapshot.PiecesFound(asked.height, found))] if len(known) == len(asked.prefixes) else []
+
+    world = World(there, {LIAR: speak, HONEST: there.answer})
+    world.connect([LIAR])
+    world.run(20_000)
+    assert not world.joining.complete
+    assert any(world.disk.get(b"p" + prefix) == data for prefix, data in lies.items())
+    world.step(node_io.PeerDown(LIAR))
+    world.connect([HONEST])
+    world.run(20_000)
+    assert world.joining.complete, world.joining.status
+    assert world.charged() == {}
+    assert not any(isinstance(effect, Forget) for effect in world.effects)
+    check_installed(world)
+
+
+def test_nothing_is_answered_for_a_prefix_where_nothing_stands() -> None:
+    offer = history().snapshots.offers()[-1]
+    cut = history().snapshots.made[offer.height][1]
+    asked = [prefix + bytes([nibble]) for prefix in cut for nibble in range(16)]
+    answers = {prefix: piece_at(cut.get, prefix) for prefix in asked}
+    assert {prefix for prefix in asked if answers[prefix] is None}
+    for prefix, data in answers.items():
+        if data is not None and prefix not in cut:
+            assert read_pairs(prefix, data)
 
 
 def test_a_network_without_snapshots_says_so() -> None:
