@@ -29,6 +29,7 @@ from daemon.store.directory import check_format
 from daemon.store.errors import DiskFull
 from daemon.store.files import OsFiles
 from daemon.store.lock import ProcessLock
+from daemon.store.pages import PageDamaged
 from daemon.store.segment_file import first_heights
 from protocol.errors import Malformed
 from protocol.ledger.genesis import Genesis
@@ -142,7 +143,12 @@ class _Job:
     async def gather(self) -> Joining | None:
         """Run the machine until everything is staged, or no peer has a snapshot."""
         began_before = is_joining(self._directory)
-        self._staged = staged = await trio.to_thread.run_sync(open_staged, self._directory)
+        try:
+            self._staged = staged = await trio.to_thread.run_sync(open_staged, self._directory)
+        except PageDamaged as fault:
+            self._log.error("snapshot_staged_damaged", words=str(fault))
+            drop_staged(self._directory)
+            return await self.gather()
         try:
             joining = Joining(self._genesis, staged, self._clock.now(), pinned=self._pinned)
         except (Malformed, ProofRefused) as fault:  # damage, or another pinned block than when it was accepted
