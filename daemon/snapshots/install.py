@@ -23,6 +23,7 @@ from daemon.snapshots.pieces_file import PiecesFile
 from daemon.store.errors import DiskFull
 from daemon.store.files import DIRECTORY_MODE, Files, OsFiles
 from daemon.store.history import EPOCHS, HISTORY_NAME, Beginning, write_beginning, write_ended, write_whole
+from daemon.store.pages import glance
 from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from protocol.ledger.index import read_base
@@ -39,9 +40,12 @@ SYNC_BYTES: Final = 64 * 1024 * 1024
 
 
 def open_staged(directory: Path) -> PiecesFile:
-    """What was gathered so far, to be added to."""
+    """What was gathered so far, to be added to. Raises PageDamaged if its file is no whole one, StoreFailed."""
     joining = directory / JOINING
     joining.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+    data = joining / STAGED / "data.mdb"
+    if data.exists() and data.stat().st_size:
+        glance(data)  # LMDB believes its file, and a page past the end would be a bus error
     return PiecesFile.open(joining / STAGED, writer=True)
 
 

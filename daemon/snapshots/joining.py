@@ -29,9 +29,11 @@ from daemon.store.directory import check_format
 from daemon.store.errors import DiskFull
 from daemon.store.files import OsFiles
 from daemon.store.lock import ProcessLock
+from daemon.store.pages import PageDamaged
 from daemon.store.segment_file import first_heights
 from protocol.errors import Malformed
 from protocol.ledger.genesis import Genesis
+from protocol.ledger.succession import Succession
 from protocol.node.interface import Disconnect, Note, PeerDown, PeerUp, Priority, Received, Send, Tick
 from protocol.node.joining import Forget, Joining, JoiningEffect, JoiningStatus, Keep
 from protocol.proofs.finality import ProofRefused
@@ -39,6 +41,10 @@ from protocol.proofs.finality import ProofRefused
 COMMIT_SECONDS: Final = 1.0
 TELL_SECONDS: Final = 5.0
 ROOM_SECONDS: Final = 5.0
+RESTARTED: Final = (
+    "a restarted network cannot be joined by a snapshot: copy data/inherited of another node into this data directory, "
+    "if it is not there; blocks are fetched from the first one on"
+)
 
 
 class JoiningNetwork(Protocol):
@@ -80,9 +86,9 @@ async def join_by_snapshot(
 ) -> bool:
     """Join if this directory holds no blocks yet and it is `wanted`; whether a snapshot was installed.
 
-    What an earlier process has made ready is put in place in any case. Returns without one when no peer serves any:
-    then blocks have to be fetched. Raises StoreFailed, InUse, and OperatorFault for another network's or format's
-    directory, which stays as it is.
+    What an earlier process has made ready is put in place in any case. Returns without one when no peer serves any, and
+    in a restarted network, whose tables begin with what it inherited: then blocks have to be fetched. Raises
+    StoreFailed, InUse, and OperatorFault for another network's or format's directory, which stays as it is.
     """
     check_format(directory, network_id, OsFiles())
     lock = ProcessLock(directory / "lock", f"another papilio runs on {directory}")
@@ -92,6 +98,9 @@ async def join_by_snapshot(
             log.info("snapshot_installed", words="what an earlier process had gathered was put in place")
             return True
         if not wanted or first_heights(OsFiles(), directory / "segments"):
+            return False
+        if isinstance(genesis, Succession):
+            log.warning("no_snapshot", words=RESTARTED)
             return False
         job = _Job(directory, network_id, genesis, network, clock, pinned, still_starting)
         while True:
@@ -134,7 +143,12 @@ class _Job:
     async def gather(self) -> Joining | None:
         """Run the machine until everything is staged, or no peer has a snapshot."""
         began_before = is_joining(self._directory)
-        self._staged = staged = await trio.to_thread.run_sync(open_staged, self._directory)
+        try:
+            self._staged = staged = await trio.to_thread.run_sync(open_staged, self._directory)
+        except PageDamaged as fault:
+            self._log.error("snapshot_staged_damaged", words=str(fault))
+            drop_staged(self._directory)
+            return await self.gather()
         try:
             joining = Joining(self._genesis, staged, self._clock.now(), pinned=self._pinned)
         except (Malformed, ProofRefused) as fault:  # damage, or another pinned block than when it was accepted

@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.store.errors import SegmentDamaged
 from daemon.store.files import Files, OsFiles
 from daemon.store.history import Beginning, read_ended, write_beginning, write_ended
 from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader, index_path, scan_segment, segment_path
@@ -121,16 +122,31 @@ def _needed(
 
 
 def _above(reader: Reader, segments: Segments, time_ms: int) -> int:
-    """The lowest height held whose block time is after this; the lowest held where that is not known."""
+    """The lowest height held whose block time is after this.
+
+    A node that joined by a snapshot does not know the roots of every height: then the block says its time. Where it
+    can't, it counts as later, so that too little goes and not too much.
+    """
     low, high = max(1, segments.first_height), (executed_height(reader) or 0) + 1
     while low < high:
         middle = (low + high) // 2
-        roots = read_roots(reader, middle)
-        if roots is None or roots.time_ms <= time_ms:
+        known_ms = _time_ms(reader, segments, middle)
+        if known_ms is not None and known_ms <= time_ms:
             low = middle + 1
         else:
             high = middle
     return low
+
+
+def _time_ms(reader: Reader, segments: Segments, height: int) -> int | None:
+    roots = read_roots(reader, height)
+    if roots is not None:
+        return roots.time_ms
+    try:
+        data = segments.read(height)
+    except SegmentDamaged:
+        return None
+    return None if data is None else decode(Header, decode(Block, data).header).time_ms
 
 
 # -- Doing it ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 A machine of its own, with the node's door (`step(input, now) -> effects`), that lives before there is a node: it knows
 genesis and whatever was staged before. In order:
 
-1. **Offers.** Every peer is asked which snapshots it has. The highest offer is looked at first: how the epochs before
+1. **Offers.** Every peer is asked which snapshots it has. The best offer is looked at first: how the epochs before
    it ended is fetched from its peer and verified from genesis on, then its headers and finalization. One that does not
    verify is a lie, its peer is banned for this joining, the next offer is looked at.
 2. **Gathering** (`protocol.snapshot.gathering`), from all peers that offer the same state under the same header, one
@@ -11,8 +11,10 @@ genesis and whatever was staged before. In order:
    its question asked of another. Who is silent, or does not have it (any more), is left alone for a while.
 3. **Complete**: everything is staged, and the host installs it.
 
-What is staged is durable and was checked, so after a crash the same machine goes on. If for `PATIENCE_INTERVALS` none
-of the peers has the accepted snapshot any more, it is forgotten and another one taken.
+What is staged is durable and was checked, so after a crash the same machine goes on. If for `PATIENCE_INTERVALS`
+nothing is added to it, because no peer has the accepted snapshot any more or those who offer it say nothing, it is
+forgotten and another one taken. A true header can be offered by a peer that never gives the state under it: so
+offers of those who have failed least come first, then those that several make, then the highest.
 
 The host's duties: `Keep` and `Forget` are carried out in order, and what was kept can be read before the next step.
 
@@ -56,7 +58,7 @@ OFFERS_INTERVALS: Final = 4
 JOINERS_INTERVALS: Final = 40
 """Retry intervals after which joiners among themselves believe that there is no network yet."""
 PATIENCE_INTERVALS: Final = 120
-"""Retry intervals without a source of the accepted snapshot until another is taken."""
+"""Retry intervals in which nothing of the accepted snapshot comes until another is taken."""
 OFFERS_OF_A_PEER_MAX: Final = 3
 """As many as an honest peer serves; each is at most a message."""
 
@@ -146,14 +148,18 @@ class Joining:
         self.banned: set[bytes] = set()
         self._began_ms: int | None = None
         self._asked_ms = now.monotonic_ms
-        self._source_ms = now.monotonic_ms
-        """When there was a source of the accepted snapshot last."""
+        self._progress_ms = now.monotonic_ms
+        """When something was staged last."""
+        self._tried: set[bytes] = set()
+        """Peers that were asked for the accepted snapshot since."""
+        self.failures: dict[bytes, int] = {}
+        """How often a peer that was relied on gave nothing. It stays when the peer leaves."""
         self.epochs = EpochChain.of(genesis)
         self.offer: wire.SnapshotOffer | None = None
         self.offered: Offered | None = None
         self.gathering: Gathering | None = None
-        self._candidate: bytes | None = None
-        """Whose highest offer is being looked at."""
+        self._candidate: tuple[bytes, int] | None = None
+        """Whose offer is being looked at, and its height."""
         self._recall()
 
     def _recall(self) -> None:
@@ -185,7 +191,8 @@ class Joining:
                 self._received(peer, data)
             case Tick():
                 self._tick()
-        self._go_on()
+        if not any(isinstance(effect, Forget) for effect in self._out):
+            self._go_on()  # what is forgotten is still there until the host has dropped it
         out, self._out = self._out, []
         return out
 
@@ -258,8 +265,9 @@ class Joining:
         gone = self.peers.pop(peer, None)
         if gone is not None:
             self._give_back(gone)
-        if peer == self._candidate:
+        if self._candidate is not None and peer == self._candidate[0]:
             self._candidate = None
+            self._failed({peer})
 
     def _give_back(self, peer: Peer) -> None:
         asked = peer.asked
@@ -285,6 +293,12 @@ class Joining:
         self._give_back(known)
         known.avoid_until_ms = self._now_ms + AVOID_INTERVALS * self._interval_ms
 
+    def _failed(self, peers: set[bytes]) -> None:
+        """They were relied on and gave nothing: others are preferred."""
+        for peer in peers:
+            if peer in self.failures or len(self.failures) < limits.PEERS_MAX:
+                self.failures[peer] = self.failures.get(peer, 0) + 1
+
     def note(self, name: str, **facts: int | str | bytes) -> None:
         """Something worth a log line."""
         self._out.append(Note(name, dict(facts)))
@@ -294,9 +308,9 @@ class Joining:
 
     def _sources(self) -> list[bytes]:
         """Peers that offer the accepted state under the accepted header."""
-        offer = self.offer
-        if offer is None:
-            return []
+        return [] if self.offer is None else self._offering(self.offer)
+
+    def _offering(self, offer: wire.SnapshotOffer) -> list[bytes]:
         return [
             key
             for key, peer in self.peers.items()
@@ -327,7 +341,9 @@ class Joining:
         """A snapshot that a peer has."""
         known.answered = True
         if offer.height:
-            read_offer(offer)
+            read = read_offer(offer)
+            if self._pinned is not None and read.tip.height <= self._pinned[0]:
+                return  # no lie, but nothing would tell it from one (`offers.check_pin`)
             known.offers[offer.height] = offer
             while len(known.offers) > OFFERS_OF_A_PEER_MAX:
                 del known.offers[min(known.offers)]
@@ -370,6 +386,8 @@ class Joining:
         want = known.asked
         if not isinstance(want, ReceiptsWant) or self.gathering is None or found.first != want.first:
             return
+        if found.size != self._log_size:
+            return  # the late answer to a question about another snapshot
         kept = self.gathering.receipts_found(want, found)
         self._keep([] if kept is None else [kept], known)
         if kept is None:
@@ -383,6 +401,8 @@ class Joining:
 
     def _stage(self, key: bytes, data: bytes) -> None:
         self._staged.fresh[key] = data
+        self._progress_ms = self._now_ms
+        self._tried.clear()
         self._out.append(Keep(key, data))
 
     def on_block_part(self, _peer: bytes, known: Peer, part: messages.BlockPart) -> None:
@@ -410,24 +430,31 @@ class Joining:
         for key, peer in list(self.peers.items()):
             if peer.asked is not None and self._now_ms >= peer.deadline_ms:
                 self._leave(key)
-                if key == self._candidate:
+                if self._candidate is not None and key == self._candidate[0]:
                     peer.offers.clear()
                     self._candidate = None
+                    self._failed({key})
         if self._now_ms - self._asked_ms >= OFFERS_INTERVALS * self._interval_ms:
             self._asked_ms = self._now_ms
             sources = set(self._sources())
             for key, peer in self.peers.items():
                 if key not in sources and peer.asked is None:
                     self._say(key, wire.SnapshotsWanted(0))
-        if self._sources():
-            self._source_ms = self._now_ms
-        elif self.offer is not None and self.peers and not self.complete:
-            if self._now_ms - self._source_ms >= PATIENCE_INTERVALS * self._interval_ms:
-                self.note("snapshot_gone", height=self.offer.height)
-                self._out.append(Forget())
-                self.offer = self.offered = self.gathering = None
-        else:
-            self._source_ms = self._now_ms
+        if self.offer is None or not self.peers or self.complete:
+            self._progress_ms = self._now_ms
+        elif self._now_ms - self._progress_ms >= PATIENCE_INTERVALS * self._interval_ms:
+            self._give_up(self.offer)
+
+    def _give_up(self, offer: wire.SnapshotOffer) -> None:
+        """Nothing of it comes any more."""
+        self.note("snapshot_gone", height=offer.height)
+        self._failed(self._tried)
+        self._tried.clear()
+        for peer in self.peers.values():
+            peer.asked, peer.blocks, peer.avoid_until_ms = None, None, 0
+        self._out.append(Forget())
+        self.offer = self.offered = self.gathering = None
+        self._progress_ms = self._now_ms
 
     def _go_on(self) -> None:
         if self.offer is None:
@@ -444,18 +471,18 @@ class Joining:
                 self._want(key, peer, want)
 
     def _choose(self) -> None:
-        """Look at the highest offer, once offers had time to come: its epochs first, then itself."""
+        """Look at the best offer, once offers had time to come: its epochs first, then itself."""
         if self._began_ms is None or self._now_ms - self._began_ms < OFFERS_INTERVALS * self._interval_ms:
             everyone = bool(self.peers) and all(peer.answered for peer in self.peers.values())
             if not everyone or len(self.peers) < 2:
                 return
         while self.offer is None:
-            key = self._candidate if self._candidate is not None else self._best()
-            if key is None:
+            self._candidate = self._candidate or self._best()
+            if self._candidate is None:
                 return
-            self._candidate = key
+            key, height = self._candidate
             peer = self.peers[key]
-            offer = peer.offers[max(peer.offers)]
+            offer = peer.offers[height] if height in peer.offers else peer.offers[max(peer.offers)]
             epoch = read_offer(offer).named_by.epoch
             if epoch > self.epochs.epoch:
                 if peer.asked is None:
@@ -469,23 +496,31 @@ class Joining:
             except ProofRefused as fault:
                 self._blame(key, f"its offer of a snapshot at {offer.height}: {fault.words}")
                 continue
-            self._source_ms = self._now_ms
             self._stage(staging.OFFER_KEY, encode(offer))
             self.note("snapshot_accepted", height=offer.height, peer=key)
 
-    def _best(self) -> bytes | None:
-        """The peer of the highest offer."""
+    def _best(self) -> tuple[bytes, int] | None:
+        """A peer and the height of its offer: see the essay for the order."""
         able = [
-            (max(peer.offers), key)
+            (self._rank(offer), key)
             for key, peer in self.peers.items()
-            if peer.offers and peer.avoid_until_ms <= self._now_ms
+            if peer.avoid_until_ms <= self._now_ms
+            for offer in peer.offers.values()
         ]
-        return max(able)[1] if able else None
+        if not able:
+            return None
+        (_, _, height), key = max(able, key=lambda each: (each[0], -self.failures.get(each[1], 0), each[1]))
+        return key, height
+
+    def _rank(self, offer: wire.SnapshotOffer) -> tuple[int, bool, int]:
+        failures = [self.failures.get(key, 0) for key in self._offering(offer)]
+        return -min(failures), failures.count(min(failures)) > 1, offer.height
 
     def _want(self, key: bytes, peer: Peer, want: Want) -> None:
         assert self.offer is not None
         assert self.gathering is not None
         peer.asked = want
+        self._tried.add(key)
         peer.deadline_ms = self._now_ms + SILENCE_INTERVALS * self._interval_ms
         match want:
             case HeadersWant():

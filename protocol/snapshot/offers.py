@@ -119,13 +119,18 @@ def verify_offer(epochs: EpochChain, offer: SnapshotOffer, pinned: tuple[int, by
     )
     if offered.named_by.height <= epochs.height or any(closes(header) for header in offered.headers):
         raise ProofRefused(PROOF_BAD_CHAIN, "an epoch ends between the snapshot and its finalization")
-    check_pin(epochs, offered.height, pinned)
+    check_pin(epochs, pinned)
     return offered
 
 
-def check_pin(epochs: EpochChain, height: int, pinned: tuple[int, bytes] | None) -> None:
-    """C-23: past the pinned height that closing header is in the chain. Raises ProofRefused."""
-    if pinned is None or height < pinned[0]:
+def check_pin(epochs: EpochChain, pinned: tuple[int, bytes] | None) -> None:
+    """C-23: the pinned closing header is in the chain. Raises ProofRefused.
+
+    Offers from below it are refused too: validators of long ago could sign any, and nothing would say which is true.
+    """
+    if pinned is None:
         return
+    if epochs.height < pinned[0]:
+        raise ProofRefused(PROOF_WRONG_PIN, f"it is from before the pinned header at {pinned[0]}")
     if pinned not in {(closing.height, closing.hash) for closing in epochs.closings}:
         raise ProofRefused(PROOF_WRONG_PIN, f"no ended epoch was closed by header {pinned[1].hex()}")

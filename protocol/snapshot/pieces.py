@@ -5,6 +5,7 @@ the *branch*: which children it has and their hashes. Whoever knows the hash of 
 prefix and knows the hashes of the pieces below: so from the state root that a final header names every piece proves
 itself, whoever sent it, in whatever order, and the first wrong one names its sender. The cut follows from the state
 alone: a subtree is split where it holds more than `PIECE_BYTES` or `PIECE_PAIRS`, so all honest nodes have the same.
+A finer cut proves itself too, so who has pairs also answers for the prefixes below them (`piece_at`).
 
 Pairs come in order of path, the only order that `check` takes, so a piece has one encoding.
 
@@ -201,6 +202,27 @@ def children_of(prefix: bytes, data: bytes) -> list[Below]:
     branch = decode(TrieBranch, data)
     nibbles = [nibble for nibble in range(16) if branch.bitmap >> nibble & 1]
     return [Below(prefix + bytes([n]), h) for n, h in zip(nibbles, branch.hashes, strict=True)]
+
+
+def piece_at(get: Callable[[bytes], bytes | None], prefix: bytes) -> bytes | None:
+    """The piece at a prefix; None if nothing stands there. `get` gives those of the cut.
+
+    Where the cut has all pairs at a shorter prefix, those that stand below this one are the piece: a joiner asks for it
+    if somebody gave it the branch there, which proves itself as well.
+    """
+    for length in range(len(prefix), -1, -1):
+        data = get(prefix[:length])
+        if data is None:
+            continue
+        if length == len(prefix):
+            return data
+        if kind_of(data) != _PAIRS_KIND:
+            return None
+        below = tuple(
+            pair for pair in decode(TriePairs, data).pairs if nibbles_of(path_of(pair.key)).startswith(prefix)
+        )
+        return encode(TriePairs(below)) if below else None
+    return None
 
 
 def raise_trie(

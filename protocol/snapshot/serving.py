@@ -7,6 +7,7 @@ complete subtrees never change. So nothing is pinned while a joiner takes its ti
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from protocol import limits
@@ -15,6 +16,7 @@ from protocol.crypto.log_ranges import range_proof
 from protocol.ledger.index import log_getter, read_head, read_receipt
 from protocol.ledger.tables import Reader
 from protocol.proofs.records import ClosedEpoch
+from protocol.snapshot.pieces import piece_at
 from protocol.wire import snapshot as wire
 from protocol.wire.snapshot import FoundPiece, SnapshotOffer
 
@@ -36,7 +38,7 @@ class Source(Protocol):
         ...
 
     def piece(self, height: int, prefix: bytes) -> bytes | None:
-        """A piece of one of them."""
+        """A piece of one of them, as it was cut."""
         ...
 
     def header(self, height: int) -> bytes | None:
@@ -74,7 +76,7 @@ def _pieces(source: Source, question: wire.PiecesWanted) -> list[bytes]:
     found: list[FoundPiece] = []
     left = ANSWER_BYTES_MAX
     for prefix in question.prefixes:
-        data = source.piece(question.height, prefix)
+        data = piece_at(partial(source.piece, question.height), prefix)
         left -= 0 if data is None else len(data) + len(prefix) + 16
         if data is None or left < 0:
             break

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from protocol.codec import decode, encode
-from protocol.errors import BrokenInvariant, Malformed
+from protocol.codec import decode, encode, kind_of
+from protocol.errors import PROOF_WRONG_PIN, BrokenInvariant, Malformed
+from protocol.ledger.closings import Closing
 from protocol.ledger.execution import execute_block
 from protocol.ledger.index import read_base, read_head, read_roots
 from protocol.ledger.memory import MemoryTables
@@ -13,6 +16,10 @@ from protocol.ledger.records import Block, Header
 from protocol.ledger.tables import Table
 from protocol.node import interface as node_io
 from protocol.node.joining import Forget
+from protocol.proofs.finality import ProofRefused
+from protocol.snapshot.offers import EpochChain, check_pin, read_offer, verify_offer
+from protocol.snapshot.pieces import MemoryHeap, piece_at, read_pairs
+from protocol.snapshot.pieces import cut as pieces_cut
 from protocol.sync import end_of_answer
 from protocol.wire import messages, snapshot
 from tests.snapshot.liars import LIES, flipped, liar
@@ -190,17 +197,7 @@ def test_a_snapshot_that_nobody_has_any_more_is_given_up_for_a_newer_one() -> No
     offers = there.snapshots.offers()
     assert len(offers) == 2
     old, new = offers
-
-    def of(*served: snapshot.SnapshotOffer) -> Speaker:
-        def speak(question: bytes) -> list[bytes]:
-            asked = messages.read(question)
-            if isinstance(asked, snapshot.SnapshotsWanted):
-                return [encode(offer) for offer in served]
-            return there.answer(question)
-
-        return speak
-
-    world = World(there, {HONEST: of(old), OTHER: of(new)})
+    world = World(there, {HONEST: offering(there, old), OTHER: offering(there, new)})
     world.steps_max = 30
     world.connect([HONEST])
     world.run()
@@ -213,6 +210,179 @@ def test_a_snapshot_that_nobody_has_any_more_is_given_up_for_a_newer_one() -> No
     assert world.joining.offer == new
     assert any(isinstance(effect, Forget) for effect in world.effects)
     check_installed(world)
+
+
+def offering(there: History, *served: snapshot.SnapshotOffer, silent_on: tuple[type, ...] = ()) -> Speaker:
+    """A peer that offers these, and says nothing to some questions."""
+
+    def speak(question: bytes) -> list[bytes]:
+        asked = messages.read(question)
+        if isinstance(asked, snapshot.SnapshotsWanted):
+            return [encode(offer) for offer in served]
+        return [] if isinstance(asked, silent_on) else there.answer(question)
+
+    return speak
+
+
+EVERYTHING = (snapshot.HeadersBelowWanted, snapshot.PiecesWanted, snapshot.ReceiptsWanted, messages.BlocksWanted)
+
+
+@pytest.mark.parametrize("silent_on", [EVERYTHING, EVERYTHING[1:2]], ids=["to everything", "about the state"])
+def test_a_true_offer_of_a_peer_that_then_is_silent_is_given_up_for_one_that_is_served(
+    silent_on: tuple[type, ...],
+) -> None:
+    """The liar stays connected, its header is final and nobody else has that height."""
+    there = history()
+    old, new = there.snapshots.offers()
+    world = World(there, {LIAR: offering(there, new, silent_on=silent_on), HONEST: offering(there, old)})
+    world.connect()
+    world.run(5_000)
+    assert world.joining.offer == new, "it is the higher one"
+    world.run(200_000)
+    assert world.joining.complete, world.joining.status
+    assert world.joining.offer == old
+    assert world.charged() == {}, "silence proves nothing"
+    assert sum(isinstance(effect, Forget) for effect in world.effects) == 1
+    check_installed(world)
+
+
+def test_a_peer_that_was_relied_on_in_vain_is_not_preferred_when_it_comes_again() -> None:
+    there = history()
+    old, new = there.snapshots.offers()
+    world = World(there, {LIAR: offering(there, new, silent_on=EVERYTHING), HONEST: offering(there, old)})
+    world.connect([LIAR])
+    while not any(isinstance(effect, Forget) for effect in world.effects):
+        world.run(500)
+        assert world.clock_ms < 200_000
+    world.step(node_io.PeerDown(LIAR))
+    world.step(node_io.PeerUp(LIAR))
+    world.connect([HONEST])
+    world.run(200_000)
+    assert world.joining.complete
+    assert world.joining.offer == old
+    check_installed(world)
+
+
+def test_an_offer_of_several_peers_goes_before_a_higher_one_of_a_single_peer() -> None:
+    there = history()
+    old, new = there.snapshots.offers()
+    honest = offering(there, old)
+    world = World(there, {LIAR: offering(there, new, silent_on=EVERYTHING), HONEST: honest, OTHER: honest})
+    for peer in world.peers:
+        world.joining.step(node_io.PeerUp(peer), world.now)
+    for peer, offer in ((HONEST, old), (LIAR, new), (OTHER, old)):
+        world.step(node_io.Received(peer, encode(offer)))
+    world.run(20_000)
+    assert world.joining.complete
+    assert world.joining.offer == old
+    check_installed(world)
+
+
+def test_a_peer_that_could_not_say_how_epochs_ended_ranks_behind_others() -> None:
+    there = history()
+    old, new = there.snapshots.offers()
+    header = decode(Header, new.chain[0])
+    epochs_asked = 0
+
+    def of_a_later_epoch(question: bytes) -> list[bytes]:
+        nonlocal epochs_asked
+        asked = messages.read(question)
+        epochs_asked += isinstance(asked, snapshot.EpochsWanted)
+        if not isinstance(asked, snapshot.SnapshotsWanted):
+            return []
+        return [encode(replace(new, chain=(encode(replace(header, epoch=header.epoch + 1)),)))]
+
+    third = b"d" * 32
+    world = World(
+        there, {LIAR: of_a_later_epoch, third: of_a_later_epoch, HONEST: offering(there, old, silent_on=EVERYTHING)}
+    )
+    world.connect([LIAR])
+    world.run(15_000)
+    assert epochs_asked == 1
+    world.step(node_io.PeerDown(LIAR))
+    world.connect([third])
+    assert epochs_asked == 2, "it is looked at, and the others' offers come meanwhile"
+    world.connect([LIAR, HONEST])
+    world.run(15_000)
+    assert world.joining.offer == old
+    assert epochs_asked == 2
+    assert world.charged() == {}
+
+
+def test_an_offer_from_below_the_pinned_header_is_refused_and_its_peer_is_not_blamed() -> None:
+    """C-23: validators of before could sign another history."""
+    there = history()
+    new = there.snapshots.offers()[-1]
+    tip = read_offer(new).tip
+    world = World(there, {HONEST: there.answer}, pinned=(tip.height, bytes(32)))
+    world.connect()
+    world.run(3_000)
+    world.step(node_io.Received(HONEST, encode(messages.Keepalive(1, 0, 3, 3, (), True))))
+    assert world.joining.offer is None
+    assert world.joining.nobody_has_one, "blocks can be fetched, and are compared with the pinned header"
+    assert world.charged() == {}
+    for pinned in ((tip.height, bytes(32)), (new.height + 1, bytes(32)), (new.height + 1_000, bytes(32))):
+        with pytest.raises(ProofRefused, match="from before the pinned header") as refused:
+            verify_offer(world.joining.epochs, new, pinned)
+        assert refused.value.code == PROOF_WRONG_PIN
+
+
+def test_the_chain_has_the_pinned_header_itself() -> None:
+    first = EpochChain.of(history().driver.genesis)
+    ended = [Closing(epoch, 50 * epoch, bytes([epoch]) * 32, first.validators) for epoch in (1, 2)]
+    epochs = replace(first, epoch=3, height=100, closings=ended)
+    for pinned in (None, (50, b"\x01" * 32), (100, b"\x02" * 32)):
+        check_pin(epochs, pinned)
+    for wrong in ((50, b"\x02" * 32), (99, b"\x02" * 32), (101, b"\x02" * 32)):
+        with pytest.raises(ProofRefused) as refused:
+            check_pin(epochs, wrong)
+        assert refused.value.code == PROOF_WRONG_PIN
+
+
+def test_a_finer_cut_that_a_peer_told_is_answered_by_those_that_have_the_coarser_one() -> None:
+    """A branch where others have pairs proves itself; whoever told it need not answer for what is below."""
+    there = history()
+    offer = there.snapshots.offers()[-1]
+    cut = there.snapshots.made[offer.height][1]
+    pairs = [pair for prefix, data in cut.items() if kind_of(data) == 91 for pair in read_pairs(prefix, data)]
+    finer: dict[bytes, bytes] = {}
+    heap = MemoryHeap((pair.key, pair.value) for pair in pairs)
+    assert pieces_cut(heap, finer.__setitem__, piece_pairs=1) == read_offer(offer).executed.state_root
+    lies = {prefix: finer[prefix] for prefix, data in cut.items() if finer[prefix] != data}
+    assert len(lies) > 3
+    assert all(kind_of(data) == 90 for data in lies.values())
+
+    def speak(question: bytes) -> list[bytes]:
+        asked = messages.read(question)
+        if not isinstance(asked, snapshot.PiecesWanted):
+            return there.answer(question)
+        known = [prefix for prefix in asked.prefixes if prefix in cut]
+        found = tuple(snapshot.FoundPiece(prefix, lies.get(prefix, cut[prefix])) for prefix in known)
+        return [encode(snapshot.PiecesFound(asked.height, found))] if len(known) == len(asked.prefixes) else []
+
+    world = World(there, {LIAR: speak, HONEST: there.answer})
+    world.connect([LIAR])
+    world.run(20_000)
+    assert world.joining.status.stage != "complete"
+    assert any(world.disk.get(b"p" + prefix) == data for prefix, data in lies.items())
+    world.step(node_io.PeerDown(LIAR))
+    world.connect([HONEST])
+    world.run(20_000)
+    assert world.joining.complete, world.joining.status
+    assert world.charged() == {}
+    assert not any(isinstance(effect, Forget) for effect in world.effects)
+    check_installed(world)
+
+
+def test_nothing_is_answered_for_a_prefix_where_nothing_stands() -> None:
+    offer = history().snapshots.offers()[-1]
+    cut = history().snapshots.made[offer.height][1]
+    asked = [prefix + bytes([nibble]) for prefix in cut for nibble in range(16)]
+    answers = {prefix: piece_at(cut.get, prefix) for prefix in asked}
+    assert {prefix for prefix in asked if answers[prefix] is None}
+    for prefix, data in answers.items():
+        if data is not None and prefix not in cut:
+            assert read_pairs(prefix, data)
 
 
 def test_a_network_without_snapshots_says_so() -> None:

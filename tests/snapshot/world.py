@@ -111,12 +111,13 @@ class World:
     effects: list[JoiningEffect] = field(default_factory=list)
     answered: dict[bytes, int] = field(default_factory=dict)
     steps_max: int | None = None
+    pinned: tuple[int, bytes] | None = None
 
     def __post_init__(self) -> None:
         self.joining = self.make()
 
     def make(self) -> Joining:
-        return Joining(self.history.driver.genesis, self.disk, self.now)
+        return Joining(self.history.driver.genesis, self.disk, self.now, pinned=self.pinned)
 
     @property
     def now(self) -> node_io.Now:

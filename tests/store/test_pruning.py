@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -15,13 +16,15 @@ from daemon.store import directory as store_directory
 from daemon.store.files import OsFiles
 from daemon.store.history import Beginning, read_beginning, write_beginning
 from daemon.store.pruning import Keep, Plan, plan_pruning, prune
+from daemon.store.segment_file import segment_path
 from daemon.store.segments import Segments
 from daemon.store.tables import StateReader, StateStore
 from daemon.upkeep.check import Subject, check_directory
 from protocol.codec import decode
 from protocol.errors import OperatorFault
+from protocol.ledger.index import number_key
 from protocol.ledger.records import Block, Header
-from protocol.ledger.tables import Table
+from protocol.ledger.tables import Reader, Table
 from tests.store.disk import Disk, crashes
 from tests.upkeep.made import ABOVE, JOURNAL_ID, SEGMENT_BYTES, Chain, make, small_window
 
@@ -82,6 +85,43 @@ def test_whole_segments_go_and_nothing_that_is_needed(subject: Subject) -> None:
     day = plan(subject, Keep(ms=86_400_000))
     assert day.gone == ()
     assert plan(subject, Keep(ms=4_500)).first_height < few.first_height
+
+
+class Gaps:
+    """A reader of tables that came with a snapshot: of these heights they know no roots."""
+
+    def __init__(self, reader: Reader, heights: Collection[int]) -> None:
+        self._reader = reader
+        self._hidden = {number_key(height) for height in heights}
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        return None if table is Table.ROOTS and key in self._hidden else self._reader.get(table, key)
+
+    def scan(self, *given: Any, **more: Any) -> Any:
+        return self._reader.scan(*given, **more)
+
+
+@pytest.mark.parametrize("keep", [Keep(ms=ms) for ms in (2_000, 3_000, 4_500)] + [Keep(blocks=1)])
+def test_heights_without_roots_lose_no_block_that_is_needed(subject: Subject, keep: Keep) -> None:
+    """A probe that finds nothing must not count as old."""
+    last = BLOCKS - ABOVE
+    parameters = subject.genesis.parameters
+    with opened(subject) as (segments, reader):
+        whole = plan_pruning(segments, reader, parameters, keep)
+        assert whole.wanted_height > 1
+        for gap in [range(1, last), range(20, 60), range(1, last, 2), *(range(at, at + 9) for at in range(1, 60, 9))]:
+            made = plan_pruning(segments, Gaps(reader, gap), parameters, keep)
+            assert made == whole, gap
+
+
+def test_a_height_that_cannot_say_its_time_counts_as_later(subject: Subject) -> None:
+    parameters = subject.genesis.parameters
+    with opened(subject) as (segments, reader):
+        whole = plan_pruning(segments, reader, parameters, Keep(ms=2_000))
+        path = segment_path(segments.directory, whole.gone[0][0])
+        path.write_bytes(path.read_bytes()[:-64] + bytes(64))
+        made = plan_pruning(segments, Gaps(reader, range(1, BLOCKS - ABOVE)), parameters, Keep(ms=2_000))
+        assert made.first_height <= whole.first_height
 
 
 def test_a_pruned_directory_is_whole_and_says_where_it_begins(subject: Subject) -> None:
