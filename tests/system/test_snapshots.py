@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
+import pytest
+
 from daemon.client import Account, AsyncClient, evidence
 from daemon.config.node import NodeFile
 from tests.system.load import load_on
@@ -29,6 +31,7 @@ async def has_snapshot(node: NodeProcess) -> None:
     await node.logged("snapshot_made", seconds=120)
 
 
+@pytest.mark.long
 async def test_an_observer_joins_by_a_snapshot_is_killed_on_the_way_and_serves_what_is_new(
     networks: Callable[..., Network],
 ) -> None:
