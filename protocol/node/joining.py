@@ -295,7 +295,7 @@ class Joining:
 
     def _failed(self, peers: set[bytes]) -> None:
         """They were relied on and gave nothing: others are preferred."""
-        for peer in peers:
+        for peer in sorted(peers):
             if peer in self.failures or len(self.failures) < limits.PEERS_MAX:
                 self.failures[peer] = self.failures.get(peer, 0) + 1
 
