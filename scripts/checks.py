@@ -48,9 +48,9 @@ ALONE = {"-s", "--pdb", "--collect-only", "--co", "-n", "--numprocesses"}
 
 
 def processes(arguments: list[str]) -> list[str]:
-    """Spread tests over the cores, four at most: each of some of them starts four nodes."""
-    cores = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)
-    return [] if cores == 1 or ALONE.intersection(arguments) else ["-n", str(cores), "--dist", "worksteal"]
+    """Spread tests over the cores and one more, as many of them wait; four at most: some start four nodes each."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [] if cores == 1 or ALONE.intersection(arguments) else ["-n", str(min(cores + 1, 4)), "--dist", "worksteal"]
 
 
 def run_tests(arguments: list[str], *, long: bool) -> bool:

@@ -134,8 +134,10 @@ def compare(
     lowest: from where blocks are kept. Where not from the first on, values, trie and log are compared with the roots.
     """
     height, first = report.state_height or 0, beginning_height(made.genesis) + 1
-    if lowest is not None and lowest > first and read(first) is None:
-        _compare_with_roots(store, made.directory, lowest, report)
+    with store.reader() as reader:
+        by_snapshot = read_base(reader) is not None  # it holds fewer old roots than one that executed all blocks
+    if by_snapshot or (lowest is not None and lowest > first and read(first) is None):
+        _compare_with_roots(store, made.directory, lowest or first, report)
         return
     reached = rebuild(made, read, height, tell)
     if reached < height:
