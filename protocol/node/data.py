@@ -38,7 +38,8 @@ from protocol.node.interface import (
     Refusal,
     Submit,
 )
-from protocol.node.ordering import advance, build, judge
+from protocol.node.ordering import advance
+from protocol.node.proposing import build, judge
 from protocol.pool import Entry
 from protocol.wire.messages import Announcement, EnvelopesRelayed
 

@@ -23,7 +23,7 @@ from protocol.dissemination import State
 from protocol.errors import BrokenInvariant
 from protocol.ledger.genesis import FIRST_EPOCH
 from protocol.ledger.succession import beginning_height
-from protocol.node import asking, catching_up, data, epochs, memory, mending, ordering, talk
+from protocol.node import asking, catching_up, data, epochs, memory, mending, ordering, proposing, talk
 from protocol.node.body import VOTING_KEYS_MAX, make_body
 from protocol.node.interface import (
     BatchChecked,
@@ -239,7 +239,7 @@ class Node:
             ordering.carry(body, body.machine.step(agree.TimerFired(due), now_ms))
             due = body.machine.due(now_ms)
         if body.rejudge_ms is not None and body.rejudge_ms <= now_ms:
-            ordering.judge(body)
+            proposing.judge(body)
         if body.housekeeping_ms <= now_ms:
             self._housekeeping()
 
@@ -257,8 +257,8 @@ class Node:
         memory.look(body)
         asking.ask_again(body)
         ordering.advance(body)
-        ordering.judge(body)
-        ordering.build(body)
+        proposing.judge(body)
+        proposing.build(body)
         body.work_stale = True
 
     @property

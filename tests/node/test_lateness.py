@@ -8,7 +8,7 @@ from protocol.ledger.records import Header, Reference
 from protocol.node import interface as node_io
 from protocol.node.interface import JournalKind
 from protocol.node.lateness import Lateness
-from protocol.node.ordering import _references
+from protocol.node.proposing import _references
 from protocol.wire import messages as wire
 from tests.ledger.world import key
 from tests.node.driver import Driver, one_of_four
