@@ -10,7 +10,7 @@ made: a field without a bound is a defect.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated
 
 from protocol import limits
 
@@ -61,6 +61,3 @@ Flag = bool
 def Blob(high: int) -> Octets:  # noqa: N802 - reads as a type in annotations
     """Byte string of up to `high` bytes, empty allowed."""
     return Octets(0, high)
-
-
-EMPTY_HASH: Final = bytes(32)

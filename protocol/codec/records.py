@@ -82,7 +82,7 @@ def _attach(cls: type[T], head: tuple[int, int] | None, bytes_max: int) -> type[
     if len(HEAD) + len(hints) > _FIELDS_MAX:
         raise BrokenInvariant(f"{cls.__name__} has more than {_FIELDS_MAX} fields with kind and version")
     longest = max(map(_longest_array, hints.values()), default=0)
-    found = quick(cls, head)
+    found = quick(cls, hints, head)
     unpack = _unpacker_of(found.made, tuple(hints), unpacks, list(head or ()))
     _COMPILED[found.made] = Compiled(head, bytes_max, longest + _ARRAY_ITEMS_SLACK, unpack, found)
     return found.made

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import Signature
 from operator import attrgetter
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from msgspec import Meta, Struct, StructMeta
 from msgspec.msgpack import Decoder, Encoder
@@ -77,9 +77,8 @@ class Quick:
 _QUICK: dict[type[Any], Quick] = {}
 
 
-def quick(cls: type[Any], head: tuple[int, int] | None) -> Quick:
-    """Make a struct of a class that was written like a dataclass. head: kind and version of a record."""
-    hints = get_type_hints(cls, include_extras=True)
+def quick(cls: type[Any], hints: dict[str, Any], head: tuple[int, int] | None) -> Quick:
+    """Make a struct of a class that was written like a dataclass. hints: its fields. head: kind and version."""
     own = {name: content for name, content in vars(cls).items() if not _gone(name, content)}
     like: Any = dataclass(init=False, repr=False, eq=False, match_args=False, frozen=True)(cls)
     front = dict(zip(HEAD, (Literal[number] for number in head or ()), strict=False))
