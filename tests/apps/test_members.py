@@ -10,6 +10,7 @@ import pytest
 
 from protocol.apps.members.changes import approvals_needed
 from protocol.apps.members.records import (
+    CHANGES,
     COUNCIL,
     EXECUTED,
     NODES,
@@ -365,6 +366,7 @@ def test_every_change_has_words() -> None:
         SetApprovals(None),
         SetQuota("a", 1),
     ]
+    assert {type(change) for change in changes} == set(CHANGES.values()), "every kind of change is here"
     proposal = Propose((*map(encode, changes), b"\x00"), "because", 1)
     words = explain(RULES_2, Operation("members", "propose", encode(proposal)))
     assert words.count("; ") == len(changes)

@@ -2,7 +2,7 @@
 
 A change reads and writes a bounded number of keys: the set of validators (at most `VALIDATORS_MAX`), and the records
 of what it names. `carry_out` applies the changes of a proposal one after the other, so a later one sees the earlier.
-The next set is checked once, behind all of them: not empty, within its bounds.
+The next set has 1 to `VALIDATORS_MAX` validators after each change; its total power is checked once, behind them all.
 
 * A voting key that is or ever was a validator's is never taken again (`key_used_before`): one that was stolen after
   its epoch stays worthless for ever.
@@ -217,24 +217,18 @@ def _rotate_voting_key(change: RotateVotingKey, state: State) -> None:
     _check_unused(change.new_voting_key, state)
     state.put(VALIDATORS, (change.new_voting_key,), validator)
     state.put(NODES, (validator.node_key,), NodeEntry(validator.member, change.new_voting_key))
-    _write_set(
-        [
-            replace(entry, voting_key=change.new_voting_key) if entry.voting_key == change.voting_key else entry
-            for entry in next_validators(state).validators
-        ],
-        state,
-    )
+    _write_entry(change.voting_key, state, voting_key=change.new_voting_key)
 
 
 def _set_power(change: SetPower, state: State) -> None:
     _validator(change.voting_key, state)
-    _write_set(
-        [
-            replace(entry, power=change.power) if entry.voting_key == change.voting_key else entry
-            for entry in next_validators(state).validators
-        ],
-        state,
-    )
+    _write_entry(change.voting_key, state, power=change.power)
+
+
+def _write_entry(voting_key: bytes, state: State, /, **changed: Any) -> None:
+    """One validator of the next set differs from now on; the others stay."""
+    entries = next_validators(state).validators
+    _write_set([replace(entry, **changed) if entry.voting_key == voting_key else entry for entry in entries], state)
 
 
 def _write_set(entries: list[ValidatorPower], state: State) -> None:
