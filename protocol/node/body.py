@@ -54,6 +54,7 @@ from protocol.node.memory import Memory
 from protocol.node.records import VoteFloor
 from protocol.node.setup import NodeSetup
 from protocol.pool import Pool
+from protocol.proofs.finality import voters_of
 from protocol.sync import BlockSync, Mending
 from protocol.wire.messages import ProposalMessage
 
@@ -97,7 +98,7 @@ def roster_of(validators: ValidatorSet, nodes: Mapping[bytes, ValidatorNode]) ->
     entries = [(entry, nodes[entry.voting_key]) for entry in validators.validators]
     node_keys = tuple(node.node_key for _, node in entries)
     return Roster(
-        Validators(tuple(entry.voting_key for entry, _ in entries), tuple(entry.power for entry, _ in entries)),
+        voters_of(validators),
         validators_hash(validators),
         frozenset(entry.voting_key for entry, _ in entries),
         node_keys,

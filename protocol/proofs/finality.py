@@ -34,6 +34,7 @@ from protocol.errors import (
     OperatorFault,
     PapilioError,
 )
+from protocol.ledger.closings import closes
 from protocol.ledger.genesis import (
     FIRST_EPOCH,
     Genesis,
@@ -163,7 +164,7 @@ def verify_closed(
     """The closing header of an epoch of this set, and its hash (C-22). Raises ProofRefused."""
     final = verify_header(network, epoch, validators, closed.header, closed.finalization, above_height)
     header = final.header
-    if header.next_validators_hash == header.validators_hash:
+    if not closes(header):
         raise ProofRefused(PROOF_BAD_CHAIN, f"header {header.height} closes no epoch: it names no new validators")
     if header.next_validators_hash != validators_hash(closed.validators):
         raise ProofRefused(PROOF_BAD_CHAIN, f"closing header {header.height} names another set than the proof holds")
