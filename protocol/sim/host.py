@@ -329,7 +329,7 @@ class Host:
             elif kind is Note:
                 self._note(effect)  # type: ignore[arg-type]
             elif kind is TakePart:
-                self.around.watcher.took_part(self, effect)  # type: ignore[arg-type]
+                pass  # who may connect is the daemon's affair: here every machine knows every other
             elif kind is Halt:
                 self.broken(f"halts: {effect.code}: {effect.words}")  # type: ignore[union-attr]
                 return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from protocol.ledger.records import Block
-from protocol.node.interface import Admitted, Outcome, Priority, Refusal, TakePart
+from protocol.node.interface import Admitted, Outcome, Priority, Refusal
 from protocol.sim.events import Schedule
 from protocol.sim.services import NodeFactory, Services
 
@@ -55,10 +55,6 @@ class Watcher(Protocol):
 
     def answered(self, host: Host, ticket: int, results: tuple[Admitted | Refusal, ...]) -> None:
         """A client's envelopes were accepted or refused."""
-        ...
-
-    def took_part(self, host: Host, effect: TakePart) -> None:
-        """A node says which nodes are validators'."""
         ...
 
     def broken(self, host: Host, words: str) -> None:

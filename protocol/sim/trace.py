@@ -26,7 +26,7 @@ class Lane:
     honest: bool
     validator: bool
     views: list[tuple[int, tuple[int, int], int]] = field(default_factory=list)
-    """(time, view, its leader), at each change."""
+    """(time, (epoch, view), its leader), at each change."""
     heights: list[tuple[int, int]] = field(default_factory=list)
     """(time, final height), at each change."""
     lives: list[tuple[int, int | None]] = field(default_factory=list)

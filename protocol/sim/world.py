@@ -27,7 +27,7 @@ from protocol.ledger.genesis import (
     network_id,
 )
 from protocol.ledger.records import Block
-from protocol.node.interface import Admitted, Outcome, Refusal, TakePart
+from protocol.node.interface import Admitted, Outcome, Refusal
 from protocol.node.setup import NodeSetup, NodeStatus
 from protocol.sim.bench import Bench
 from protocol.sim.byzantine import ACTORS, Stage
@@ -331,9 +331,6 @@ class World:
     def answered(self, host: Host, ticket: int, results: tuple[Admitted | Refusal, ...]) -> None:
         """Accepted or refused."""
         self.clients.answered(host, ticket, results)
-
-    def took_part(self, host: Host, effect: TakePart) -> None:
-        """Who is let in follows the state."""
 
     def broken(self, host: Host, words: str) -> None:
         """A node stopped by itself."""

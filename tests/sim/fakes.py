@@ -20,7 +20,6 @@ from protocol.node.interface import (
     Priority,
     Refusal,
     SignatureItem,
-    TakePart,
 )
 from protocol.node.setup import NodeSetup, NodeStatus, Recovered
 from protocol.sim.disk import Disk, DiskModel
@@ -119,9 +118,6 @@ class Diary:
 
     def answered(self, host: Host, ticket: int, results: tuple[Admitted | Refusal, ...]) -> None:
         self.entries.append(f"answered {ticket}")
-
-    def took_part(self, host: Host, effect: TakePart) -> None:
-        pass
 
     def broken(self, host: Host, words: str) -> None:
         self.failures.append(words)
