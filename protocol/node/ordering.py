@@ -23,7 +23,7 @@ from protocol.node import memory
 from protocol.node.body import Body, Closed
 from protocol.node.chain import Known
 from protocol.node.interface import Append, Execute, JournalKind, Priority
-from protocol.node.proposing import build, judge, want_header
+from protocol.node.proposing import build, judge, referable, want_header
 from protocol.node.shedding import shed
 from protocol.wire.messages import CertificatesWanted, ProposalMessage
 
@@ -314,13 +314,4 @@ def _has_work(body: Body) -> bool:
         return False  # no new content until it is final (C-21)
     if chain.lag(tip_hash, max(tip.executed.height, chain.executed_height)) > body.parameters.execution_lag_max:
         return False  # no valid proposal may hold references now (L-18): the next result is what comes first
-    used = chain.is_used(tip_hash)
-    ttl, height = body.parameters.batch_ttl_max, tip.height + 1
-    return any(
-        held.expiry_height - ttl <= height <= held.expiry_height
-        and held.reference.author in body.roster.keys
-        and digest not in used
-        and digest not in chain.used
-        and body.batches.ready(digest)
-        for digest, held in body.batches.held.items()
-    )
+    return any(True for _ in referable(body, tip_hash, tip.height + 1))

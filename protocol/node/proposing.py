@@ -8,11 +8,12 @@ or the view is over. On a block that closes its epoch neither is free: its paylo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from protocol.consensus import inputs as agree
 from protocol.consensus.statements import Proposal
-from protocol.dissemination import Held
+from protocol.dissemination import Held, State
 from protocol.ledger.blocks import (
     Judgement,
     Standing,
@@ -92,18 +93,28 @@ def _next_to_name(body: Body, executed: Executed, parent_executed: Executed) -> 
 
 
 def _references(body: Body, tip: bytes, height: int) -> tuple[Reference, ...]:
-    used = body.chain.is_used(tip)
-    ttl = body.parameters.batch_ttl_max
+    late = body.lateness.late
     candidates = [
         held.reference
-        for held in body.batches.unordered()
-        if held.reference.author in body.roster.keys
-        and held.reference.digest not in used
-        and held.reference.digest not in body.chain.used
-        and held.expiry_height - ttl <= height <= held.expiry_height
-        and (held.reference.author not in body.lateness.late or _announced(body, held))
+        for held in referable(body, tip, height)
+        if held.reference.author not in late or _announced(body, held)
     ]
     return choose_references(candidates, body.roster.member_of.__getitem__, body.parameters)
+
+
+def referable(body: Body, tip: bytes, height: int) -> Iterator[Held]:
+    """Ready batches that a block of this height on the block `tip` may hold (L-18), oldest first."""
+    used = body.chain.is_used(tip)
+    ttl = body.parameters.batch_ttl_max
+    for digest, held in body.batches.held.items():
+        if (
+            held.state is State.READY
+            and held.expiry_height - ttl <= height <= held.expiry_height
+            and held.reference.author in body.roster.keys
+            and digest not in used
+            and digest not in body.chain.used
+        ):
+            yield held
 
 
 def _announced(body: Body, held: Held) -> bool:
