@@ -297,8 +297,7 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
 
 def _may_author(body: Body, author: bytes) -> bool:
     """Whether an honest node may send a batch of this author: who is in a later epoch knows others than this node."""
-    changing = max(rules.version for rules in body.setup.genesis.rules) > FIRST_RULES
-    return changing or author in body.roster.keys
+    return author in body.roster.keys or max(rules.version for rules in body.setup.genesis.rules) > FIRST_RULES
 
 
 def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted | Refusal) -> None:

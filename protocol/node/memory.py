@@ -127,10 +127,9 @@ def recall_disk(body: Body, *, amnesiac: bool, forced: bool, restored: VoteFloor
     memory.lost = amnesiac and (restored is None or restored.epoch < body.epoch)
     if core.me is None:
         return
-    if restored is not None and restored.epoch == body.epoch:
-        for certificate in remembered.certificates:
-            if certificate.kind == VoteKind.FINALIZE:
-                went_on(body, certificate)
+    for certificate in remembered.certificates:
+        if certificate.kind == VoteKind.FINALIZE:
+            went_on(body, certificate)
     hole = _has_hole(body, remembered)
     if memory.lost or hole or (restored is not None and restored.epoch < body.epoch):
         memory.phase, memory.forced, memory.restored, memory.hole = Phase.AMNESIAC, forced, None, hole
@@ -151,8 +150,7 @@ def _has_hole(body: Body, remembered: Journaled) -> bool:
     core = body.machine.core
     if core.me is None:
         return False
-    votes = [*remembered.votes]
-    mine = {(vote.kind, vote.view, vote.proposal) for vote in votes}
+    mine = {(vote.kind, vote.view, vote.proposal) for vote in remembered.votes}
     mine |= {(int(VoteKind.NOTARIZE), m.proposal.view, m.proposal) for m in remembered.proposals}
     shown = [own for own in (recall.statement_in(c, core.me) for c in remembered.certificates) if own is not None]
     return any(own.view > core.vote_floor and (own.kind, own.view, own.proposal) not in mine for own in shown)
