@@ -1,7 +1,8 @@
 """The node's state, and the small verbs that all its parts use.
 
 `Body` holds the rooms' state machines side by side and the list of effects that a step is gathering. The
-parts (`ordering`, `proposing`, `data`, `talk`) are modules of functions over it: each changes only what its essay says.
+parts (`ordering`, `proposing`, `data`, `envelopes`, `talk`) are modules of functions over it: each changes only what
+its essay says.
 """
 
 from __future__ import annotations

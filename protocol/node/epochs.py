@@ -39,7 +39,7 @@ from protocol.ledger.members import Governed, ValidatorNode
 from protocol.ledger.records import Batch, BatchBody
 from protocol.node import memory, ordering
 from protocol.node.body import CLOSINGS_REMEMBERED_MAX, FORMER_KEYS_MAX, Body, Journaled, make_machine, roster_of
-from protocol.node.data import check_envelopes
+from protocol.node.envelopes import check_envelopes
 from protocol.node.interface import EraseKey, JournalKind, Priority, TakePart
 from protocol.node.lateness import Lateness
 from protocol.node.records import EpochBegun, EpochNode

@@ -23,7 +23,7 @@ from protocol.dissemination import State
 from protocol.errors import BrokenInvariant
 from protocol.ledger.genesis import FIRST_EPOCH
 from protocol.ledger.succession import beginning_height
-from protocol.node import asking, catching_up, data, epochs, memory, mending, ordering, proposing, talk
+from protocol.node import asking, catching_up, data, envelopes, epochs, memory, mending, ordering, proposing, talk
 from protocol.node.body import VOTING_KEYS_MAX, make_body
 from protocol.node.interface import (
     BatchChecked,
@@ -122,7 +122,7 @@ class Node:
 
     def on_submit(self, given: Submit) -> None:
         """A client's envelopes."""
-        data.submit(self.body, given)
+        envelopes.submit(self.body, given)
 
     def on_executed(self, given: BlockExecuted) -> None:
         """A final block's result."""
@@ -135,7 +135,7 @@ class Node:
         """Verdicts on envelopes."""
         purpose = self.body.jobs.pop(given.job, None)
         if purpose is not None:
-            data.envelopes_checked(self.body, purpose, given.verdicts)
+            envelopes.envelopes_checked(self.body, purpose, given.verdicts)
 
     def on_batch_checked(self, given: BatchChecked) -> None:
         """The verdict on a batch."""
@@ -251,7 +251,7 @@ class Node:
         data.announce(body)
         data.drop_expired(body)
         body.pool.expire(body.chain.final.time_ms)
-        data.pass_on_waiting(body)
+        envelopes.pass_on_waiting(body)
         catching_up.watch(body)
         mending.watch(body)
         memory.look(body)

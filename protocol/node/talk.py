@@ -22,7 +22,8 @@ from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Header
 from protocol.node import asking, catching_up, epochs, mending
 from protocol.node.body import JOBS_MAX, Body, message_hash
-from protocol.node.data import announced, authors, batch_received, relayed
+from protocol.node.data import announced, batch_received
+from protocol.node.envelopes import authors, relayed
 from protocol.node.interface import BlocksRead, Priority, ReadBlocks, ReadSnapshot, SnapshotRead
 from protocol.node.ordering import header_arrived
 from protocol.sync import end_of_answer, parts_of

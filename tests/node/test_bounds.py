@@ -9,7 +9,7 @@ from protocol.codec import encode
 from protocol.consensus.core import Own
 from protocol.consensus.statements import Proposal, Vote, VoteKind
 from protocol.errors import BAD_SIGNATURE, INTERNAL_ERROR
-from protocol.node import data
+from protocol.node import envelopes
 from protocol.node import interface as node_io
 from protocol.node.interface import JournalKind
 from protocol.wire import messages as wire
@@ -28,7 +28,7 @@ def test_relayed_envelopes_count_for_the_pool_while_they_are_checked() -> None:
     for _ in range(limits.POOL_BYTES_MAX // limits.ENVELOPE_BYTES_MAX):
         effects = node.step(node_io.Received(observer, message), driver.now)
         asked += sum(isinstance(effect, node_io.CheckEnvelopes) for effect in effects)
-    assert asked == data.ENVELOPE_JOBS_MAX, "one observer has its share of checks, and no more"
+    assert asked == envelopes.ENVELOPE_JOBS_MAX, "one observer has its share of checks, and no more"
     assert node.body.counters["relays_passed_over"] > 0
     (last,) = [job for job, purpose in node.body.jobs.items() if purpose[0] == "envelopes"][-1:]
     verdicts = (node_io.Refusal(BAD_SIGNATURE, "no"),) * 3
