@@ -32,15 +32,16 @@ def newest_proofs(genesis: Genesis, disk: Disk, generator: Random, count: int) -
 def newest_finality(disk: Disk) -> Finality | None:
     """The newest final header here that has a finalization of its own and names a result that is here, with it."""
     for stored in reversed(disk.blocks):
-        block = decode(Block, stored.short) if stored.finalized else None
-        if block is not None and decode(Header, block.header).executed.height <= len(disk.executed):
+        if not stored.finalized:
+            continue
+        block = decode(Block, stored.short)
+        header = decode(Header, block.header)
+        if header.executed.height <= len(disk.executed):
             assert block.finalization is not None, "it says so"
-            closed = _closed_before(disk, decode(Header, block.header).epoch)
-            return (
-                None
-                if closed is None
-                else Finality(block.header, decode(Certificate, block.finalization), closed, None)
-            )
+            closed = _closed_before(disk, header.epoch)
+            if closed is None:
+                return None
+            return Finality(block.header, decode(Certificate, block.finalization), closed, None)
     return None
 
 

@@ -339,5 +339,5 @@ def test_arguments_nested_deeply_are_refused_in_the_same_words(depth: int) -> No
         data = head + b"\x91" * depth + b"\x90"
         with pytest.raises(Refused) as refused:
             world.run_raw("ann", Operation("points", "transfer", data))
-        said.append(refused.value.code)
-    assert said == ["bad_arguments", "bad_arguments"]
+        said.append((refused.value.code, refused.value.words))
+    assert said == 2 * [("bad_arguments", "points.transfer: the arguments are not a canonical Transfer")]
