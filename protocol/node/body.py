@@ -242,7 +242,7 @@ class Body:
 
     @property
     def held_back(self) -> bool:
-        """Whether nothing new may be signed: a full disk (L-28), or a memory that is not certain (C-24)."""
+        """Whether nothing new may be signed: a full disk (L-28), an uncertain memory (C-24), a closed epoch (C-21)."""
         return self.disk_full or self.memory.silent or self.closed is not None
 
     def pass_on(self, data: bytes, origin: bytes, sender: bytes) -> None:

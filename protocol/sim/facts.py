@@ -193,7 +193,7 @@ class Chain:
     """Of that epoch's set; empty before the first block."""
 
     def unplaced(self) -> list[tuple[int, int]]:
-        """Views that were finalized and whose block nobody has in its segments: soon to come, or of another chain."""
+        """(epoch, view) of each finalization whose block is in nobody's segments: soon to come, or of another chain."""
         return [view for view in sorted(self.finalized) if self.finalized[view] not in self.heights]
 
 

@@ -100,7 +100,7 @@ class Members:
         self._names = [name for name, weight in plan.weights for _ in range(weight)]
         self._serial = 0
         self._seen = 0
-        self._proposing: tuple[str, Propose, str] | None = None
+        self._proposing: tuple[str, Propose] | None = None
         self._next_us = 0
         self._looks = 0
 
@@ -142,7 +142,7 @@ class Members:
             self._looks = 0
             self._pause()
         if self._proposing is not None and self._looks % _LOOKS_MAX == 0:
-            member, propose, _ = self._proposing
+            member, propose = self._proposing
             self._send(self.accounts[member], "propose", propose)
 
     # -- Carrying one through -----------------------------------------------------------------------
@@ -211,7 +211,7 @@ class Members:
         members = [member for member in sorted(self.accounts) if is_member(member, state)]
         expires_ms = WALL_START_MS + self.world.schedule.now_us // MS_US + 3_600_000
         propose = Propose(tuple(encode(change) for change in changes), name, expires_ms)
-        self._proposing = (self.generator.choice(members), propose, name)
+        self._proposing = (self.generator.choice(members), propose)
 
     def _joins(self, host: Host, state: StateReader) -> list[Change]:
         """A node becomes a validator; now and then of a new member."""
