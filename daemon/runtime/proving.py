@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daemon.runtime.service import BlockReader, pruned_words
+from daemon.runtime.service import BlockReader, refuse_pruned
 from daemon.store.tables import StateReader
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate
-from protocol.errors import NOT_COVERED, NOT_FOUND, PRUNED, BrokenInvariant, Refused
+from protocol.errors import NOT_COVERED, NOT_FOUND, BrokenInvariant, Refused
 from protocol.ledger.closings import closings
 from protocol.ledger.genesis import FIRST_EPOCH, Genesis
 from protocol.ledger.index import locate
@@ -73,9 +73,8 @@ class Prover:
         if place is None:
             raise Refused(NOT_FOUND, f"transaction {transaction.hex()} is not final here")
         data = self._segments.read(place.height)
-        if data is None and place.height < self._first_height():
-            raise Refused(PRUNED, pruned_words(place.height, self._first_height()))
         if data is None:
+            refuse_pruned(place.height, self._first_height())
             raise Refused(NOT_COVERED, f"block {place.height} is not written to the segments here yet")
         envelope = envelope_at(decode(Block, data).batches, place.position)
         return receipt_proof(self._genesis, reader, place.log_index, envelope, self._finality_within(reader))
