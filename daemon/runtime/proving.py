@@ -19,7 +19,7 @@ from protocol.ledger.closings import closings
 from protocol.ledger.genesis import FIRST_EPOCH, Genesis
 from protocol.ledger.index import locate
 from protocol.ledger.records import Block, Header
-from protocol.proofs.build import envelope_at, finality_of, receipt_proof, state_proof
+from protocol.proofs.build import closed_by, envelope_at, finality_of, receipt_proof, state_proof
 from protocol.proofs.records import ClosedEpoch, Finality
 
 
@@ -105,11 +105,10 @@ class Prover:
             data = self._segments.read(closing.height)
             if data is None:
                 break
-            block = decode(Block, data)
-            if block.finalization is None:
+            closed = closed_by(data, closing)
+            if closed is None:
                 raise BrokenInvariant(f"block {closing.height} closes an epoch without a finalization")
-            certificate = decode(Certificate, block.finalization)
-            known.append(ClosedEpoch(block.header, certificate, closing.validators))
+            known.append(closed)
         self._closed = known
         if len(known) < epoch - 1:
             raise Refused(NOT_COVERED, f"how epoch {len(known) + 1} ended is not executed or not written here yet")

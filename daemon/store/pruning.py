@@ -28,14 +28,13 @@ from daemon.store.history import Beginning, read_ended, write_beginning, write_e
 from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader, index_path, scan_segment, segment_path
 from daemon.store.segments import Segments
 from protocol.codec import decode
-from protocol.consensus.statements import Certificate
 from protocol.errors import OperatorFault
 from protocol.ledger.closings import closings
 from protocol.ledger.genesis import Parameters
 from protocol.ledger.index import executed_height, read_roots
 from protocol.ledger.records import Block, Header
 from protocol.ledger.tables import Reader
-from protocol.proofs.records import ClosedEpoch
+from protocol.proofs.build import closed_by
 
 MARGIN_HEIGHTS = 8
 """Kept below what is needed: so that nothing here has to be exact to one block."""
@@ -185,12 +184,10 @@ def _keep_ended(directory: Path, files: Files, segments: Segments, reader: Reade
     for closing in closings(reader):
         if closing.height >= plan.first_height or read_ended(directory, closing.epoch) is not None:
             continue
-        data = segments.read(closing.height)
-        block = None if data is None else decode(Block, data)
-        if block is None or block.finalization is None:
+        closed = closed_by(segments.read(closing.height), closing)
+        if closed is None:
             words = f"block {closing.height} closed epoch {closing.epoch} and is not here with its finalization"
             raise OperatorFault(f"{words}: old receipts could not be proven any more, so nothing is pruned")
-        closed = ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators)
         write_ended(directory, files, closing.epoch, closed)
 
 
