@@ -33,7 +33,7 @@ from protocol.wire.snapshot import SnapshotOffer
 KEPT: Final = 2
 IN_USE_SECONDS: Final = 600.0
 """A snapshot that somebody read so recently is kept, unless there are `KEPT_MAX`."""
-KEPT_MAX: Final = 3
+KEPT_MAX: Final = serving.OFFERS_MAX
 HEADERS_READ_BYTES: Final = 32 * 1024 * 1024
 """Blocks that are read for one answer of headers; the joiner asks on."""
 
