@@ -14,11 +14,11 @@ from daemon.api.problems import Problem, to_bytes
 from daemon.api.routes import Given
 from daemon.api.schemas import Account, AccountTransaction, Block, BlockSummary
 from daemon.api.surroundings import Surroundings
-from daemon.runtime.service import pruned_words
+from daemon.runtime.service import refuse_pruned
 from protocol.codec import decode
 from protocol.codec.json import to_json
 from protocol.consensus.statements import Certificate
-from protocol.errors import NOT_FOUND, PRUNED
+from protocol.errors import NOT_FOUND
 from protocol.ledger.accounts import read_account
 from protocol.ledger.index import Roots, account_history, executed_height, read_roots, receipt_at
 from protocol.ledger.members import member_of_account
@@ -46,7 +46,7 @@ async def encoded_block(around: Surroundings, given: Given) -> Answer:
     height = given["height"]
     data = await around.read(lambda: around.node.block(height))
     if data is None:
-        _not_pruned(around, height)
+        refuse_pruned(height, around.node.first_height)
         raise Problem(NOT_FOUND, f"block {height} is not final here")
     return Answer(200, data, OCTET_STREAM)
 
@@ -60,7 +60,7 @@ async def blocks(around: Surroundings, given: Given) -> Answer:
         if given["from"] is None:
             first = max(first, around.node.first_height)
         else:
-            _not_pruned(around, first)
+            refuse_pruned(first, around.node.first_height)
         heights = range(first, min(first + limit, latest + 1))
         found = [_summary(reader, height) for height in heights]
     return Answer(200, to_bytes({"blocks": found, "latest": latest}))
@@ -105,12 +105,6 @@ async def account_transactions(around: Surroundings, given: Given) -> Answer:
     return Answer(200, to_bytes({"transactions": found, "next_after": following}))
 
 
-def _not_pruned(around: Surroundings, height: int) -> None:
-    """Raises Problem for a block that was executed once, or elsewhere, and is not kept here."""
-    if 1 <= height < around.node.first_height:
-        raise Problem(PRUNED, pruned_words(height, around.node.first_height))
-
-
 def _roots(reader: Reader, height: int) -> Roots:
     roots = read_roots(reader, height)
     if roots is None:
@@ -131,7 +125,7 @@ def _summary(reader: Reader, height: int) -> BlockSummary:
 
 def _block(around: Surroundings, height: int) -> bytes:
     """The whole block, encoded as JSON; in a thread."""
-    _not_pruned(around, height)
+    refuse_pruned(height, around.node.first_height)
     with around.node.reader() as reader:
         roots, below = _roots(reader, height), _roots(reader, height - 1)
         transactions = []

@@ -112,7 +112,7 @@ class Connection:
         except _Ended as end:
             why = end.why
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+            pass  # the client is gone, as `why` says
         finally:
             self._counters.connections_ended[why] += 1
             self._parser.release_all()
@@ -236,7 +236,7 @@ class Connection:
                 await self._say_goodbye()
                 raise _Ended("stopping" if self._stopping else "answered")
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+            pass  # the client is gone, as is said below
         finally:
             self._counters.streams -= 1
         raise _Ended("client")

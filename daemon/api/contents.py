@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol, TypeVar
 import trio
 
 from daemon import limits
-from daemon.runtime.service import NodeService, pruned_words
+from daemon.runtime.service import NodeService, refuse_pruned
 from protocol.codec import decode
-from protocol.errors import NOT_FOUND, PRUNED, Refused
+from protocol.errors import NOT_FOUND, Refused
 from protocol.ledger.batch import open_batch
 from protocol.ledger.envelope import parse_envelope
 from protocol.ledger.records import Block, Header
@@ -110,8 +110,7 @@ class Contents:
 def read_block(node: NodeService, height: int) -> Block:
     """The block of the segments. Raises SegmentDamaged, Refused (not_found, pruned)."""
     data = node.block(height)
-    if data is None and height < node.first_height:
-        raise Refused(PRUNED, pruned_words(height, node.first_height))
     if data is None:
+        refuse_pruned(height, node.first_height)
         raise Refused(NOT_FOUND, f"block {height} is not here")
     return decode(Block, data)

@@ -31,9 +31,9 @@ from daemon.api.problems import Problem, bad_request, described, to_bytes
 from daemon.api.routes import Given
 from daemon.api.surroundings import Surroundings
 from daemon.runtime.events import FinalTransaction, read_transactions
-from daemon.runtime.service import pruned_words
+from daemon.runtime.service import refuse_pruned
 from daemon.store.errors import SegmentDamaged
-from protocol.errors import API_BUSY, PRUNED, SEGMENT_DAMAGED, STOPPING, Refused
+from protocol.errors import API_BUSY, SEGMENT_DAMAGED, STOPPING, Refused
 from protocol.ledger.index import Roots, executed_height, read_roots, receipt_at
 from protocol.ledger.tables import Reader
 
@@ -70,35 +70,30 @@ async def events(around: Surroundings, given: Given) -> Stream:
 def start(reader: Reader, position: tuple[int, int | None] | None, first_height: int = 1) -> tuple[int, int]:
     """(log index, height) of what comes next after a position; None: now.
 
-    Raises Problem if it lies ahead, or below what is kept here.
+    Raises Problem if it lies ahead, Refused(pruned) below what is kept here.
     """
     newest = executed_height(reader) or 0
     if position is None:
         return _log_size(reader, newest), newest + 1
     index, height = position
     if height is not None:
-        _kept(height + 1, first_height)
+        refuse_pruned(height + 1, first_height)
         if height > newest or _log_size(reader, height) != index + 1:
             raise bad_request(
                 f"position {index}@{height} is not one of this network as far as executed here ({newest})"
             )
         return index + 1, height + 1
     if index < 0:
-        _kept(1, first_height)
+        refuse_pruned(1, first_height)
         return 0, 1
     receipt = receipt_at(reader, index)
     if receipt is not None:
-        _kept(receipt.height, first_height)
+        refuse_pruned(receipt.height, first_height)
     elif first_height > 1 and index < _log_size(reader, newest):
-        _kept(1, first_height)
+        refuse_pruned(1, first_height)
     if receipt is None:
         raise bad_request(f"log index {index} is not final here; the log has {_log_size(reader, newest)} receipts")
     return index + 1, receipt.height
-
-
-def _kept(height: int, first_height: int) -> None:
-    if height < first_height:
-        raise Problem(PRUNED, pruned_words(height, first_height))
 
 
 def _log_size(reader: Reader, height: int) -> int:

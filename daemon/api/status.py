@@ -17,9 +17,9 @@ from daemon.api.surroundings import Surroundings
 from daemon.net.interface import PeerStatus
 from protocol.codec import encode
 from protocol.codec.json import to_json
+from protocol.consensus.validators import Validators
 from protocol.errors import NOT_READY, STOPPING
 from protocol.ledger.genesis import GenesisMember, member_account
-from protocol.ledger.members import ValidatorNode
 from protocol.node.setup import NodeStatus
 
 MemoryPhase = Literal["known", "asking", "amnesiac", "probation"]
@@ -74,17 +74,16 @@ async def network(around: Surroundings, _given: Given) -> Answer:
     """GET /v1/network."""
     genesis = around.node.genesis
     status = around.node.status()
-    first = [(ValidatorNode(v.voting_key, v.member, v.node_key), v.power) for v in genesis.validators]
-    present = status.validators or first
-    powers = [power for _, power in present]
+    keys = tuple(validator.voting_key for validator, _ in status.validators)
+    present = Validators(keys, tuple(power for _, power in status.validators))
     answer: Network = {
         "name": genesis.name,
         "network_id": around.network_id.hex(),
         "created_ms": genesis.created_ms,
         "protocol": {"rules": around.rules(status.executed_height + 1).version},
         "epoch": status.epoch,
-        "quorum_power": 2 * sum(powers) // 3 + 1,
-        "total_power": sum(powers),
+        "quorum_power": present.quorum,
+        "total_power": present.total,
         "members": [_member(member) for member in genesis.members],
         "validators": [
             {
@@ -93,7 +92,7 @@ async def network(around: Surroundings, _given: Given) -> Answer:
                 "voting_key": validator.voting_key.hex(),
                 "power": power,
             }
-            for validator, power in present
+            for validator, power in status.validators
         ],
         "observers": [{"member": o.member, "node_key": o.node_key.hex()} for o in genesis.observers],
         "parameters": to_json(genesis.parameters),

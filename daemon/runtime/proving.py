@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from daemon.runtime.service import BlockReader, pruned_words
+from daemon.runtime.service import BlockReader, refuse_pruned
 from daemon.store.tables import StateReader
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate
-from protocol.errors import NOT_COVERED, NOT_FOUND, PRUNED, BrokenInvariant, Refused
+from protocol.errors import NOT_COVERED, NOT_FOUND, BrokenInvariant, Refused
 from protocol.ledger.closings import closings
 from protocol.ledger.genesis import FIRST_EPOCH, Genesis
 from protocol.ledger.index import locate
 from protocol.ledger.records import Block, Header
-from protocol.proofs.build import envelope_at, finality_of, receipt_proof, state_proof
+from protocol.proofs.build import closed_by, envelope_at, finality_of, receipt_proof, state_proof
 from protocol.proofs.records import ClosedEpoch, Finality
 
 
@@ -73,9 +73,8 @@ class Prover:
         if place is None:
             raise Refused(NOT_FOUND, f"transaction {transaction.hex()} is not final here")
         data = self._segments.read(place.height)
-        if data is None and place.height < self._first_height():
-            raise Refused(PRUNED, pruned_words(place.height, self._first_height()))
         if data is None:
+            refuse_pruned(place.height, self._first_height())
             raise Refused(NOT_COVERED, f"block {place.height} is not written to the segments here yet")
         envelope = envelope_at(decode(Block, data).batches, place.position)
         return receipt_proof(self._genesis, reader, place.log_index, envelope, self._finality_within(reader))
@@ -106,11 +105,10 @@ class Prover:
             data = self._segments.read(closing.height)
             if data is None:
                 break
-            block = decode(Block, data)
-            if block.finalization is None:
+            closed = closed_by(data, closing)
+            if closed is None:
                 raise BrokenInvariant(f"block {closing.height} closes an epoch without a finalization")
-            certificate = decode(Certificate, block.finalization)
-            known.append(ClosedEpoch(block.header, certificate, closing.validators))
+            known.append(closed)
         self._closed = known
         if len(known) < epoch - 1:
             raise Refused(NOT_COVERED, f"how epoch {len(known) + 1} ended is not executed or not written here yet")

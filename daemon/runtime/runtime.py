@@ -56,7 +56,7 @@ from daemon.runtime.workers.verify import Judge
 from daemon.snapshots.joining import join_by_snapshot
 from daemon.snapshots.maker import Maker
 from daemon.snapshots.shelf import Shelf
-from daemon.store.chronicle import open_chronicle
+from daemon.store.chronicle import Chronicle, open_chronicle
 from daemon.store.directory import StateAccess, Store, inherited_directory, open_directory, state_directory
 from daemon.store.history import read_ended
 from daemon.store.tables import StateStore
@@ -248,17 +248,7 @@ class NodeRuntime:
             write=blocks.small,
             write_large=blocks.large,
         )
-        ancestors = [(a.network_id, a.executed.height) for a in reversed(ancestors_of(setup.genesis))]
-        chronicle = open_chronicle(setup.directory, store.segments, ancestors, store.files)
-        store.beside.append(chronicle.close)
-        with store.state.reader() as reader:
-            base = read_base(reader)
-        shown_from = 1 if base is None else base.height + 1
-
-        def first_height() -> int:
-            return chronicle.first_height(max(shown_from, store.segments.first_height))
-
-        parts.first_height = first_height
+        chronicle, parts.first_height = self._history(store, store.state)
         catching_up = CatchingUp(node.status)
         service = NodeService(
             setup.genesis,
@@ -269,12 +259,12 @@ class NodeRuntime:
             numbers=parts.numbers,
             peers=self._network.status,
             disk_full=lambda: disk.full,
-            first_height=first_height,
+            first_height=parts.first_height,
             left_seconds=lambda: catching_up.left_seconds,
         )
         mender = Mender(setup.genesis, store.segments, store.state, put=partial(parts.inbox.put_nowait, urgent=False))
         kept = partial(read_ended, setup.directory)
-        prover = Prover(setup.genesis, chronicle, lambda: node.covering_height, kept, first_height)
+        prover = Prover(setup.genesis, chronicle, lambda: node.covering_height, kept, parts.first_height)
         shelf = Shelf(setup.directory, store.segments, store.state)
         closed = partial(_closed_before, prover, store.state)
         hands = NodeHands(
@@ -313,10 +303,27 @@ class NodeRuntime:
         parts.lines, parts.network = self._lines, self._network
         parts.running = Running(setup, service, prover, parts.inbox, finals, self._lines, mender)
         tasks = (parts.verifiers.run, pump.run, finals.run, disk.run, self._watch_clock)
-        for task in (*tasks, mender.run_mending, mender.run_scrub):
+        for task in (*tasks, mender.run_mending, mender.run_scrub, catching_up.run):
             nursery.start_soon(task)
         if setup.cpu is not None:
             nursery.start_soon(setup.cpu.run)
+        self._keep_house(nursery, parts, store.state)
+        nursery.start_soon(_watch, Watchdog(self._notifier, parts.stages))
+        nursery.start_soon(parts.drive)
+
+    def _history(self, store: Store, state: StateStore) -> tuple[Chronicle, Callable[[], int]]:
+        """All blocks that are kept here, and the lowest of them that is shown with its results."""
+        ancestors = [(a.network_id, a.executed.height) for a in reversed(ancestors_of(self._setup.genesis))]
+        chronicle = open_chronicle(self._setup.directory, store.segments, ancestors, store.files)
+        store.beside.append(chronicle.close)
+        with state.reader() as reader:
+            base = read_base(reader)
+        shown_from = 1 if base is None else base.height + 1
+        return chronicle, lambda: chronicle.first_height(max(shown_from, store.segments.first_height))
+
+    def _keep_house(self, nursery: trio.Nursery, parts: Parts, state: StateStore) -> None:
+        """Start what makes snapshots and what removes old blocks."""
+        store, node, disk, shelf, setup = parts.store, parts.node, parts.disk, parts.shelf, self._setup
         if setup.snapshot_slot_ms:
             maker = Maker(
                 setup.directory,
@@ -328,13 +335,9 @@ class NodeRuntime:
                 disk_full=lambda: disk.full,
             )
             nursery.start_soon(maker.run)
-        pruner = Pruner(
-            setup.directory, store.segments, store.state, setup.genesis.parameters, setup.keep, lambda: shelf.heights
-        )
+        parameters = setup.genesis.parameters
+        pruner = Pruner(setup.directory, store.segments, state, parameters, setup.keep, lambda: shelf.heights)
         nursery.start_soon(pruner.run)
-        nursery.start_soon(catching_up.run)
-        nursery.start_soon(_watch, Watchdog(self._notifier, parts.stages))
-        nursery.start_soon(parts.drive)
 
     async def _run_edges(
         self,

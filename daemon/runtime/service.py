@@ -92,9 +92,11 @@ class BlockReader(Protocol):
         ...
 
 
-def pruned_words(height: int, first_height: int) -> str:
-    """What is said of a block that is not kept here."""
-    return f"block {height} is not kept here: this node keeps blocks from {first_height} on; ask an archive node"
+def refuse_pruned(height: int, first_height: int) -> None:
+    """Raises Refused(pruned) for a block that there was once, or elsewhere, and that is not kept here."""
+    if 1 <= height < first_height:
+        words = f"block {height} is not kept here: this node keeps blocks from {first_height} on; ask an archive node"
+        raise errors.Refused(errors.PRUNED, words)
 
 
 class NodeService:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -85,7 +86,7 @@ def install(
 
     def put(writes: Writes) -> None:
         nonlocal rows
-        _with_room(lambda: state.commit([writes], height), room)
+        _with_room(partial(state.commit, [writes], height), room)
         rows += len(writes)
         told("rows", rows, 0)
 
@@ -98,7 +99,7 @@ def install(
         state.close()
     assert base is not None, "it was written"
     for epoch, closed in installing.ended():
-        _with_room(lambda epoch=epoch, closed=closed: write_ended(folder, files, epoch, closed), room)  # type: ignore[misc]
+        _with_room(partial(write_ended, folder, files, epoch, closed), room)
     _write_blocks(folder, network_id, installing, files, told, room)
     why = f"this node joined by a snapshot of the state at height {height}"
     write_beginning(folder, files, Beginning(base.first_height, base.below, why))
@@ -122,7 +123,7 @@ def _write_blocks(
     waiting = 0
     try:
         for height, data in installing.blocks():
-            _with_room(lambda height=height, data=data: segments.append(height, data), room)  # type: ignore[misc]
+            _with_room(partial(segments.append, height, data), room)
             waiting += len(data)
             if waiting >= SYNC_BYTES:
                 _with_room(segments.sync, room)

@@ -19,7 +19,6 @@ from typing import Any, Final, Protocol
 import structlog
 import trio
 
-from daemon import limits
 from daemon.observe.pace import Pace, spoken
 from daemon.runtime.clock import Clock
 from daemon.runtime.inbox import Inbox
@@ -165,7 +164,6 @@ class _Job:
             nursery.start_soon(self._tell)
             await self._drive(joining, staged, inbox)
             self._network.stop()
-            nursery.cancel_scope.deadline = trio.current_time() + limits.GOODBYE_SECONDS / 4
             nursery.cancel_scope.cancel()
         await self._commit(staged)
         if joining.complete:

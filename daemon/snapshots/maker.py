@@ -11,7 +11,6 @@ While the disk is nearly full nothing is made (L-28).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,8 +55,6 @@ class Maker:
         self._looked_height = 0
         self._slot = 0
         self._log: Any = structlog.get_logger()
-        self.made = 0
-        self.failed = 0
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
@@ -101,15 +98,13 @@ class Maker:
             async with open_link(MODULE, needs) as link:
                 ((_, pieces),) = await link.receive()
         except LinkLost as fault:
-            self.failed += 1
             code = fault.code if isinstance(fault, LinkFault) else None
             words = fault.words if isinstance(fault, LinkFault) else str(fault)
             self._log.warning("snapshot_not_made", height=offer.height, code=code, words=words)
             return
-        self.made += 1
         seconds = round(trio.current_time() - began, 1)
         self._log.info("snapshot_made", height=offer.height, pieces=pieces, seconds=seconds)
-        await trio.to_thread.run_sync(partial(self._renew))
+        await trio.to_thread.run_sync(self._renew)
 
     def _renew(self) -> None:
         self._shelf.take_new()

@@ -20,11 +20,11 @@ from daemon.store.pages import PageDamaged, glance
 from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from protocol.codec import decode
-from protocol.consensus.statements import Certificate
 from protocol.errors import Malformed, OperatorFault
 from protocol.ledger.closings import closings
 from protocol.ledger.records import Block
 from protocol.ledger.tables import Reader
+from protocol.proofs.build import closed_by
 from protocol.proofs.records import ClosedEpoch
 from protocol.snapshot import serving
 from protocol.snapshot.staging import OFFER_KEY, piece_key
@@ -33,7 +33,7 @@ from protocol.wire.snapshot import SnapshotOffer
 KEPT: Final = 2
 IN_USE_SECONDS: Final = 600.0
 """A snapshot that somebody read so recently is kept, unless there are `KEPT_MAX`."""
-KEPT_MAX: Final = 3
+KEPT_MAX: Final = serving.OFFERS_MAX
 HEADERS_READ_BYTES: Final = 32 * 1024 * 1024
 """Blocks that are read for one answer of headers; the joiner asks on."""
 
@@ -119,15 +119,11 @@ class Shelf:
         """How epochs ended, as far as this node knows."""
         found: list[ClosedEpoch] = []
         for closing in closings(reader, first_epoch, count):
-            kept = read_ended(self._directory, closing.epoch)
-            block = None if kept is not None else self.block(closing.height)
-            if kept is None and (block is None or block.finalization is None):
+            closed = read_ended(self._directory, closing.epoch)
+            closed = closed or closed_by(self._segments.read(closing.height), closing)
+            if closed is None:
                 break
-            if kept is None:
-                assert block is not None
-                assert block.finalization is not None
-                kept = ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators)
-            found.append(kept)
+            found.append(closed)
         return found
 
 

@@ -17,7 +17,7 @@ Deliberately absent: pruning of the state, of receipts and of the index (they ar
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +28,13 @@ from daemon.store.history import Beginning, read_ended, write_beginning, write_e
 from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader, index_path, scan_segment, segment_path
 from daemon.store.segments import Segments
 from protocol.codec import decode
-from protocol.consensus.statements import Certificate
 from protocol.errors import OperatorFault
 from protocol.ledger.closings import closings
 from protocol.ledger.genesis import Parameters
 from protocol.ledger.index import executed_height, read_roots
 from protocol.ledger.records import Block, Header
 from protocol.ledger.tables import Reader
-from protocol.proofs.records import ClosedEpoch
+from protocol.proofs.build import closed_by
 
 MARGIN_HEIGHTS = 8
 """Kept below what is needed: so that nothing here has to be exact to one block."""
@@ -108,10 +107,9 @@ def _needed(
     """(lowest height, for what), each for itself."""
     height = executed_height(reader) or 0
     synced = min(height, segments.synced_height)
-    data = segments.read(synced) if synced else None
-    if data is None:
+    header = _header(segments, synced) if synced else None
+    if header is None:
         return [(1, "nothing is executed and synced yet")]
-    header = decode(Header, decode(Block, data).header)
     needs = [(header.executed.height - MARGIN_HEIGHTS, "receipts that no header covers yet")]
     for at, words in [(height, "this node, its peers and joiners"), *((s, f"the snapshot at {s}") for s in snapshots)]:
         roots = read_roots(reader, at)
@@ -143,10 +141,15 @@ def _time_ms(reader: Reader, segments: Segments, height: int) -> int | None:
     if roots is not None:
         return roots.time_ms
     try:
-        data = segments.read(height)
+        header = _header(segments, height)
     except SegmentDamaged:
-        return None
-    return None if data is None else decode(Header, decode(Block, data).header).time_ms
+        return None  # `_above` takes it for later
+    return None if header is None else header.time_ms
+
+
+def _header(segments: Segments, height: int) -> Header | None:
+    data = segments.read(height)
+    return None if data is None else decode(Header, decode(Block, data).header)
 
 
 # -- Doing it ---------------------------------------------------------------------------------------
@@ -171,12 +174,11 @@ def prune(
     _keep_ended(directory, files, segments, reader, plan)
     if archive is not None:
         _copy(segments, plan, archive, told)
-    data = segments.read(plan.first_height)
-    assert data is not None, "what stays is there"
-    header = decode(Header, decode(Block, data).header)
+    lowest = _header(segments, plan.first_height)
+    assert lowest is not None, "what stays is there"
     where = "" if archive is None else f", moved to {archive}"
     why = f"blocks below {plan.first_height} were pruned{where}"
-    write_beginning(directory, files, Beginning(plan.first_height, header.parent, why))
+    write_beginning(directory, files, Beginning(plan.first_height, lowest.parent, why))
     return segments.drop_below(plan.first_height)
 
 
@@ -185,12 +187,10 @@ def _keep_ended(directory: Path, files: Files, segments: Segments, reader: Reade
     for closing in closings(reader):
         if closing.height >= plan.first_height or read_ended(directory, closing.epoch) is not None:
             continue
-        data = segments.read(closing.height)
-        block = None if data is None else decode(Block, data)
-        if block is None or block.finalization is None:
+        closed = closed_by(segments.read(closing.height), closing)
+        if closed is None:
             words = f"block {closing.height} closed epoch {closing.epoch} and is not here with its finalization"
             raise OperatorFault(f"{words}: old receipts could not be proven any more, so nothing is pruned")
-        closed = ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators)
         write_ended(directory, files, closing.epoch, closed)
 
 
@@ -212,21 +212,19 @@ def _copy(segments: Segments, plan: Plan, archive: Path, told: Callable[[int, in
         ) from fault
 
 
-def _copied(path: Path, target: Path) -> Sequence[int]:
-    """Bytes of each piece that was copied; the target has its name only when it is whole and synced."""
+def _copied(path: Path, target: Path) -> Iterator[int]:
+    """Bytes of each piece, as it is copied; the target has its name only when it is whole and synced."""
     unfinished = target.with_name(f"{target.name}.tmp")
     with suppress(FileNotFoundError):
         unfinished.unlink()
-    counts: list[int] = []
     with path.open("rb") as source, unfinished.open("xb") as copy:
         os.fchmod(copy.fileno(), 0o600)
         while chunk := source.read(COPY_BYTES):
             copy.write(chunk)
-            counts.append(len(chunk))
+            yield len(chunk)
         copy.flush()
         os.fsync(copy.fileno())
     unfinished.replace(target)
-    return counts
 
 
 def _read_again(files: Files, archive: Path, first: int) -> None:

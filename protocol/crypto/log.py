@@ -65,7 +65,7 @@ def append(get: GetSubtree, size: int, leaf_hashes: Sequence[bytes]) -> tuple[in
 def root(get: GetSubtree, size: int) -> bytes:
     """Root of the first `size` leaves (32 bytes). Raises BrokenInvariant if a stored subtree is missing."""
     _require(0 <= size <= SIZE_MAX, f"a log of {size} leaves")
-    return _range_root(get, 0, size) if size else EMPTY_ROOT
+    return subtree_root(get, 0, size) if size else EMPTY_ROOT
 
 
 def inclusion_proof(get: GetSubtree, index: int, size: int) -> tuple[bytes, ...]:
@@ -77,12 +77,12 @@ def inclusion_proof(get: GetSubtree, index: int, size: int) -> tuple[bytes, ...]
     start, end = 0, size
     path: list[bytes] = []
     while end - start > 1:
-        middle = start + _left_size(end - start)
+        middle = start + left_size(end - start)
         if index < middle:
-            path.append(_range_root(get, middle, end))
+            path.append(subtree_root(get, middle, end))
             end = middle
         else:
-            path.append(_range_root(get, start, middle))
+            path.append(subtree_root(get, start, middle))
             start = middle
     return tuple(reversed(path))
 
@@ -96,15 +96,15 @@ def consistency_proof(get: GetSubtree, first: int, second: int) -> tuple[bytes, 
     start, end = 0, second
     path: list[bytes] = []
     while first < end:
-        middle = start + _left_size(end - start)
+        middle = start + left_size(end - start)
         if first <= middle:
-            path.append(_range_root(get, middle, end))
+            path.append(subtree_root(get, middle, end))
             end = middle
         else:
-            path.append(_range_root(get, start, middle))
+            path.append(subtree_root(get, start, middle))
             start = middle
     if start:  # otherwise what is left is the old log itself, whose root the verifier has
-        path.append(_range_root(get, start, end))
+        path.append(subtree_root(get, start, end))
     return tuple(reversed(path))
 
 
@@ -158,21 +158,10 @@ def _without_right_edge(at: int, last: int) -> tuple[int, int]:
 
 
 def subtree_root(get: GetSubtree, start: int, end: int) -> bytes:
-    """Root of the subtree of leaves `start` to `end` (32 bytes). Raises BrokenInvariant if a stored part is missing."""
-    return _range_root(get, start, end)
+    """Root of the leaves from `start` to `end`, at least one (32 bytes). Raises BrokenInvariant if a part is missing.
 
-
-def _left_size(size: int) -> int:
-    """Largest power of two below `size`, which is at least 2."""
-    return 1 << (size - 1).bit_length() - 1
-
-
-def _lowest_bit(size: int) -> int:
-    return (size & -size).bit_length() - 1
-
-
-def _range_root(get: GetSubtree, start: int, end: int) -> bytes:
-    """Root of the leaves from `start` to `end`, joined from its complete parts, right to left."""
+    It is joined from its complete parts, right to left.
+    """
     found: bytes | None = None
     while start < end:
         level = _lowest_bit(end - start)
@@ -181,6 +170,15 @@ def _range_root(get: GetSubtree, start: int, end: int) -> bytes:
         end -= 1 << level
     assert found is not None, "a subtree is not empty"
     return found
+
+
+def left_size(size: int) -> int:
+    """Largest power of two below `size`, which is at least 2."""
+    return 1 << (size - 1).bit_length() - 1
+
+
+def _lowest_bit(size: int) -> int:
+    return (size & -size).bit_length() - 1
 
 
 def _stored(get: GetSubtree, level: int, index: int) -> bytes:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from protocol.crypto.hashing import HASH_BYTES
-from protocol.crypto.log import SIZE_MAX, GetSubtree, leaf_hash, node_hash, subtree_root
+from protocol.crypto.log import SIZE_MAX, GetSubtree, leaf_hash, left_size, node_hash, subtree_root
 from protocol.errors import BrokenInvariant
 
 __all__ = ["Subtrees", "leaf_hash", "range_proof", "verify_range"]
@@ -38,7 +38,7 @@ def range_proof(get: GetSubtree, first: int, end: int, size: int) -> tuple[bytes
         if stop <= first or start >= end:
             path.append(subtree_root(get, start, stop))
         elif not (first <= start and stop <= end):
-            middle = start + _left_size(stop - start)
+            middle = start + left_size(stop - start)
             walk(start, middle)
             walk(middle, stop)
 
@@ -78,11 +78,6 @@ def _root_of(
         return next(beside)
     if stop - start == 1:
         return leaf_hashes[start - first]
-    middle = start + _left_size(stop - start)
+    middle = start + left_size(stop - start)
     before = _root_of(leaf_hashes, first, start, middle, beside, left)
     return node_hash(before, _root_of(leaf_hashes, first, middle, stop, beside, left))
-
-
-def _left_size(size: int) -> int:
-    """Largest power of two below `size`, which is at least 2."""
-    return 1 << (size - 1).bit_length() - 1

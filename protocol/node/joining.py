@@ -13,8 +13,7 @@ genesis and whatever was staged before. In order:
 
 What is staged is durable and was checked, so after a crash the same machine goes on. If for `PATIENCE_INTERVALS`
 nothing is added to it, because no peer has the accepted snapshot any more or those who offer it say nothing, it is
-forgotten and another one taken. A true header can be offered by a peer that never gives the state under it: so
-offers of those who have failed least come first, then those that several make, then the highest.
+forgotten and another one taken: which, `joining_peers` says.
 
 The host's duties: `Keep` and `Forget` are carried out in order, and what was kept can be read before the next step.
 
@@ -26,7 +25,7 @@ Deliberately absent: disk, clock, sockets; what to do when no peer has a snapsho
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from protocol import limits
@@ -34,6 +33,7 @@ from protocol.codec import decode, encode, kind_of
 from protocol.errors import Malformed
 from protocol.ledger.genesis import Genesis
 from protocol.node.interface import Disconnect, Note, Now, PeerDown, PeerUp, Priority, Received, Send, Tick
+from protocol.node.joining_peers import Peer, Peers
 from protocol.proofs.finality import ProofRefused
 from protocol.snapshot import staging
 from protocol.snapshot.gathering import (
@@ -45,6 +45,7 @@ from protocol.snapshot.gathering import (
     Want,
 )
 from protocol.snapshot.offers import EpochChain, Offered, read_offer, verify_offer
+from protocol.snapshot.serving import OFFERS_MAX
 from protocol.snapshot.staging import Staged
 from protocol.sync import BlockSync
 from protocol.wire import messages
@@ -59,7 +60,7 @@ JOINERS_INTERVALS: Final = 40
 """Retry intervals after which joiners among themselves believe that there is no network yet."""
 PATIENCE_INTERVALS: Final = 120
 """Retry intervals in which nothing of the accepted snapshot comes until another is taken."""
-OFFERS_OF_A_PEER_MAX: Final = 3
+OFFERS_OF_A_PEER_MAX: Final = OFFERS_MAX
 """As many as an honest peer serves; each is at most a message."""
 
 
@@ -78,25 +79,6 @@ class Forget:
 
 JoiningEffect = Send | Disconnect | Note | Keep | Forget
 JoiningInput = PeerUp | PeerDown | Received | Tick
-
-
-@dataclass(slots=True)
-class Peer:
-    """A connected peer: what it offers, and what it was asked."""
-
-    offers: dict[int, wire.SnapshotOffer] = field(default_factory=dict)
-    answered: bool = False
-    """Whether it has said which snapshots it has."""
-    runs: bool = False
-    """Whether it takes part, and does not join itself."""
-    final_height: int = 0
-    asked: Want | int | None = None
-    """What it was asked for: a want, or the number of an epoch."""
-    blocks: BlockSync | None = None
-    following: int = 0
-    """Height behind the last block of its answer that was good."""
-    deadline_ms: int = 0
-    avoid_until_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +126,7 @@ class Joining:
         self._interval_ms = genesis.parameters.retry_interval_ms
         self._now_ms = now.monotonic_ms
         self._out: list[JoiningEffect] = []
-        self.peers: dict[bytes, Peer] = {}
+        self.peers = Peers()
         self.banned: set[bytes] = set()
         self._began_ms: int | None = None
         self._asked_ms = now.monotonic_ms
@@ -152,8 +134,6 @@ class Joining:
         """When something was staged last."""
         self._tried: set[bytes] = set()
         """Peers that were asked for the accepted snapshot since."""
-        self.failures: dict[bytes, int] = {}
-        """How often a peer that was relied on gave nothing. It stays when the peer leaves."""
         self.epochs = EpochChain.of(genesis)
         self.offer: wire.SnapshotOffer | None = None
         self.offered: Offered | None = None
@@ -267,7 +247,7 @@ class Joining:
             self._give_back(gone)
         if self._candidate is not None and peer == self._candidate[0]:
             self._candidate = None
-            self._failed({peer})
+            self.peers.failed({peer})
 
     def _give_back(self, peer: Peer) -> None:
         asked = peer.asked
@@ -293,12 +273,6 @@ class Joining:
         self._give_back(known)
         known.avoid_until_ms = self._now_ms + AVOID_INTERVALS * self._interval_ms
 
-    def _failed(self, peers: set[bytes]) -> None:
-        """They were relied on and gave nothing: others are preferred."""
-        for peer in sorted(peers):
-            if peer in self.failures or len(self.failures) < limits.PEERS_MAX:
-                self.failures[peer] = self.failures.get(peer, 0) + 1
-
     def note(self, name: str, **facts: int | str | bytes) -> None:
         """Something worth a log line."""
         self._out.append(Note(name, dict(facts)))
@@ -308,14 +282,7 @@ class Joining:
 
     def _sources(self) -> list[bytes]:
         """Peers that offer the accepted state under the accepted header."""
-        return [] if self.offer is None else self._offering(self.offer)
-
-    def _offering(self, offer: wire.SnapshotOffer) -> list[bytes]:
-        return [
-            key
-            for key, peer in self.peers.items()
-            if (same := peer.offers.get(offer.height)) is not None and same.chain[0] == offer.chain[0]
-        ]
+        return [] if self.offer is None else self.peers.offering(self.offer)
 
     # -- What comes ---------------------------------------------------------------------------------
 
@@ -433,7 +400,7 @@ class Joining:
                 if self._candidate is not None and key == self._candidate[0]:
                     peer.offers.clear()
                     self._candidate = None
-                    self._failed({key})
+                    self.peers.failed({key})
         if self._now_ms - self._asked_ms >= OFFERS_INTERVALS * self._interval_ms:
             self._asked_ms = self._now_ms
             sources = set(self._sources())
@@ -448,7 +415,7 @@ class Joining:
     def _give_up(self, offer: wire.SnapshotOffer) -> None:
         """Nothing of it comes any more."""
         self.note("snapshot_gone", height=offer.height)
-        self._failed(self._tried)
+        self.peers.failed(self._tried)
         self._tried.clear()
         for peer in self.peers.values():
             peer.asked, peer.blocks, peer.avoid_until_ms = None, None, 0
@@ -477,7 +444,7 @@ class Joining:
             if not everyone or len(self.peers) < 2:
                 return
         while self.offer is None:
-            self._candidate = self._candidate or self._best()
+            self._candidate = self._candidate or self.peers.best(self._now_ms)
             if self._candidate is None:
                 return
             key, height = self._candidate
@@ -498,23 +465,6 @@ class Joining:
                 continue
             self._stage(staging.OFFER_KEY, encode(offer))
             self.note("snapshot_accepted", height=offer.height, peer=key)
-
-    def _best(self) -> tuple[bytes, int] | None:
-        """A peer and the height of its offer: see the essay for the order."""
-        able = [
-            (self._rank(offer), key)
-            for key, peer in self.peers.items()
-            if peer.avoid_until_ms <= self._now_ms
-            for offer in peer.offers.values()
-        ]
-        if not able:
-            return None
-        (_, _, height), key = max(able, key=lambda each: (each[0], -self.failures.get(each[1], 0), each[1]))
-        return key, height
-
-    def _rank(self, offer: wire.SnapshotOffer) -> tuple[int, bool, int]:
-        failures = [self.failures.get(key, 0) for key in self._offering(offer)]
-        return -min(failures), failures.count(min(failures)) > 1, offer.height
 
     def _want(self, key: bytes, peer: Peer, want: Want) -> None:
         assert self.offer is not None

@@ -13,9 +13,10 @@ from protocol.consensus.statements import Certificate
 from protocol.crypto import log
 from protocol.errors import NOT_COVERED, NOT_FOUND, BrokenInvariant, Refused
 from protocol.ledger.batch import open_batch
+from protocol.ledger.closings import Closing
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.index import log_getter, read_receipt
-from protocol.ledger.records import Header
+from protocol.ledger.records import Block, Header
 from protocol.ledger.tables import Reader
 from protocol.ledger.undo import HistoricState
 from protocol.proofs.finality import ProofRefused
@@ -28,6 +29,14 @@ def finality_of(header: Header, finalization: Certificate, closed: Sequence[Clos
     from_chain = [item.finalization.proposal for item in closed]
     pinned = from_chain[-1].payload if from_chain and from_chain[-1] is not None else None
     return Finality(encode(header), finalization, tuple(closed), pinned)
+
+
+def closed_by(block: bytes | None, closing: Closing) -> ClosedEpoch | None:
+    """How an epoch ended, from its encoded closing block (C-22); None without it, or without its finalization."""
+    found = None if block is None else decode(Block, block)
+    if found is None or found.finalization is None:
+        return None
+    return ClosedEpoch(found.header, decode(Certificate, found.finalization), closing.validators)
 
 
 def envelope_at(batches: Sequence[bytes], position: int) -> bytes:

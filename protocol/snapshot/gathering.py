@@ -75,7 +75,7 @@ Want = HeadersWant | BlocksWant | ReceiptsWant | PiecesWant
 
 @dataclass(slots=True)
 class Progress:
-    """How much of each there is and will be, as far as known: pieces, blocks, receipts."""
+    """How much of each is staged, less what is asked for again: pieces, blocks, receipts."""
 
     pieces: int = 0
     blocks: int = 0
@@ -193,23 +193,25 @@ class Gathering:
     def _lowest_found(self, header: Header) -> None:
         """All headers are here: what they name can be asked for."""
         self.window = window = window_of(self.offered, header)
-        height = window.lowest
-        while height <= window.tip:
-            end = min(height + BLOCKS_RUN, window.tip + 1)
-            missing = [at for at in range(height, end) if not self.staged.has(staging.block_key(at))]
-            self.done.blocks += end - height - len(missing)
-            if missing:
-                self._wants.append(BlocksWant(missing[0], missing[-1] + 1))
-                self.done.blocks -= missing[-1] + 1 - missing[0] - len(missing)
-            height = end
-        first = window.first_receipt
-        while first < window.log_size:
-            end = min(first + RECEIPTS_RUN, window.log_size)
-            lacking = first + sum(len(run.receipts) for run in staged_receipts(self.staged, first, end))
-            self.done.receipts += lacking - first
-            if lacking < end:
-                self._wants.append(ReceiptsWant(lacking, end))
-            first = end
+        for first in range(window.lowest, window.tip + 1, BLOCKS_RUN):
+            self._want_blocks(first, min(first + BLOCKS_RUN, window.tip + 1))
+        for first in range(window.first_receipt, window.log_size, RECEIPTS_RUN):
+            self._want_receipts(first, min(first + RECEIPTS_RUN, window.log_size))
+
+    def _want_blocks(self, first: int, end: int) -> None:
+        """Ask for what is missing of a run, from the first to the last of it."""
+        self.done.blocks += end - first
+        missing = [at for at in range(first, end) if not self.staged.has(staging.block_key(at))]
+        if missing:
+            want = BlocksWant(missing[0], missing[-1] + 1)
+            self._wants.append(want)
+            self.done.blocks -= want.end - want.first
+
+    def _want_receipts(self, first: int, end: int) -> None:
+        lacking = first + sum(len(run.receipts) for run in staged_receipts(self.staged, first, end))
+        self.done.receipts += lacking - first
+        if lacking < end:
+            self._wants.append(ReceiptsWant(lacking, end))
 
     # -- Blocks -------------------------------------------------------------------------------------
 

@@ -28,27 +28,26 @@ class EpochChain:
 
     network_id: bytes
     validators: ValidatorSet
+    first: ValidatorSet
+    """The set of the first epoch."""
     epoch: int = FIRST_EPOCH
     height: int = 0
     """Of the block that closed the epoch before; 0 in the first."""
     closings: list[Closing] = field(default_factory=list)
-    first: ValidatorSet | None = None
-    """The set of the first epoch."""
 
     @staticmethod
     def of(genesis: Genesis) -> EpochChain:
         """At the first epoch."""
         validators = validator_set(genesis)
-        return EpochChain(network_id(genesis), validators, first=validators)
+        return EpochChain(network_id(genesis), validators, validators)
 
     def at(self, epoch: int) -> EpochChain:
         """As it was when it had reached this epoch, which it has."""
         closings = self.closings[: epoch - FIRST_EPOCH]
         if not closings:
-            first = self.first or self.validators
-            return EpochChain(self.network_id, first, first=first)
+            return EpochChain(self.network_id, self.first, self.first)
         last = closings[-1]
-        return EpochChain(self.network_id, last.validators, epoch, last.height, closings, self.first)
+        return EpochChain(self.network_id, last.validators, self.first, epoch, last.height, closings)
 
     def follow(self, closed: ClosedEpoch) -> None:
         """One epoch further. Raises ProofRefused, and nothing changed."""

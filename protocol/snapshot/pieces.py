@@ -22,7 +22,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple, Protocol
 
 from protocol import limits
-from protocol.codec import decode, encode, kind_of
+from protocol.codec import KINDS, decode, encode, kind_of
 from protocol.crypto.trie import EMPTY_ROOT, joined, path_of, subtree
 from protocol.crypto.trie_nodes import Child, branch_hash, nibbles_of
 from protocol.errors import Malformed
@@ -30,8 +30,6 @@ from protocol.wire.snapshot import PIECE_BYTES, PIECE_PAIRS, StatePair, TrieBran
 
 HEAP_BYTES: Final = 64 * limits.MIB
 """Pairs that are sorted at once."""
-_BRANCH_KIND: Final = 90
-_PAIRS_KIND: Final = 91
 
 
 class Pair(NamedTuple):
@@ -163,18 +161,18 @@ def check(prefix: bytes, hashed: bytes, data: bytes) -> list[Below]:
 
     Raises Malformed if it is anything else.
     """
-    kind = kind_of(data)
-    if kind == _BRANCH_KIND:
+    kind = _kind(data)
+    if kind is TrieBranch:
         branch = decode(TrieBranch, data)
-        nibbles = [nibble for nibble in range(16) if branch.bitmap >> nibble & 1]
-        if len(nibbles) != len(branch.hashes) or branch_hash(branch.bitmap, b"".join(branch.hashes)) != hashed:
+        counted = branch.bitmap.bit_count() == len(branch.hashes)
+        if not counted or branch_hash(branch.bitmap, b"".join(branch.hashes)) != hashed:
             raise Malformed("hashes", f"the branch at {prefix.hex()!r} is another than the one above it names")
         if len(prefix) >= limits.TRIE_DEPTH_MAX:
             raise Malformed("prefix", "a branch below the longest path")
-        return [Below(prefix + bytes([n]), h) for n, h in zip(nibbles, branch.hashes, strict=True)]
-    if kind != _PAIRS_KIND:
+        return _below(prefix, branch)
+    if kind is not TriePairs:
         raise Malformed("data", "neither a branch nor pairs")
-    if top_of_pairs(prefix, read_pairs(prefix, data)) != hashed:
+    if _top_of_pairs(prefix, read_pairs(prefix, data)) != hashed:
         raise Malformed("pairs", f"the pairs at {prefix.hex()!r} are others than the branch above them names")
     return []
 
@@ -189,7 +187,7 @@ def read_pairs(prefix: bytes, data: bytes) -> list[Pair]:
     return pairs
 
 
-def top_of_pairs(prefix: bytes, pairs: list[Pair]) -> bytes:
+def _top_of_pairs(prefix: bytes, pairs: list[Pair]) -> bytes:
     """Hash of the subtree of these pairs (32 bytes)."""
     top, _ = subtree(prefix, ((pair.key, pair.value) for pair in pairs))
     return EMPTY_ROOT if top is None else top.hash
@@ -197,9 +195,15 @@ def top_of_pairs(prefix: bytes, pairs: list[Pair]) -> bytes:
 
 def children_of(prefix: bytes, data: bytes) -> list[Below]:
     """The pieces below one that was checked before; none for pairs."""
-    if kind_of(data) != _BRANCH_KIND:
-        return []
-    branch = decode(TrieBranch, data)
+    return _below(prefix, decode(TrieBranch, data)) if _kind(data) is TrieBranch else []
+
+
+def _kind(data: bytes) -> type | None:
+    """What a piece says it is."""
+    return KINDS.get(kind_of(data) or 0)
+
+
+def _below(prefix: bytes, branch: TrieBranch) -> list[Below]:
     nibbles = [nibble for nibble in range(16) if branch.bitmap >> nibble & 1]
     return [Below(prefix + bytes([n]), h) for n, h in zip(nibbles, branch.hashes, strict=True)]
 
@@ -216,7 +220,7 @@ def piece_at(get: Callable[[bytes], bytes | None], prefix: bytes) -> bytes | Non
             continue
         if length == len(prefix):
             return data
-        if kind_of(data) != _PAIRS_KIND:
+        if _kind(data) is not TriePairs:
             return None
         below = tuple(
             pair for pair in decode(TriePairs, data).pairs if nibbles_of(path_of(pair.key)).startswith(prefix)

@@ -38,6 +38,7 @@ from protocol.errors import Refused
 from protocol.ledger.admission import admit, check_operations
 from protocol.ledger.envelope import parse_envelope, signature_items
 from protocol.ledger.genesis_state import genesis_state
+from protocol.ledger.members import ValidatorNode
 from protocol.ledger.records import Block, header_hash
 from protocol.node.interface import Admitted, Answer, BlockExecuted, Fate, Input, Outcome, Refusal, Submit
 from protocol.node.setup import NodeStatus
@@ -68,7 +69,9 @@ class LocalNode:
         self.refused: dict[bytes, tuple[str, str]] = {}
         self.pressure: str | None = None
         self.damaged: set[int] = set()
-        self.shown = NodeStatus(voting=True)
+        validators = self.world.genesis.validators
+        nodes = tuple((ValidatorNode(v.voting_key, v.member, v.node_key), v.power) for v in validators)
+        self.shown = NodeStatus(voting=True, validators=nodes)
         self.answers = True
         self.store = StateStore.open(directory / "state", self.world.network_id, writer=True)
         self.store.commit([genesis_state(self.world.genesis, self.world.rules).writes], 0)

@@ -63,6 +63,12 @@ def _pairs(change: Callable[[tuple[StatePair, ...]], tuple[StatePair, ...]]) -> 
     return _piece(altered)
 
 
+def _other_piece(found: PiecesFound) -> PiecesFound:
+    """The first one is right: otherwise it would be the answer to an earlier question."""
+    rest = tuple(FoundPiece(piece.prefix + b"\x00", piece.data) for piece in found.pieces[1:])
+    return replace(found, pieces=(*found.pieces[:1], *rest))
+
+
 def _branch(data: bytes) -> bytes:
     if kind_of(data) != 90:
         return data
@@ -137,25 +143,26 @@ LIES: dict[str, tuple[type[Any], Callable[[Any], Any | bytes | None], str]] = {
     "a pair of another place": (
         PiecesFound,
         _pairs(lambda pairs: (*pairs, StatePair(b"\x91\xa1x", b"\x00"))),
-        "",
+        "a pair that does not stand below",
     ),
     "a branch with another child": (PiecesFound, _piece(_branch), "another than the one above it names"),
-    "pieces that are garbage": (PiecesFound, _piece(lambda _data: b"\x00\x01"), ""),
-    "another piece than asked for": (
+    "pieces that are garbage": (PiecesFound, _piece(lambda _data: b"\x00\x01"), "neither a branch nor pairs"),
+    "more pieces than asked for": (
         PiecesFound,
         lambda found: replace(found, pieces=(*found.pieces, *found.pieces)[: snapshot.PIECES_ASKED_MAX]),
-        "",
+        "more pieces than were asked for",
     ),
-    "messages that are garbage": (PiecesFound, _garbage, ""),
-    "receipts that are not in the log": (ReceiptsFound, _receipts, ""),
+    "another piece than asked for": (PiecesFound, _other_piece, "a piece that was not asked for"),
+    "messages that are garbage": (PiecesFound, _garbage, "not msgpack"),
+    "receipts that are not in the log": (ReceiptsFound, _receipts, "not in the network's log"),
     "a path that is longer": (ReceiptsFound, _path, "not in the network's log"),
     "a header of its own making": (HeadersBelow, _headers, "not the parent of the one above it"),
     "headers of other heights": (HeadersBelow, _other_heights, "not the parent of the one above it"),
-    "a batch with another content": (BlockPart, _block, ""),
+    "a batch with another content": (BlockPart, _block, "a batch with another digest than referenced"),
     "a batch with another author's signature": (BlockPart, _authors_signature, "bad signature of a batch's author"),
-    "blocks without headers": (BlockPart, _other_block, ""),
+    "blocks without headers": (BlockPart, _other_block, "Header: not msgpack"),
     "a forged finalization": (SnapshotOffer, _forged_finalization, "signature"),
-    "an offer of a made-up state": (SnapshotOffer, _made_up_state, ""),
+    "an offer of a made-up state": (SnapshotOffer, _made_up_state, "the certificate is of another header"),
     "an offer of another height": (SnapshotOffer, _other_height, "names the results of height"),
 }
 """What is said -> (in which answers, how, what the joiner says about it)."""
