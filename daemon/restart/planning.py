@@ -140,7 +140,7 @@ def uncertain_words(weighed: Weighed) -> str:
     voters = weighed.validators
     words = [f"reports of power {weighed.counted} of {voters.total} count, {voters.blocking} are needed"]
     words += [f"{w.voting_key.hex()[:16]}: {w.words}" for w in weighed.witnesses if w.words]
-    if weighed.closes_unknown or (weighed.coming is not None and weighed.coming_counted < weighed.coming.blocking):
+    if weighed.next_unknown:
         words.append("the last block ends its epoch, and the next one may have begun with others")
     words += [
         f"block {cut.hash.hex()[:16]} may be final and is not held whole" for cut in weighed.cut if cut.may_be_final
