@@ -26,7 +26,7 @@ from daemon.config.values import AddressText, PublicKey, Table, bounded
 from daemon.config.voting_keys import VotingKeys
 from protocol import limits
 from protocol.crypto.signing import SigningKey
-from protocol.ledger.genesis import FIRST_RULES, GenesisValidator
+from protocol.ledger.genesis import GenesisValidator, members_decide
 
 
 class KeysTable(Table):
@@ -287,11 +287,6 @@ def _anothers(network: Network, node_key: bytes, voting_key: bytes) -> bool:
     )
 
 
-def _governed(network: Network) -> bool:
-    """Whether the members may change who votes: then genesis says only who did at first."""
-    return max(rules.version for rules in network.genesis.rules) > FIRST_RULES
-
-
 def _check_role(
     found: Read[NodeFile], network: Network, node_key: bytes, voting: KeyFile | None, problems: Problems
 ) -> None:
@@ -305,7 +300,7 @@ def _check_role(
     if mine is not None and voting is None:
         expected = f"the key file of {PUBLIC_KEY.format(mine.voting_key)}, since genesis makes this node a validator"
         problems.add(found.source.problem(path, expected, "nothing"))
-    elif _governed(network) and (voting is None or not _anothers(network, node_key, voting.key.public)):
+    elif members_decide(network.genesis) and (voting is None or not _anothers(network, node_key, voting.key.public)):
         return
     elif mine is not None and voting is not None and voting.key.public != mine.voting_key:
         expected = f"the key of this validator's votes, {PUBLIC_KEY.format(mine.voting_key)}"

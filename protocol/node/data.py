@@ -22,7 +22,7 @@ from protocol.errors import (
     POOL_FULL,
     TOO_LARGE,
 )
-from protocol.ledger.genesis import FIRST_RULES
+from protocol.ledger.genesis import members_decide
 from protocol.ledger.records import Batch, BatchBody, Reference, batch_digest
 from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.interface import (
@@ -296,8 +296,7 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
 
 def _may_author(body: Body, author: bytes) -> bool:
     """Whether an honest node may send a batch of this author: who is in a later epoch knows others than this node."""
-    changing = max(rules.version for rules in body.setup.genesis.rules) > FIRST_RULES
-    return changing or author in body.roster.keys
+    return members_decide(body.setup.genesis) or author in body.roster.keys
 
 
 def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted | Refusal) -> None:
