@@ -227,6 +227,7 @@ def load_node(file: File) -> Node:
     voting_key = None if voting_keys is None else _load_voting_key(voting_keys, problems)
     if network is not None and node_key is not None and (voting is None or voting_key is not None):
         _check_role(found, network, node_key.key.public, voting_key, problems)
+    _check_pinned(found, problems)
     addresses = _addresses(found.value, network, node_key)
     dial = _dial(found, addresses, node_key, problems)
     problems.settle()
@@ -276,6 +277,13 @@ def _load_voting_key(keys: VotingKeys, problems: Problems) -> KeyFile | None:
     except ConfigurationFault as fault:
         problems.catch(fault)
         return None
+
+
+def _check_pinned(found: Read[NodeFile], problems: Problems) -> None:
+    """One without the other would pin nothing."""
+    pinned = found.value.pinned
+    if (pinned.height is None) != (pinned.hash is None):
+        problems.add(found.source.problem(("pinned",), "height and hash together, or neither", "one of the two"))
 
 
 def _anothers(network: Network, node_key: bytes, voting_key: bytes) -> bool:
