@@ -181,7 +181,7 @@ class _Run:
         """Heights from `first` to before `following` are in no record."""
         missing = str(first) if following == first + 1 else f"{first} to {following - 1}"
         words = f"block {missing} is not there: what follows cannot be executed"
-        if first == 1:
+        if first == self.report.beginning + 1:
             words += "; take a directory that holds the history from the first block on, an archive node's"
             beginning = read_beginning(self._wishes.place.segments.parent, OsFiles())
             if beginning is not None and beginning.first_height == following:

@@ -22,9 +22,8 @@ from daemon.config.creation import (
     take_fresh,
 )
 from daemon.config.files import read
-from daemon.config.keyfiles import sync_directory, write_new
+from daemon.config.keyfiles import of_journal, sync_directory, write_new
 from daemon.config.node import KeysTable, Node, NodeFile, load_node
-from daemon.config.texts import JOURNAL_ID
 from daemon.config.write import to_toml
 from daemon.store.directory import create, inherited_directory
 from daemon.store.files import OsFiles
@@ -94,10 +93,8 @@ def _write_keys(source: Path, target: Path, *, validator: bool) -> None:
             text = (source / name).read_text(encoding="utf-8")
         except OSError as error:
             raise OperatorFault(f"{source / name} cannot be read: {(error.strerror or str(error)).lower()}") from error
-        lines = [line for line in text.splitlines() if not line.startswith("journal")]
-        if name == "node.key":
-            lines.append(f'journal = "{JOURNAL_ID.format(secrets.token_bytes(JOURNAL_ID_BYTES))}"')
-        write_new(target / KEYS_DIRECTORY / name, "\n".join(lines) + "\n", mode=0o600)
+        journal_id = secrets.token_bytes(JOURNAL_ID_BYTES) if name == "node.key" else None
+        write_new(target / KEYS_DIRECTORY / name, of_journal(text, journal_id), mode=0o600)
 
 
 def _copy_segments(backup: Path, node: Node, progress: Progress) -> None:

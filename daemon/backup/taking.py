@@ -16,7 +16,7 @@ from typing import Final
 from daemon import VERSION
 from daemon.backup.manifest import CHUNK_BYTES, INHERITED, MANIFEST_FILE, SEGMENTS, Manifest, digest_of
 from daemon.config.creation import CARD_FILE, NETWORK_FILE, NODE_FILE
-from daemon.config.keyfiles import CREDENTIAL_PREFIX, sync_directory, write_new
+from daemon.config.keyfiles import CREDENTIAL_PREFIX, of_journal, sync_directory, write_new
 from daemon.config.node import Node
 from daemon.store.directory import inherited_directory
 from daemon.store.files import OsFiles
@@ -88,8 +88,7 @@ def _copy_keys(node: Node, target: Path) -> None:
                 f"{reference} is a service manager's: back it up where it is kept, and leave out --keys"
             )
         text = (node.file.parent / reference).read_text(encoding="utf-8")
-        kept = [line for line in text.splitlines() if not line.startswith("journal")]
-        write_new(target / KEYS_DIRECTORY / name, "\n".join(kept) + "\n", mode=0o600)
+        write_new(target / KEYS_DIRECTORY / name, of_journal(text, None), mode=0o600)
 
 
 def copy_inherited(source: Path, target: Path) -> None:

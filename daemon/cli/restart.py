@@ -236,7 +236,7 @@ def sign(file: Path, key: Path, yes: bool) -> None:
         papilio restart sign restart --key account.key
     """
     from daemon.config.keyfiles import load_key
-    from daemon.restart.files import document_file, write_whole
+    from daemon.restart.files import write_restart
     from protocol.restart.document import approvals, approve, restart_file
 
     found, opened = _read(file)
@@ -247,7 +247,7 @@ def sign(file: Path, key: Path, yes: bool) -> None:
     with _refusals():
         given = (*found.approvals, approve(opened, account))
         names = approvals(opened, given)
-        write_whole(document_file(file), restart_file(found.document, given))
+        write_restart(file, restart_file(found.document, given))
     say(f"Signed by {len(names)} of {len(opened.voices)} members, {opened.needed} are asked for.")
 
 
@@ -262,7 +262,7 @@ def gather(file: Path, others: tuple[Path, ...]) -> None:
     Example:
         papilio restart gather restart from-port/document from-customs/document
     """
-    from daemon.restart.files import document_file, write_whole
+    from daemon.restart.files import write_restart
     from protocol.restart.document import restart_file
 
     found, opened = _read(file)
@@ -273,7 +273,7 @@ def gather(file: Path, others: tuple[Path, ...]) -> None:
             raise Ended(f"{other} is another document", code="restart_bad_document", exit_code=ExitCode.UNVERIFIED)
         given += more.approvals
     names = _signed(opened, given)
-    write_whole(document_file(file), restart_file(found.document, given))
+    write_restart(file, restart_file(found.document, given))
     facts = {"signed": list(names), "needed": opened.needed, "members": len(opened.voices)}
     who = ", ".join(names) or "nobody"
     emit(facts, lambda: print(f"signed by {len(names)} of {len(opened.voices)} members: {who}"))

@@ -140,13 +140,15 @@ def scrub(place: Path | None, network: Path | None, url: str | None, no_wait: bo
         return _scrub_node(url, wait=not no_wait)
     assert place is not None, "one of the two was given"
     from daemon.store.files import OsFiles
+    from daemon.store.history import read_beginning
     from daemon.upkeep.findings import Report
     from daemon.upkeep.judging import Judge
     from daemon.upkeep.segments import check_segments
 
     subject, report = subject_of(place, network), Report()
     directory = subject.directory / "segments"
-    check_segments(directory, OsFiles(), Judge(subject.genesis), report, _gently(rate << 20))
+    beginning = read_beginning(subject.directory, OsFiles())
+    check_segments(directory, OsFiles(), Judge(subject.genesis), report, _gently(rate << 20), beginning)
     end_progress()
     emit(report.as_json(), lambda: _show(report, place))
     return ExitCode.DISK_FAILED if report.damage else ExitCode.DONE

@@ -49,10 +49,10 @@ from daemon.config.write import to_toml
 from protocol.apps.registry import NEWEST_RULES
 from protocol.ledger.genesis import (
     DEFAULT_PARAMETERS,
-    FIRST_RULES,
     Genesis,
     Parameters,
     check_genesis,
+    members_decide,
     network_id,
     parameter_faults,
 )
@@ -236,16 +236,14 @@ def check_card(network: Network, found: Read[CardFile]) -> None:
     card, source, genesis = found.value.card, found.source, network.genesis
     problems = list(found.problems)
     where = f"as in {network.file}"
-    # Where the members can change who takes part, a node may be newer than genesis.
-    newer = max(rules.version for rules in genesis.rules) > FIRST_RULES
+    newer = members_decide(genesis)  # then a node may be newer than genesis
     member = next((m for m in genesis.members if m.name == card.member), None)
     validator = next((v for v in genesis.validators if v.node_key == card.node_key), None)
     observer = next((o for o in genesis.observers if o.node_key == card.node_key), None)
-    if member is None and newer:
-        pass
-    elif member is None:
-        names = ", ".join(m.name for m in genesis.members)
-        problems.append(source.problem(("card", "member"), f"one of {names}, {where}", card.member))
+    if member is None:
+        if not newer:
+            names = ", ".join(m.name for m in genesis.members)
+            problems.append(source.problem(("card", "member"), f"one of {names}, {where}", card.member))
     elif (member.keys, member.threshold) != (tuple(sorted(card.account_keys)), card.threshold):
         expected = f"the account keys and threshold of member {member.name}, {where}"
         problems.append(source.problem(("card", "account_keys"), expected, "others: someone changed one of the files"))

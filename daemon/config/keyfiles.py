@@ -26,7 +26,7 @@ import secrets
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path as File
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -37,7 +37,6 @@ from daemon.config.values import JournalId, PublicKey, SecretKey, Table
 from protocol.crypto.signing import SEED_BYTES, SigningKey
 
 Purpose = Literal["node", "voting", "account"]
-PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 KEY_FILE_BYTES_MAX: Final = 16 * 1024
 CREDENTIAL_PREFIX: Final = "credential:"
 CREDENTIALS_VARIABLE: Final = "CREDENTIALS_DIRECTORY"
@@ -71,10 +70,17 @@ def create_key(file: File, purpose: Purpose, *, journal_id: bytes | None = None)
         f'purpose = "{purpose}"',
         f'public = "{texts.PUBLIC_KEY.format(key.public)}"',
         f'secret = "{texts.SECRET_KEY.format(seed)}"',
-        *([f'journal = "{texts.JOURNAL_ID.format(journal_id)}"'] if journal_id is not None else []),
     ]
-    write_new(file, "\n".join(lines) + "\n", mode=0o600)
+    write_new(file, of_journal("\n".join(lines), journal_id), mode=0o600)
     return KeyFile(file, purpose, key, journal_id)
+
+
+def of_journal(text: str, journal_id: bytes | None) -> str:
+    """A key file's text with the id of this journal in the place of what it had, or with none (C-24)."""
+    lines = [line for line in text.splitlines() if not line.startswith("journal")]
+    if journal_id is not None:
+        lines.append(f'journal = "{texts.JOURNAL_ID.format(journal_id)}"')
+    return "\n".join(lines) + "\n"
 
 
 def write_new(file: File, text: str, *, mode: int = 0o644) -> None:

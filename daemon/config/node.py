@@ -26,7 +26,7 @@ from daemon.config.values import AddressText, PublicKey, Table, bounded
 from daemon.config.voting_keys import VotingKeys
 from protocol import limits
 from protocol.crypto.signing import SigningKey
-from protocol.ledger.genesis import FIRST_RULES, GenesisValidator
+from protocol.ledger.genesis import GenesisValidator, members_decide
 
 
 class KeysTable(Table):
@@ -227,6 +227,7 @@ def load_node(file: File) -> Node:
     voting_key = None if voting_keys is None else _load_voting_key(voting_keys, problems)
     if network is not None and node_key is not None and (voting is None or voting_key is not None):
         _check_role(found, network, node_key.key.public, voting_key, problems)
+    _check_pinned(found, problems)
     addresses = _addresses(found.value, network, node_key)
     dial = _dial(found, addresses, node_key, problems)
     problems.settle()
@@ -278,6 +279,13 @@ def _load_voting_key(keys: VotingKeys, problems: Problems) -> KeyFile | None:
         return None
 
 
+def _check_pinned(found: Read[NodeFile], problems: Problems) -> None:
+    """One without the other would pin nothing."""
+    pinned = found.value.pinned
+    if (pinned.height is None) != (pinned.hash is None):
+        problems.add(found.source.problem(("pinned",), "height and hash together, or neither", "one of the two"))
+
+
 def _anothers(network: Network, node_key: bytes, voting_key: bytes) -> bool:
     """Whether genesis knows this node, and this voting key as another node's."""
     genesis = network.genesis
@@ -285,11 +293,6 @@ def _anothers(network: Network, node_key: bytes, voting_key: bytes) -> bool:
     return node_key in known and any(
         validator.voting_key == voting_key and validator.node_key != node_key for validator in genesis.validators
     )
-
-
-def _governed(network: Network) -> bool:
-    """Whether the members may change who votes: then genesis says only who did at first."""
-    return max(rules.version for rules in network.genesis.rules) > FIRST_RULES
 
 
 def _check_role(
@@ -305,7 +308,7 @@ def _check_role(
     if mine is not None and voting is None:
         expected = f"the key file of {PUBLIC_KEY.format(mine.voting_key)}, since genesis makes this node a validator"
         problems.add(found.source.problem(path, expected, "nothing"))
-    elif _governed(network) and (voting is None or not _anothers(network, node_key, voting.key.public)):
+    elif members_decide(network.genesis) and (voting is None or not _anothers(network, node_key, voting.key.public)):
         return
     elif mine is not None and voting is not None and voting.key.public != mine.voting_key:
         expected = f"the key of this validator's votes, {PUBLIC_KEY.format(mine.voting_key)}"

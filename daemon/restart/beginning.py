@@ -22,13 +22,19 @@ from pathlib import Path
 from typing import Final
 
 from daemon.audit.places import Place, data_directory, find_place, network_file
-from daemon.config.creation import CARD_FILE, NETWORK_FILE, NODE_FILE, take_fresh
+from daemon.config.creation import (
+    CARD_FILE,
+    JOURNAL_ID_BYTES,
+    NETWORK_FILE,
+    NODE_FILE,
+    VOTING_KEY_FILE,
+    take_fresh,
+)
 from daemon.config.files import read, read_text
-from daemon.config.keyfiles import CREDENTIAL_PREFIX, sync_directory, write_new
+from daemon.config.keyfiles import CREDENTIAL_PREFIX, of_journal, sync_directory, write_new
 from daemon.config.network import Network, load_network
 from daemon.config.node import KeysTable, Node, NodeFile, load_node
-from daemon.config.texts import JOURNAL_ID
-from daemon.config.voting_keys import NEXT
+from daemon.config.voting_keys import ERASED, NEXT, VotingKeys
 from daemon.config.write import to_toml
 from daemon.restart.disk import Tell, bring_up, untold
 from daemon.restart.files import BLOCKS, DOCUMENT, read_bytes, read_record, read_restart, write_whole
@@ -50,7 +56,7 @@ from protocol.restart.opening import RestartRefused
 from protocol.restart.records import KeptBlocks
 from protocol.restart.reporting import is_sealed
 
-VOTING: Final = "voting.key"
+NODE_KEY: Final = "keys/node.key"
 UNFINISHED: Final = "inherited.unfinished"
 
 
@@ -212,8 +218,8 @@ def _copy_node(old: Path, target: Path) -> None:
             "network": NETWORK_FILE,
             "data_directory": "data",
             "keys": KeysTable(
-                node=_copied(old, target, settings.keys.node, "node.key"),
-                voting=None if voting is None else _copied(old, target, voting, VOTING),
+                node=_copy_node_key(old, target, settings.keys.node),
+                voting=None if voting is None else _copy_voting_keys(VotingKeys(voting, old), target),
             ),
             "pinned": type(settings.pinned)(),
         }
@@ -223,23 +229,24 @@ def _copy_node(old: Path, target: Path) -> None:
         write_new(target / CARD_FILE, read_text(old / CARD_FILE))
 
 
-def _copied(old: Path, target: Path, reference: str, name: str) -> str:
-    """Copy a key file; a credential stays where it is."""
+def _copy_node_key(old: Path, target: Path, reference: str) -> str:
+    """With the id of a new journal; a credential stays where it is."""
     if reference.startswith(CREDENTIAL_PREFIX):
         return reference
-    source = old / reference
-    if name == VOTING and not source.exists():
-        source = source.with_name(source.name + NEXT)
-    text = read_text(source)
-    if name == "node.key":
-        lines = [line for line in text.splitlines() if not line.startswith("journal")]
-        journal_id = secrets.token_bytes(16)
-        text = "\n".join([*lines, f'journal = "{JOURNAL_ID.format(journal_id)}"']) + "\n"
-    write_new(target / "keys" / name, text, mode=0o600)
-    successor = source.with_name(source.name + NEXT)
-    if name == VOTING and successor.exists():
-        write_new(target / "keys" / f"{name}{NEXT}", read_text(successor), mode=0o600)
-    return f"keys/{name}"
+    text = of_journal(read_text(old / reference), secrets.token_bytes(JOURNAL_ID_BYTES))
+    write_new(target / NODE_KEY, text, mode=0o600)
+    return NODE_KEY
+
+
+def _copy_voting_keys(keys: VotingKeys, target: Path) -> str:
+    """The present key and the next one, as far as there are any, or the word that it was erased."""
+    if keys.is_credential:
+        return keys.reference
+    for suffix in ("", NEXT, ERASED):
+        source = keys.beside(suffix)
+        if source.exists():
+            write_new(target / f"{VOTING_KEY_FILE}{suffix}", read_text(source), mode=0o600)
+    return VOTING_KEY_FILE
 
 
 def _has_reported(node: Node, opened: Opened) -> bool:

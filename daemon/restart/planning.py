@@ -51,7 +51,7 @@ from protocol.ledger.records import (
 from protocol.ledger.state import StateReader
 from protocol.ledger.tables import Reader
 from protocol.restart.beginning import changed_state, taking_part
-from protocol.restart.document import Opened, make_document, open_document
+from protocol.restart.document import Opened, make_document
 from protocol.restart.opening import OpenedReport, RestartRefused, open_report
 from protocol.restart.records import Decided, Holdings, KeptBlocks, RestartFile
 from protocol.restart.weighing import Weighed, weigh
@@ -124,11 +124,10 @@ def plan(node: Node, wishes: Wishes, out: Path, tell: Tell = untold) -> Opened:
         with _scratch_state(stopped, above, weighed.tip.height, tell) as state, state.reader() as reader:
             decided = _decide(genesis, reader, weighed, wishes)
             cut = cut_transactions(weighed, pool)
-            document = make_document(
+            document, opened = make_document(
                 genesis, data, reader, decided, cut=cut, uncertain=not weighed.certain, words=wishes.words
             )
         kept = _kept_blocks(stopped, above, weighed)
-    opened = open_document(document)
     write_restart(out / DOCUMENT, RestartFile(document, ()))
     write_whole(out / BLOCKS, encode(kept))
     write_new(out / "network.toml", to_toml(network_file(opened, node.network, wishes.cards)))
@@ -140,7 +139,7 @@ def uncertain_words(weighed: Weighed) -> str:
     voters = weighed.validators
     words = [f"reports of power {weighed.counted} of {voters.total} count, {voters.blocking} are needed"]
     words += [f"{w.voting_key.hex()[:16]}: {w.words}" for w in weighed.witnesses if w.words]
-    if weighed.closes_unknown or (weighed.coming is not None and weighed.coming_counted < weighed.coming.blocking):
+    if weighed.next_unknown:
         words.append("the last block ends its epoch, and the next one may have begun with others")
     words += [
         f"block {cut.hash.hex()[:16]} may be final and is not held whole" for cut in weighed.cut if cut.may_be_final

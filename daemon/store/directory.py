@@ -185,9 +185,9 @@ def open_directory(
     opened: list[Segments | StateStore] = []
     try:
         segments = Segments.open(directory / _SEGMENTS, files, network_id)
+        opened.append(segments)
         if beginning is not None:
             segments.drop_below(beginning.first_height)  # what an interrupted pruning left
-        opened.append(segments)
         store = None
         if state is not StateAccess.NONE:
             store = StateStore.open(directory / _STATE, network_id, writer=state is StateAccess.WRITE)

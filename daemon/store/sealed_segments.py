@@ -260,5 +260,5 @@ class SealedSegments:
                 self._files.sync_directory(self._directory)
                 return
         except DiskFull:
-            pass
+            pass  # an index is derived: it is made again at the next opening
         self._made[index.first] = offsets

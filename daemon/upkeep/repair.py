@@ -173,8 +173,7 @@ class _Repair:
         survey = found.survey
         fetched: dict[int, bytes] = {}
         for low, high in segments.runs([h for h in range(first, following) if h not in survey.found]):
-            below = survey.hashes.get(low - 1) if low > 1 else self._judge.network_id
-            fetched |= self._fetch(low, high, below, survey.parents.get(high + 1))
+            fetched |= self._fetch(low, high, survey.below(low, self._judge), survey.parents.get(high + 1))
         missing = [h for h in range(first, following) if h not in survey.found and h not in fetched]
         if last and missing == list(range(following - len(missing), following)):
             # Nothing good stands above them: the node fetches them anew when it runs, so the segment may end below.
@@ -236,10 +235,10 @@ class _Repair:
         lost = [height for height in found.report.lost_heights if height > now.last_height]
         if not lost:
             return
-        first, low = lost[0], now.last_height + 1
-        below = found.survey.hashes.get(low - 1) if low > 1 else self._judge.network_id
+        first, low = lost[0], max(now.last_height, self._judge.beginning) + 1
+        below = found.survey.below(low, self._judge)
         fetched = self._fetch(low, lost[-1], below, None)
-        if low not in fetched or (low > 1 and low - 1 not in found.survey.hashes):
+        if low not in fetched or below is None:
             return
         last = max(fetched)
         # They go into the last segment, written anew with them: a torn tail of it is left behind.

@@ -61,6 +61,10 @@ class Survey:
     misplaced: set[int] = field(default_factory=set)
     layout: dict[int, int] = field(default_factory=dict)
 
+    def below(self, height: int, judge: Judge) -> bytes | None:
+        """What the block of this height has to stand on: genesis, or the good block below; None if that is not here."""
+        return judge.network_id if height == judge.beginning + 1 else self.hashes.get(height - 1)
+
     def read(self, files: Files, height: int) -> bytes | None:
         """A good block's bytes, wherever it stands; None if there is none any more."""
         place = self.found.get(height)
@@ -299,17 +303,16 @@ def runs(heights: list[int]) -> list[tuple[int, int]]:
 
 def _check_links(look: _Look) -> None:
     """Each good block stands on the good one below it, the first on genesis."""
-    survey = look.survey
-    hashes = {0: look.judge.network_id, **survey.hashes}
-    if look.beginning is not None:
-        hashes.setdefault(look.lowest - 1, look.beginning.below)
+    survey, beginning = look.survey, look.beginning
     for height in sorted(survey.found):
-        below = hashes.get(height - 1)
+        below = survey.below(height, look.judge)
+        if below is None and beginning is not None and height == beginning.first_height:
+            below = beginning.below
         if below is not None and survey.parents[height] != below:
             place = survey.found[height]
             # One of the two is wrong, and neither says which: both are asked for again.
             words = "it does not stand on the block below it"
-            heights = (max(1, height - 1), height)
+            heights = (max(look.judge.beginning + 1, height - 1), height)
             look.note(Part.SEGMENT, place.path.name, words, Remedy.FETCH, offset=place.frame.offset, heights=heights)
     for height in {h for finding in look.report.findings for h in finding.heights if finding.remedy is Remedy.FETCH}:
         for known in (survey.found, survey.hashes, survey.parents):

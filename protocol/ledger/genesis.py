@@ -204,6 +204,11 @@ Where = tuple[str | int, ...]
 Fault = tuple[Where, str]
 
 
+def members_decide(genesis: Genesis) -> bool:
+    """Whether the members can change who takes part, under these rules or those to come: genesis says who did first."""
+    return max(rules.version for rules in genesis.rules) > FIRST_RULES
+
+
 def check_genesis(genesis: Genesis) -> None:
     """Raises OperatorFault with all that is wrong, one sentence each."""
     wrong = [words for _, words in genesis_faults(genesis)]

@@ -13,7 +13,7 @@ from protocol.codec import decode, encode
 from protocol.crypto.contexts import Context
 from protocol.dissemination import Held, State
 from protocol.errors import BROKEN_INVARIANT, INTERNAL_ERROR
-from protocol.ledger.genesis import FIRST_RULES
+from protocol.ledger.genesis import members_decide
 from protocol.ledger.records import Batch, BatchBody, Reference, batch_digest
 from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.envelopes import check_envelopes
@@ -127,7 +127,7 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
 
 def _may_author(body: Body, author: bytes) -> bool:
     """Whether an honest node may send a batch of this author: who is in a later epoch knows others than this node."""
-    return author in body.roster.keys or max(rules.version for rules in body.setup.genesis.rules) > FIRST_RULES
+    return author in body.roster.keys or members_decide(body.setup.genesis)
 
 
 def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted | Refusal) -> None:

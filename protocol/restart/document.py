@@ -1,6 +1,6 @@
 """The restart document: what the members sign, and what follows from it (decision 0014).
 
-    make_document(...) -> bytes              from weighed reports, the old state at the kept block, and what was decided
+    make_document(...) -> (bytes, Opened)    from weighed reports, the old state at the kept block, and what was decided
     open_document(bytes) -> Opened           everything in it verified, by itself; Opened.succession is the new genesis
     approve(...), approvals(...)             signatures of members, and whose they are
 
@@ -99,9 +99,10 @@ def make_document(
     cut: Sequence[bytes] = (),
     uncertain: bool = False,
     words: str = "",
-) -> bytes:
-    """The encoded document. reader: the old network's state at the kept block. reports: encoded `SignedReport`s.
+) -> tuple[bytes, Opened]:
+    """The document, encoded and opened.
 
+    reader: the old network's state at the kept block. reports: encoded `SignedReport`s.
     Raises RestartRefused as `open_document` does: what is made is verified by what its readers use.
     """
     ordered = sorted(set(reports), key=_key_of)
@@ -119,8 +120,7 @@ def make_document(
         words,
     )
     data = encode(document)
-    open_document(data)
-    return data
+    return data, open_document(data)
 
 
 def _key_of(data: bytes) -> bytes:
@@ -162,10 +162,10 @@ def open_document(data: bytes) -> Opened:
     if not weighed.certain and not document.uncertain:
         words = "the reports do not show that everything final is kept, and the document does not say so"
         raise RestartRefused(RESTART_UNCERTAIN, words)
-    council, voices = _open_council(document, weighed)
+    needed, voices = _open_council(document, weighed)
     hashed = digest(Domain.RESTART, data)
     succession = _succession(genesis, document, weighed, hashed)
-    return Opened(document, hashed, genesis, weighed, voices, council, succession)
+    return Opened(document, hashed, genesis, weighed, voices, needed, succession)
 
 
 def _succession(genesis: Genesis, document: RestartDocument, weighed: Weighed, hashed: bytes) -> Succession:
@@ -274,7 +274,7 @@ def approvals(opened: Opened, given: Iterable[MemberApproval]) -> tuple[str, ...
     return tuple(sorted(name for name, signed in keys.items() if len(signed) >= voices[name].threshold))
 
 
-def restart_file(document: bytes, given: Iterable[MemberApproval]) -> bytes:
+def restart_file(document: bytes, given: Iterable[MemberApproval]) -> RestartFile:
     """A document and its approvals in one file, each approval once."""
     distinct = {(approval.member.encode(), approval.key): approval for approval in given}
-    return encode(RestartFile(document, tuple(distinct[at] for at in sorted(distinct))))
+    return RestartFile(document, tuple(distinct[at] for at in sorted(distinct)))

@@ -18,12 +18,10 @@ LINES_MAX = 20
 """Of one list; the rest is counted."""
 
 
-def explain_restart(opened: Opened, signed: Iterable[str], owners: Mapping[bytes, str] | None = None) -> str:
-    """Some lines of text. signed: names of members that have signed. owners: voting key to member, as far as known."""
+def explain_restart(opened: Opened, signed: Iterable[str]) -> str:
+    """Some lines of text. signed: names of members that have signed."""
     weighed, document = opened.weighed, opened.document
-    whose = {v.voting_key: v.member for v in (*opened.genesis.validators, *document.decided.validators)} | {
-        **(owners or {})
-    }
+    whose = {v.voting_key: v.member for v in (*opened.genesis.validators, *document.decided.validators)}
     lines = [
         f"RESTART of network {opened.genesis.name}, id {weighed.network_id.hex()}.",
         f"  It goes on as network {opened.succession.name}, id {opened.network_id.hex()}.",
@@ -75,7 +73,7 @@ def _knowledge_lines(weighed: Weighed) -> list[str]:
             f"  The others have {others}, a quorum: they may have made further blocks final, and nobody here knows",
             "  how many or what is in them. Should they return, the old network can go on beside this one.",
         ]
-    if weighed.closes_unknown or (weighed.coming is not None and weighed.coming_counted < weighed.coming.blocking):
+    if weighed.next_unknown:
         lines.append(f"  The last kept block ends epoch {weighed.epoch}: the next may have begun, with others.")
     endangered = [cut for cut in weighed.cut if cut.may_be_final]
     lines += [f"  Block {cut.hash.hex()} may be final; not all that it needs is held here." for cut in endangered]

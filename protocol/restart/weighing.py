@@ -92,11 +92,14 @@ class Weighed:
         return self.kept[-1] if self.kept else self.base.header
 
     @property
+    def next_unknown(self) -> bool:
+        """Whether the last kept block ends its epoch, and the next one may have begun with others."""
+        return self.closes_unknown or (self.coming is not None and self.coming_counted < self.coming.blocking)
+
+    @property
     def blocking(self) -> bool:
         """Whether the reports that count have blocking power wherever blocks may have become final."""
-        if self.counted < self.validators.blocking or self.closes_unknown:
-            return False
-        return self.coming is None or self.coming_counted >= self.coming.blocking
+        return self.counted >= self.validators.blocking and not self.next_unknown
 
     @property
     def certain(self) -> bool:

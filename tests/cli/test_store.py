@@ -125,5 +125,7 @@ def test_prune_shows_moves_and_refuses(call: Call, tmp_path: Path) -> None:
     said = call("store", "check", data, *network, "--quick")
     assert said.code == ExitCode.DONE, said.out + said.err
     assert "moved to" in said.out
+    said = call("store", "scrub", data, *network)
+    assert said.code == ExitCode.DONE, "what was pruned is not missing: " + said.out
     said = call("store", "prune", data, *network, "--keep", "20 blocks")
     assert "nothing" in said.out

@@ -161,6 +161,16 @@ def test_values_that_are_not_what_their_key_wants(net: Path, table: str, line: s
     assert set(problems(file)) == {key}
 
 
+@pytest.mark.parametrize("half", ["height = 7", f'hash = "{"ab" * 32}"'])
+def test_half_a_pin_is_refused(net: Path, half: str) -> None:
+    """C-23: it would pin nothing."""
+    file = net / "bank" / "node.toml"
+    add(file, "pinned", half)
+    assert "height and hash together" in problems(file)["pinned"]
+    add(file, "pinned", f'hash = "{"ab" * 32}"' if half.startswith("height") else "height = 7")
+    assert load_node(file).pinned == (7, b"\xab" * 32)
+
+
 def test_the_api_is_on_loopback_unless_told_otherwise() -> None:
     assert NodeFile.model_fields["api"].default.listen.is_loopback
 

@@ -84,7 +84,7 @@ class Old(World):
 
     def document(self, *reports: bytes, decided: Decided | None = None, uncertain: bool = False) -> bytes:
         chosen = reports or (self.report(0), self.report(1))
-        return make_document(self.genesis, chosen, self.tables, decided or self.decided(), uncertain=uncertain)
+        return make_document(self.genesis, chosen, self.tables, decided or self.decided(), uncertain=uncertain)[0]
 
     def account(self, member: int) -> SigningKey:
         return key(100 + member)

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from daemon.config.creation import NodePlan, create_network
+from daemon.config.keyfiles import write_new
 from daemon.config.node import Node, load_node
 from daemon.config.texts import Address
+from daemon.restart.beginning import _copy_node
 from daemon.restart.disk import stopped_node
 from daemon.restart.files import read_bytes
 from daemon.restart.reporting import KEPT, report, withdraw
@@ -73,6 +75,21 @@ def test_who_withdraws_remembers_what_it_signed(node: Node, tmp_path: Path) -> N
         assert after.held.remembers
     with pytest.raises(OperatorFault):
         withdraw(node)
+
+
+def test_a_node_whose_voting_key_was_erased_goes_on_without_one(node: Node, tmp_path: Path) -> None:
+    """C-23: a validator that has left is an observer, in the new network too."""
+    old, target = node.file.parent, tmp_path / "new"
+    assert node.voting_key is not None
+    assert node.voting_keys is not None
+    node.voting_keys.erase(node.voting_key.public)
+    target.mkdir()
+    write_new(target / "network.toml", node.network.file.read_text())
+    _copy_node(old, target)
+    copied = load_node(target / "node.toml")
+    assert copied.voting_key is None
+    assert copied.node_key.public == node.node_key.public
+    assert copied.journal_id != node.journal_id, "its journal is another (C-24)"
 
 
 def came_back(node: Node) -> Path:

@@ -224,7 +224,7 @@ def test_members_sign_with_their_account_keys(old: Old) -> None:
     assert "TOO FEW" in explain_restart(opened, approvals(opened, given))
     facts = restart_facts(opened, approvals(opened, given))
     assert (facts["signed"], facts["needed"], facts["certain"]) == (["m0", "m3"], 3, True)
-    data = decode(RestartFile, restart_file(old.document(), given))
+    data = decode(RestartFile, encode(restart_file(old.document(), given)))
     assert len(data.approvals) == 2
 
 

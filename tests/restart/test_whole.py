@@ -47,7 +47,7 @@ from protocol.ledger.succession import Succession
 from protocol.ledger.tables import Table
 from protocol.restart.document import approve, open_document, restart_file
 from protocol.restart.opening import RestartRefused
-from protocol.restart.records import KeptBlocks, RestartFile
+from protocol.restart.records import KeptBlocks
 from protocol.sim.host import Host
 from protocol.sim.signatures import Real
 from protocol.sim.world import make_genesis
@@ -118,7 +118,7 @@ def test_from_disks_to_a_node_of_the_new_network(tmp_path: Path) -> None:
     assert caught.value.code == RESTART_NOT_APPROVED
     document = read_restart(restart).document
     given_by = [approve(opened, Real().key(f"{voice.name} account")) for voice in opened.voices[: opened.needed]]
-    write_restart(restart, decode(RestartFile, restart_file(document, given_by)))
+    write_restart(restart, restart_file(document, given_by))
 
     _fresh_once(nodes[1], tmp_path, restart)
     _begins_only_from_what_was_executed_here(nodes[0], tmp_path, restart)
