@@ -154,7 +154,9 @@ class _Run:
                 began_wall_ms = time.time_ns() // 1_000_000
                 acted = await self._act(stage)
                 stage.watcher.close()
-            await self._stop(stage)
+            async with trio.open_nursery() as stopping:
+                for node in stage.nodes:
+                    stopping.start_soon(stage.stop, node)
         for node in made.nodes:
             node.data_seen = None  # it was moved back to its directory
         places = [Disk(node.index, node.data) for node in made.nodes]
@@ -226,18 +228,6 @@ class _Run:
         )
         more = f"heights {heights}; {doing}"
         return Standing(min(now_ms, total_ms) // 1000, total_ms // 1000, words, more)
-
-    async def _stop(self, stage: Stage) -> None:
-        """End all nodes in order; each has to."""
-
-        async def stop(index: int) -> None:
-            node = stage.nodes[index]
-            if node.runs and await node.stop() != 0:
-                stage.violated("soundness", "the node did not end in order on SIGTERM", index)
-
-        async with trio.open_nursery() as nursery:
-            for node in stage.nodes:
-                nursery.start_soon(stop, node.index)
 
     # -- The end ------------------------------------------------------------------------------------
 
