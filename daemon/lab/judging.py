@@ -78,7 +78,6 @@ class Judgement:
     checked: dict[str, str] = field(default_factory=dict)
     heights: dict[int, int] = field(default_factory=dict)
     nullified: list[tuple[int, int]] = field(default_factory=list)
-    tip: str = ""
     state_root: str = ""
     codes: dict[str, int] = field(default_factory=dict)
 

@@ -47,9 +47,7 @@ class Seen:
     leader: int | None = None
     final_height: int = 0
     executed_height: int = 0
-    final_time_ms: int = 0
     memory: str = "known"
-    voting: bool = False
 
 
 @dataclass(slots=True)
@@ -194,8 +192,7 @@ class Watcher:
         seen.answers = True
         seen.epoch, seen.view = int(told["epoch"]), int(told["view"])
         seen.leader = self._leaders[int(told["leader"])] if seen.epoch == 1 else None
-        seen.executed_height, seen.final_time_ms = int(told["executed_height"]), int(told["final_time_ms"])
-        seen.memory, seen.voting = str(told["memory"]["phase"]), bool(told["voting"])
+        seen.executed_height, seen.memory = int(told["executed_height"]), str(told["memory"]["phase"])
         height, name = int(told["final_height"]), str(told["final_hash"])
         if height != seen.final_height or first:
             seen.final_height = height
