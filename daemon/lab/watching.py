@@ -168,16 +168,14 @@ class Watcher:
             return connection
         told: dict[str, Any] | None = None
         with trio.move_on_after(ANSWER_SECONDS):
-            try:
+            with suppress(Lost):  # it ends or begins just now: it has told nothing
                 connection = connection or await HttpConnection.open(node.api)
                 status, body = await connection.ask("GET", "/v1/node")
-                told = json.loads(body) if status == 200 else None
                 if self._counts_nullified:
                     _, text = await connection.ask("GET", "/metrics")
                     self.nullified = max(self.nullified, counters(text.decode()).get(NULLIFIED, 0))
-            except Lost:
-                pass
-        if told is None:
+                told = json.loads(body) if status == 200 else None
+        if told is None:  # nor may an answer that was given up be read as the next one's
             seen.answers = False
             if connection is not None:
                 connection.close()
