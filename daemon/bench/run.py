@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import trio
 
+from daemon.bench.comparing import FORMAT
 from daemon.bench.conditions import conditions
 from daemon.bench.histories import catch_up, grow, restart
 from daemon.bench.judging import Sent, all_ok, judge
@@ -34,8 +35,6 @@ from daemon.demo.interrupts import leaves
 from daemon.demo.nodes import stop_all
 from protocol.errors import BAD_SIGNATURE, OK, PapilioError
 
-FORMAT: Final = 2
-"""Of the report."""
 MANY_VALIDATORS: Final = 10
 
 
