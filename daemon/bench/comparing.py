@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from protocol.errors import OperatorFault
 
-FORMATS: Final = (2,)
+FORMAT: Final = 2
+"""Of the report."""
 PASSING: Final = frozenset({"at", "commit", "papilio", "load_average_before", "load_average_after", "fsync_ms"})
 """Conditions that differ from run to run, or are what is compared; they are shown, and are no reason to warn."""
 SYNC_TIMES: Final = 1.5
@@ -68,8 +69,8 @@ def read_report(file: Path) -> Mapping[str, Any]:
         raise OperatorFault(
             f"{file} is no report of papilio bench; one is written by papilio bench --json FILE"
         ) from None
-    if version not in FORMATS:
-        words = f"{file} is a report of format {version}, and this program compares {FORMATS[0]}: run the bench again"
+    if version != FORMAT:
+        words = f"{file} is a report of format {version}, and this program compares {FORMAT}: run the bench again"
         raise OperatorFault(words)
     found: Mapping[str, Any] = report
     return found

@@ -1,6 +1,6 @@
 """A report as one table of Markdown: the figures that documents quote, under the conditions that make them figures.
 
-`papilio bench table` prints it; daemon/docs/performance.md holds one, between two marks.
+`papilio bench table` prints it, for between the two marks of daemon/docs/performance.md.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import trio
 
+from daemon.bench.comparing import FORMAT
 from daemon.bench.conditions import conditions
 from daemon.bench.histories import catch_up, grow, restart
 from daemon.bench.judging import Sent, all_ok, judge
@@ -30,11 +31,10 @@ from daemon.bench.profiles import profiler
 from daemon.bench.workloads import BAD_EVERY
 from daemon.config.creation import NODE_FILE
 from daemon.config.node import load_node
+from daemon.demo.interrupts import leaves
 from daemon.demo.nodes import stop_all
 from protocol.errors import BAD_SIGNATURE, OK, PapilioError
 
-FORMAT: Final = 2
-"""Of the report."""
 MANY_VALIDATORS: Final = 10
 
 
@@ -43,8 +43,7 @@ def run_bench(wishes: Wishes, tell: Tell) -> dict[str, Any]:
     try:
         return trio.run(_run, wishes, tell)
     except BaseExceptionGroup as group:
-        leaves = list(_leaves(group))
-        known = [leaf for leaf in leaves if isinstance(leaf, PapilioError | KeyboardInterrupt)]
+        known = [leaf for leaf in leaves(group) if isinstance(leaf, PapilioError | KeyboardInterrupt)]
         if not known:
             raise
         raise known[0] from None
@@ -211,11 +210,3 @@ def require(found: Mapping[str, Any], sent: Sent, directory: Path) -> None:
         wrong.append(f"{len(lost)} transactions became final with another code than ok")
     if wrong:
         raise BenchFailed(f"the ledger is not what it must be; see {directory}:\n    " + "\n    ".join(wrong))
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from _leaves(inner)
-        else:
-            yield inner

@@ -52,7 +52,8 @@ def demo(
     """
     if keep and temporary:
         raise click.UsageError("--keep leaves the network running, in a directory that cannot be --temporary")
-    from daemon.demo.demo import Interrupted, Wishes, run_demo
+    from daemon.demo.demo import Wishes, run_demo
+    from daemon.demo.interrupts import Interrupted
     from daemon.demo.telling import Teller
 
     wishes = Wishes(

@@ -201,7 +201,8 @@ def _remove(place: Path, out: Path | None) -> None:
 
 def _run(prepared: Prepared, seed: int, place: Path, command: str, *, namespaces: bool) -> LabReport:
     """Run it, and write what stays. Raises Ended if it is interrupted."""
-    from daemon.lab.lab import Interrupted, run_lab
+    from daemon.demo.interrupts import Interrupted
+    from daemon.lab.lab import run_lab
 
     try:
         with _teller() as teller:

@@ -14,9 +14,8 @@ and `--force` overrules it. The ledger itself has no opinion: who is up is not i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
     from daemon.client import Client
     from protocol.apps.members.records import Change, Proposal
 
-R = TypeVar("R")
 DAY_MS: Final = 24 * 3600 * 1000
 KEY_TYPE: Final = HexType(PUBLIC_KEY)
+POWER_TYPE: Final = click.IntRange(1)
 SHOWN_PROPOSALS: Final = 20
 
 
@@ -167,15 +166,35 @@ def _proposal_lines(facts: dict[str, Any]) -> list[str]:
 # -- Propose, approve, withdraw ---------------------------------------------------------------------
 
 
-def _sends(function: Callable[..., Any]) -> click.Command:
-    command = members.command()(function)
-    return sending_options(command)
+number_argument: Final = click.argument("number", type=click.IntRange(1))
+_SENDING: Final = ("keys", "sender", "consents", "validity_seconds", "wait_seconds", "nodes", "timeout_seconds")
+"""What `send` takes of the command line (submit.py)."""
 
 
 def _operation(name: str, **arguments: Any) -> list[dict[str, Any]]:
     return [{"app": "members", "name": name, "arguments": arguments}]
 
 
+@sending_options
+@members.command()
+@click.option("--add-member", type=(str, ACCOUNT_TYPE, int), multiple=True, metavar="NAME ACCOUNT QUOTA_BYTES")
+@click.option("--add-node", type=(str, KEY_TYPE), multiple=True, metavar="MEMBER|- NODE_KEY")
+@click.option(
+    "--add-validator",
+    type=(str, KEY_TYPE, KEY_TYPE, POWER_TYPE),
+    multiple=True,
+    metavar="MEMBER NODE_KEY VOTING_KEY POWER",
+)
+@click.option("--rotate", type=(KEY_TYPE, KEY_TYPE), multiple=True, metavar="VOTING_KEY NEW_VOTING_KEY")
+@click.option("--rotate-node", type=(KEY_TYPE, KEY_TYPE), multiple=True, metavar="NODE_KEY NEW_NODE_KEY")
+@click.option("--power", type=(KEY_TYPE, POWER_TYPE), multiple=True, metavar="VOTING_KEY POWER")
+@click.option("--quota", type=(str, int), multiple=True, metavar="NAME BYTES")
+@click.option("--remove-validator", type=KEY_TYPE, multiple=True, metavar="VOTING_KEY")
+@click.option("--remove-node", type=KEY_TYPE, multiple=True, metavar="NODE_KEY")
+@click.option("--remove-member", multiple=True, metavar="NAME")
+@click.option("--approvals", metavar="NUMBER|default", help="How many members must approve from then on.")
+@click.option("--note", required=True, help="Why, for the other members; it stands in the ledger for ever.")
+@click.option("--days", type=click.IntRange(1, 366), default=14, show_default=True, help="Void after so long.")
 def propose(note: str, days: int, **given: Any) -> int:
     """Put changes to the members, all to be carried out together or not at all; the sender approves them.
 
@@ -197,28 +216,6 @@ def propose(note: str, days: int, **given: Any) -> int:
     expires_ms = int(time.time() * 1000) + days * DAY_MS
     encoded = [encode(change).hex() for change in changes]
     return send(_operation("propose", changes=encoded, note=note, expires_ms=expires_ms), **sending)
-
-
-_SENDING: Final = ("keys", "sender", "consents", "validity_seconds", "wait_seconds", "nodes", "timeout_seconds")
-_POWER: Final = click.IntRange(1)
-_OPTIONS: Final = (
-    click.Option(["--add-member"], type=(str, ACCOUNT_TYPE, int), multiple=True, metavar="NAME ACCOUNT QUOTA_BYTES"),
-    click.Option(["--add-node"], type=(str, KEY_TYPE), multiple=True, metavar="MEMBER|- NODE_KEY"),
-    click.Option(
-        ["--add-validator"],
-        type=(str, KEY_TYPE, KEY_TYPE, _POWER),
-        multiple=True,
-        metavar="MEMBER NODE_KEY VOTING_KEY POWER",
-    ),
-    click.Option(["--rotate"], type=(KEY_TYPE, KEY_TYPE), multiple=True, metavar="VOTING_KEY NEW_VOTING_KEY"),
-    click.Option(["--rotate-node"], type=(KEY_TYPE, KEY_TYPE), multiple=True, metavar="NODE_KEY NEW_NODE_KEY"),
-    click.Option(["--power"], type=(KEY_TYPE, _POWER), multiple=True, metavar="VOTING_KEY POWER"),
-    click.Option(["--quota"], type=(str, int), multiple=True, metavar="NAME BYTES"),
-    click.Option(["--remove-validator"], type=KEY_TYPE, multiple=True, metavar="VOTING_KEY"),
-    click.Option(["--remove-node"], type=KEY_TYPE, multiple=True, metavar="NODE_KEY"),
-    click.Option(["--remove-member"], multiple=True, metavar="NAME"),
-    click.Option(["--approvals"], metavar="NUMBER|default", help="How many members must approve from then on."),
-)
 
 
 def _changes(given: dict[str, Any]) -> list[Change]:
@@ -243,14 +240,9 @@ def _changes(given: dict[str, Any]) -> list[Change]:
     return changes
 
 
-_propose = _sends(propose)
-_propose.params[:0] = [
-    *_OPTIONS,
-    click.Option(["--note"], required=True, help="Why, for the other members; it stands in the ledger for ever."),
-    click.Option(["--days"], type=click.IntRange(1, 366), default=14, show_default=True, help="Void after so long."),
-]
-
-
+@sending_options
+@members.command()
+@number_argument
 def approve(number: int, **sending: Any) -> int:
     """Approve the proposal NUMBER, as the member whose key signs.
 
@@ -261,6 +253,9 @@ def approve(number: int, **sending: Any) -> int:
     return send(_operation("approve", proposal=number), **sending)
 
 
+@sending_options
+@members.command()
+@number_argument
 def withdraw(number: int, **sending: Any) -> int:
     """Take back the approval of the proposal NUMBER.
 
@@ -271,6 +266,10 @@ def withdraw(number: int, **sending: Any) -> int:
     return send(_operation("withdraw", proposal=number), **sending)
 
 
+@sending_options
+@members.command()
+@number_argument
+@click.option("--force", is_flag=True, help="Even if the next set would lack a quorum of validators that are heard.")
 def execute(number: int, force: bool, **sending: Any) -> int:
     """Carry out the proposal NUMBER, once enough members approve and every new voting key is ready.
 
@@ -317,6 +316,10 @@ def _check_live(view: View, number: int) -> None:
         raise OperatorFault(words, code=FORBIDDEN)
 
 
+@sending_options
+@members.command()
+@number_argument
+@click.option("--voting-key", type=click.Path(path_type=Path), required=True, help="The new voting key's file.")
 def ready(number: int, voting_key: Path, **sending: Any) -> int:
     """Say, signed by a new voting key, that its node runs and has caught up. Run it beside that node.
 
@@ -334,17 +337,3 @@ def ready(number: int, voting_key: Path, **sending: Any) -> int:
     say(f"voting key {PUBLIC_KEY.format(key.public)} at height {node['executed_height']}")
     arguments = {"proposal": number, "voting_key": key.public.hex(), "height": node["executed_height"]}
     return send(_operation("ready", **arguments), also=(key,), **sending)
-
-
-_NUMBER: Final = click.Argument(["number"], type=click.IntRange(1))
-for _function in (approve, withdraw, execute, ready):
-    _command = _sends(_function)
-    _command.params.insert(0, _NUMBER)
-    if _function is execute:
-        _words = "Even if the next set would lack a quorum of validators that are heard."
-        _command.params.append(click.Option(["--force"], is_flag=True, help=_words))
-    if _function is ready:
-        _words = "The new voting key's file."
-        _command.params.append(
-            click.Option(["--voting-key"], type=click.Path(path_type=Path), required=True, help=_words)
-        )

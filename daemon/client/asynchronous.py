@@ -239,7 +239,7 @@ async def close(response: httpx.Response, pieces: AsyncIterator[bytes]) -> None:
             async for _ in pieces:
                 pass
         except (httpx.HTTPError, httpx.StreamError):
-            pass
+            pass  # as it must
 
 
 class AsyncEvents:
@@ -288,7 +288,7 @@ class AsyncEvents:
                     await anyio.sleep(step.seconds)
                     reply = None
         except StopIteration:
-            pass
+            pass  # the conversation has come to its end: a stream is open
         finally:
             conversation.close()
 

@@ -258,7 +258,7 @@ class Events:
                     time.sleep(step.seconds)
                     reply = None
         except StopIteration:
-            pass
+            pass  # the conversation has come to its end: a stream is open
         finally:
             conversation.close()
 

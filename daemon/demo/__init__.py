@@ -19,6 +19,7 @@ Reading order:
 * `telling`    lines and live progress
 * `stage`      clients, the follower of events, delivery with its expectations
 * `story`      the order of events; `killing` its part with the killed node, `ending` proof, roots, summary
+* `interrupts` how it ends before its time
 * `demo`       from wishes to an exit, with nothing left behind
 
 The state is computed again by `papilio audit`, in processes of their own.

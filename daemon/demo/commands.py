@@ -19,9 +19,10 @@ LEASHED: Final = (sys.executable, "-P", "-m", "daemon.cli.leashed")
 """The same, but it ends when its standard input does."""
 
 
-def auditing(network: Path, data_directory: Path, height: int) -> list[str]:
-    """The command that audits a node's disk up to a height, and prints one JSON value; the node may be running."""
-    place = [str(data_directory), "--network", str(network), "--height", str(height)]
+def auditing(network: Path, data_directory: Path, height: int | None = None) -> list[str]:
+    """The command that audits a node's disk and prints one JSON value; up to a height, the node may be running."""
+    place = [str(data_directory), "--network", str(network)]
+    place += [] if height is None else ["--height", str(height)]
     return [*PAPILIO, "audit", *place, "--json"]
 
 

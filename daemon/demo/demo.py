@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +21,9 @@ from daemon.demo import ending, killing, story
 from daemon.demo.data import DOCUMENTS
 from daemon.demo.desk import Desk
 from daemon.demo.documents import MEMBERS, read_documents
+from daemon.demo.interrupts import Interrupted, end_on_signal, leaves
 from daemon.demo.load import BUNDLED_PART, divide
-from daemon.demo.nodes import SIGNALS, NodeEnded, NodeProcess, make_network, start_all, stop_all
+from daemon.demo.nodes import NodeEnded, NodeProcess, make_network, start_all, stop_all
 from daemon.demo.people import RIDERS, gather
 from daemon.demo.stage import Stage, now_ms
 from daemon.demo.telling import Teller
@@ -49,19 +49,12 @@ class Wishes:
     temporary: bool
 
 
-class Interrupted(PapilioError):
-    """A signal ended it."""
-
-    code = "interrupted"
-
-
 def run_demo(wishes: Wishes, teller: Teller) -> dict[str, Any]:
     """Run it; the summary. Raises PapilioError: what could not be read or started, or turned out wrong; Interrupted."""
     try:
         return trio.run(_run, wishes, teller)
     except BaseExceptionGroup as group:
-        leaves = list(_leaves(group))
-        known = next((leaf for leaf in leaves if isinstance(leaf, PapilioError | BrokenPipeError)), None)
+        known = next((leaf for leaf in leaves(group) if isinstance(leaf, PapilioError | BrokenPipeError)), None)
         if known is None:
             raise
         raise known from None
@@ -77,7 +70,7 @@ async def _run(wishes: Wishes, teller: Teller) -> dict[str, Any]:
     caught: list[int] = []
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, caught, nursery.cancel_scope)
+            nursery.start_soon(end_on_signal, caught, nursery.cancel_scope)
             await _tell(wishes, teller, case, network, nodes, began)
             kept = wishes.keep
             nursery.cancel_scope.cancel()
@@ -183,18 +176,3 @@ def _end(wishes: Wishes, teller: Teller, case: story.Case, nodes: list[NodeProce
     else:
         case.facts["process_ids"] = {node.member: node.process.pid for node in nodes if node.process is not None}
     return case.facts
-
-
-async def _end_on_signal(caught: list[int], scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(*SIGNALS) as signals:
-        async for number in signals:
-            caught.append(number)
-            scope.cancel()
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from _leaves(inner)
-        else:
-            yield inner

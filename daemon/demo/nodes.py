@@ -11,7 +11,6 @@ port back when it returns.
 from __future__ import annotations
 
 import random
-import signal
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -201,7 +200,3 @@ def free_ports(count: int) -> list[int]:
         if len(found) == count:
             return sorted(found)
     raise NodeEnded(f"no {count} free ports from {PORTS.start} to {PORTS.stop} on {HOST}")
-
-
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What ends the demonstration before its time."""

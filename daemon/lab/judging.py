@@ -29,7 +29,7 @@ import trio
 
 from daemon.client import Receipt
 from daemon.config.network import Network
-from daemon.demo.commands import PAPILIO, environment
+from daemon.demo.commands import auditing, environment
 from daemon.runtime.evidence import FOLDER, SUFFIX
 from daemon.store.directory import open_to_read
 from daemon.store.errors import SegmentDamaged
@@ -78,7 +78,6 @@ class Judgement:
     checked: dict[str, str] = field(default_factory=dict)
     heights: dict[int, int] = field(default_factory=dict)
     nullified: list[tuple[int, int]] = field(default_factory=list)
-    tip: str = ""
     state_root: str = ""
     codes: dict[str, int] = field(default_factory=dict)
 
@@ -262,7 +261,7 @@ async def _audits(network: Network, disks: list[Disk], found: Judgement, tell: C
 
     async def audit(disk: Disk) -> None:
         async with limiter:
-            command = [*PAPILIO, "audit", str(disk.data), "--network", str(network.file), "--json"]
+            command = auditing(network.file, disk.data)
             done = await trio.run_process(
                 command, capture_stdout=True, capture_stderr=True, check=False, env=environment()
             )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from typing import Final, TypeVar
 import trio
 
 from daemon.config.texts import Address
+from daemon.demo.interrupts import Interrupted, end_on_signal, leaves
 from daemon.demo.nodes import HOST, NodeEnded, free_ports
 from daemon.demo.telling import Standing, Teller
 from daemon.lab.driver import Driver
@@ -51,13 +52,6 @@ READY_SECONDS: Final = 300.0
 PEER_PORT: Final = 7100
 API_PORT: Final = 8100
 """Of each node in a network of its own."""
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Interrupted(PapilioError):
-    """A signal ended the run."""
-
-    code = "interrupted"
 
 
 def run_lab(
@@ -71,7 +65,7 @@ def run_lab(
     try:
         return trio.run(run.all)
     except BaseExceptionGroup as group:
-        known = next((leaf for leaf in _leaves(group) if isinstance(leaf, PapilioError)), None)
+        known = next((leaf for leaf in leaves(group) if isinstance(leaf, PapilioError)), None)
         if known is None:
             raise
         raise known from None
@@ -102,31 +96,22 @@ class _Run:
         self._teller = teller
         self._namespaces = namespaces
         self._command = command
-        self._caught: list[int] = []
 
     async def all(self) -> tuple[LabReport, str]:
         """Everything; nothing runs any more when it returns or raises."""
+        caught: list[int] = []
         with ExitStack() as stack:
             result: tuple[LabReport, str] | None = None
             async with trio.open_nursery() as nursery:
-                await nursery.start(self._end_on_signal, nursery.cancel_scope)
+                await nursery.start(end_on_signal, caught, nursery.cancel_scope)
                 made = self._make(stack)
                 stack.callback(_destroy, made)
                 result = await self._run(made, nursery)
                 nursery.cancel_scope.cancel()
-        if self._caught:
-            raise Interrupted(f"ended by {signal.Signals(self._caught[0]).name}; no node is left running")
+        if caught:
+            raise Interrupted(f"ended by {signal.Signals(caught[0]).name}; no node is left running")
         assert result is not None, "it was not cancelled"
         return result
-
-    async def _end_on_signal(
-        self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        with trio.open_signal_receiver(*SIGNALS) as signals:
-            task_status.started()
-            async for number in signals:
-                self._caught.append(number)
-                scope.cancel()
 
     # -- Making -------------------------------------------------------------------------------------
 
@@ -169,7 +154,9 @@ class _Run:
                 began_wall_ms = time.time_ns() // 1_000_000
                 acted = await self._act(stage)
                 stage.watcher.close()
-            await self._stop(stage)
+            async with trio.open_nursery() as stopping:
+                for node in stage.nodes:
+                    stopping.start_soon(stage.stop, node)
         for node in made.nodes:
             node.data_seen = None  # it was moved back to its directory
         places = [Disk(node.index, node.data) for node in made.nodes]
@@ -241,18 +228,6 @@ class _Run:
         )
         more = f"heights {heights}; {doing}"
         return Standing(min(now_ms, total_ms) // 1000, total_ms // 1000, words, more)
-
-    async def _stop(self, stage: Stage) -> None:
-        """End all nodes in order; each has to."""
-
-        async def stop(index: int) -> None:
-            node = stage.nodes[index]
-            if node.runs and await node.stop() != 0:
-                stage.violated("soundness", "the node did not end in order on SIGTERM", index)
-
-        async with trio.open_nursery() as nursery:
-            for node in stage.nodes:
-                nursery.start_soon(stop, node.index)
 
     # -- The end ------------------------------------------------------------------------------------
 
@@ -353,11 +328,3 @@ def _destroy(made: Made) -> None:
     """Whatever is left of the nodes ends now."""
     for node in made.nodes:
         node.destroy()
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for inner in group.exceptions:
-        if isinstance(inner, BaseExceptionGroup):
-            yield from _leaves(inner)
-        else:
-            yield inner

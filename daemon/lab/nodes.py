@@ -50,6 +50,7 @@ class LabNode:
     lives: list[tuple[int, int | None]] = field(default_factory=list)
     ended: str = ""
     _ending: bool = False
+    _killed: bool = False
 
     @property
     def name(self) -> str:
@@ -101,31 +102,31 @@ class LabNode:
             )
         self.starts += 1
         self.frozen = 0
-        self._ending = False
+        self._ending = self._killed = False
         self.lives.append((self.now_ms(), None))
         return True
 
     async def kill(self) -> None:
         """Signal 9 to it and its workers: nothing of it gets to run any more."""
         if self.process is not None:
-            self._ending = True
+            self._ending = self._killed = True
             self._signal(signal.SIGKILL)
             await self._gone()
 
-    async def stop(self) -> int | None:
-        """SIGTERM, and its exit code; None if it had to be killed, or did not run."""
+    async def stop(self) -> bool:
+        """SIGTERM; whether it ended in order, unless another fault killed it before it could."""
         process = self.process
         if process is None:
-            return None
+            return True
         self._ending = True
         self.frozen = 0
         self._signal(signal.SIGCONT)
         process.send_signal(signal.SIGTERM)
         with trio.move_on_after(STOP_SECONDS):
             await self._gone()
-            return process.returncode
+            return process.returncode == 0 or self._killed
         await self.kill()
-        return None
+        return False
 
     def freeze(self) -> None:
         """SIGSTOP to it and its workers."""

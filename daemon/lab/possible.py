@@ -55,7 +55,8 @@ NOT_MADE: Final = {
 }
 _UNORDERED: Final = "lines are TCP here: within a connection nothing is lost, doubled or overtaken"
 
-_OWN_DISK: Final = "a data directory that is a disk of its own cannot be removed"
+FORGETS: Final = frozenset({"lost_disk", "old_image"})
+_OWN_DISK: Final = "a data directory that is a disk of its own cannot be removed, as lost_disk and old_image do"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,12 @@ class Machine:
 def refusals(value: ScenarioFile, machine: Machine) -> list[Refusal]:
     """All that the lab cannot do of a scenario; empty if it can run it."""
     found = [Refusal(what, why) for what, why in _members(value)]
-    for fault in value.faults.weights:
-        why = why_not(fault, machine)
-        found += [Refusal(f"faults.weights: {fault}", why)] if why else []
-    for place, entry in enumerate(value.at):
-        why = why_not(entry.fault, machine)
-        found += [Refusal(f"at {place}: {entry.fault}", why)] if why else []
+    named = [(f"faults.weights: {fault}", fault) for fault in value.faults.weights]
+    named += [(f"at {place}: {entry.fault}", entry.fault) for place, entry in enumerate(value.at)]
+    forgets = not FORGETS.isdisjoint(fault for _, fault in named)
+    for what, fault in named:
+        why = why_not(fault, machine) or (_OWN_DISK if fault == "disk_full" and forgets else "")
+        found += [Refusal(what, why)] if why else []
     return found
 
 
@@ -112,10 +113,7 @@ def why_not(fault: str, machine: Machine) -> str:
 
 def _members(value: ScenarioFile) -> list[tuple[str, str]]:
     nodes = value.members + value.observers
-    named = {*value.faults.weights, *(entry.fault for entry in value.at)}
-    forgets = sorted(named & {"lost_disk", "old_image"})
     rows = [
-        ("disk_full" in named and bool(forgets), f"disk_full with {' and '.join(forgets)}", _OWN_DISK),
         (nodes > NODES_MAX, f"{nodes} nodes", f"at most {NODES_MAX} on one machine"),
         (bool(value.byzantine), f"byzantine: {', '.join(value.byzantine)}", "liars are nodes that were altered"),
         (bool(value.twin), f"twin: {value.twin}", "a second machine with the same keys is not made here yet"),
@@ -126,7 +124,7 @@ def _members(value: ScenarioFile) -> list[tuple[str, str]]:
 
 
 def without(value: ScenarioFile, refused: list[Refusal]) -> ScenarioFile:
-    """The scenario without what is refused; its words stay."""
+    """The scenario without what is refused, but for a number of nodes; its words stay."""
     if not refused:
         return value
     gone = {refusal.what for refusal in refused}

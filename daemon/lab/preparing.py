@@ -56,9 +56,9 @@ def prepare(
         value = value.model_copy(update={"members": members})
     scenario_of(Read(found.source, value, found.problems), name, name_or_file)  # as a whole it has to have a sense
     refused = refusals(value, machine)
-    if refused and not lenient:
-        raise NotPossible(name, refused)
     kept = without(value, refused)
+    if refused and (not lenient or refusals(kept, machine)):  # nodes too many are not left out
+        raise NotPossible(name, refused)
     if names_faults(value) and not names_faults(kept):
         raise OperatorFault(f"nothing of {name} is left to run here: {'; '.join(map(str, refused))}")
     scenario = scenario_of(Read(found.source, kept, ()), name, name_or_file)

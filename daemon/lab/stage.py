@@ -73,6 +73,11 @@ class Stage:
         self.moments.tell(f"VIOLATED {rule}{'' if node is None else f' at node {node}'}: {words}")
         self.failed.set()
 
+    async def stop(self, node: LabNode) -> None:
+        """End a node in order; it has to."""
+        if not await node.stop():
+            self.violated("soundness", "the node did not end in order on SIGTERM", node.index)
+
     # -- As the simulator's world -------------------------------------------------------------------
 
     def as_world(self) -> World:

@@ -73,16 +73,11 @@ async def crash(stage: Stage, aim: Aim) -> End:
 async def stop(stage: Stage, aim: Aim) -> End:
     """Nodes are stopped in order."""
     nodes = stage.chosen(aim.nodes)
-
-    async def stopped(node: LabNode) -> None:
-        if node.runs and await node.stop() != 0:
-            stage.violated("soundness", "the node did not end in order on SIGTERM", node.index)
-
     for node in nodes:
         node.held += 1
     async with trio.open_nursery() as nursery:
         for node in nodes:
-            nursery.start_soon(stopped, node)
+            nursery.start_soon(stage.stop, node)
     return _all_back(stage, nodes)
 
 
@@ -137,15 +132,17 @@ async def slow_work(stage: Stage, aim: Aim) -> End | None:
 
     async def starve() -> None:
         wait = min(SLOW_SLICE_SECONDS * (aim.amount - 1), SLOW_WAIT_SECONDS_MAX)
+        workers = _workers(nodes)
         try:
             while not over.is_set():
-                _to_workers(nodes, signal.SIGSTOP)
+                _tell(workers, signal.SIGSTOP)
                 with trio.move_on_after(wait):
                     await over.wait()
-                _to_workers(nodes, signal.SIGCONT)
+                workers = _workers(nodes)  # looked for while they stand: that takes longer than they run
+                _tell(workers, signal.SIGCONT)
                 await trio.sleep(SLOW_SLICE_SECONDS)
         finally:
-            _to_workers(nodes, signal.SIGCONT)
+            _tell(_workers(nodes), signal.SIGCONT)
             ended.set()
 
     async def end() -> None:
@@ -158,15 +155,23 @@ async def slow_work(stage: Stage, aim: Aim) -> End | None:
     return end
 
 
-def _to_workers(nodes: list[LabNode], number: int) -> None:
-    """A signal to the workers of the nodes that run and are not frozen."""
+def _workers(nodes: list[LabNode]) -> list[tuple[LabNode, int, int]]:
+    """(node, its process, a worker of it) of all workers of the nodes that run."""
+    found = []
     for node in nodes:
-        if node.process is None or node.frozen:
-            continue
-        kinds = processes_of(node.process.pid)
-        for pid in (*kinds.get("verify", ()), *kinds.get("execute", ())):
+        if node.process is not None:
+            kinds = processes_of(node.process.pid)
+            workers = (*kinds.get("verify", ()), *kinds.get("execute", ()))
+            found += [(node, node.process.pid, worker) for worker in workers]
+    return found
+
+
+def _tell(workers: list[tuple[LabNode, int, int]], number: int) -> None:
+    """A signal to those whose node still runs and is not frozen."""
+    for node, pid, worker in workers:
+        if node.process is not None and node.process.pid == pid and not node.frozen:
             with suppress(ProcessLookupError):
-                os.kill(pid, number)
+                os.kill(worker, number)
 
 
 # -- Lines ------------------------------------------------------------------------------------------

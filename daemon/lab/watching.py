@@ -47,9 +47,7 @@ class Seen:
     leader: int | None = None
     final_height: int = 0
     executed_height: int = 0
-    final_time_ms: int = 0
     memory: str = "known"
-    voting: bool = False
 
 
 @dataclass(slots=True)
@@ -170,16 +168,14 @@ class Watcher:
             return connection
         told: dict[str, Any] | None = None
         with trio.move_on_after(ANSWER_SECONDS):
-            try:
+            with suppress(Lost):  # it ends or begins just now: it has told nothing
                 connection = connection or await HttpConnection.open(node.api)
                 status, body = await connection.ask("GET", "/v1/node")
-                told = json.loads(body) if status == 200 else None
                 if self._counts_nullified:
                     _, text = await connection.ask("GET", "/metrics")
                     self.nullified = max(self.nullified, counters(text.decode()).get(NULLIFIED, 0))
-            except Lost:
-                pass
-        if told is None:
+                told = json.loads(body) if status == 200 else None
+        if told is None:  # nor may an answer that was given up be read as the next one's
             seen.answers = False
             if connection is not None:
                 connection.close()
@@ -194,8 +190,7 @@ class Watcher:
         seen.answers = True
         seen.epoch, seen.view = int(told["epoch"]), int(told["view"])
         seen.leader = self._leaders[int(told["leader"])] if seen.epoch == 1 else None
-        seen.executed_height, seen.final_time_ms = int(told["executed_height"]), int(told["final_time_ms"])
-        seen.memory, seen.voting = str(told["memory"]["phase"]), bool(told["voting"])
+        seen.executed_height, seen.memory = int(told["executed_height"]), str(told["memory"]["phase"])
         height, name = int(told["final_height"]), str(told["final_hash"])
         if height != seen.final_height or first:
             seen.final_height = height

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from daemon.bench.digest import digest
 from daemon.bench.histories import Look, departure, point
 from daemon.bench.loads import overload
@@ -46,7 +48,9 @@ def test_scaling_is_cpu_of_one_node() -> None:
     assert found["cpu_times"] == 1.6
 
 
-def test_the_report_tells_each_of_them() -> None:
+@pytest.fixture
+def full() -> dict[str, Any]:
+    """A report of which the first workload has everything that any has."""
     report = make_report()
     loaded = report["workloads"][0]
     filled = {"transactions": 9, "seconds": 1.0, "taken_a_second": 1_234, "cpu_ms_a_transaction": 2.5}
@@ -82,7 +86,11 @@ def test_the_report_tells_each_of_them() -> None:
     }  # fmt: skip
     loaded |= more
     loaded["measured"] = {**summary, "beside": beside, "burst": 3.0}
-    told = list(lines(report))
+    return report
+
+
+def test_the_report_tells_each_of_them(full: dict[str, Any]) -> None:
+    told = list(lines(full))
     assert max(map(len, told)) <= 110
     text = " ".join(" ".join(told).split())
     for words in (
@@ -105,7 +113,12 @@ def test_the_report_tells_each_of_them() -> None:
         "1000 idle connections and 4 slow streams a node; opened 1,004; asked for health 200 8",
     ):
         assert words in text, words
-    made = list(digest(report))
+    del full["workloads"][0]["measured"]
+    assert "ready after a stop" in " ".join(lines(full)), "a workload may have no stretch of load"
+
+
+def test_the_table_has_a_figure_of_each_of_them(full: dict[str, Any]) -> None:
+    made = list(digest(full))
     assert made[5:7] == ["| workload | figures |", "|---|---|"]
     table = " ".join(made)
     for words in (
@@ -119,5 +132,3 @@ def test_the_report_tells_each_of_them() -> None:
     ):
         assert words in table, words
     assert "held 10 a second; to final p50 50.0 ms" in " ".join(digest(make_report()))
-    del loaded["measured"]
-    assert "ready after a stop" in " ".join(lines(report)), "a workload may have no stretch of load"

@@ -56,10 +56,11 @@ class Told(LabNode):
             self._tell("kill")
         self.process, self.frozen = None, 0
 
-    async def stop(self) -> int | None:
-        self._tell("stop")
+    async def stop(self) -> bool:
+        if self.process is not None:
+            self._tell("stop")
         self.process, self.frozen = None, 0
-        return 0
+        return True
 
     def _signal(self, number: int) -> None:
         self._tell(f"signal {int(number)}")

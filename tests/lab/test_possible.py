@@ -66,6 +66,20 @@ def test_lenient_runs_the_rest_and_keeps_what_was_left_out() -> None:
     assert len(in_words(found.left_out)) == 3, "reasons, not places"
 
 
+def test_a_disk_of_its_own_is_not_removed(tmp_path: Path) -> None:
+    file = tmp_path / "disks.toml"
+    file.write_text("""words = "Disks fill up, and go."
+[faults.weights]
+disk_full = 1
+lost_disk = 2
+""")
+    with pytest.raises(NotPossible, match=r"faults\.weights: disk_full: a data directory that is a disk of its own"):
+        prepared(file, machine=ROOT)
+    found = prepared(file, machine=ROOT, lenient=True)
+    assert found.scenario.faults.weights == (("lost_disk", 2),)
+    assert [refusal.what for refusal in found.left_out] == ["faults.weights: disk_full"]
+
+
 def test_lenient_refuses_a_scenario_of_which_nothing_is_left() -> None:
     with pytest.raises(OperatorFault, match="nothing of clock-a-day-wrong is left"):
         prepared("clock-a-day-wrong", lenient=True)
@@ -84,5 +98,6 @@ def test_other_numbers_of_nodes(tmp_path: Path) -> None:
         prepared("halves-and-heal", members=3)
     file = tmp_path / "many.toml"
     file.write_text('words = "More than fit on a machine."\nmembers = 40\n')
-    with pytest.raises(NotPossible, match="40 nodes: at most 32"):
-        prepared(file)
+    for lenient in (False, True):
+        with pytest.raises(NotPossible, match="40 nodes: at most 32"):
+            prepared(file, lenient=lenient)
