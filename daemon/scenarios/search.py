@@ -6,7 +6,6 @@ of cycles from looking at everything again and again, which saves a sixth of the
 
 from __future__ import annotations
 
-import gc
 import signal
 from collections import Counter, deque
 from collections.abc import Container, Iterator, Sequence
@@ -14,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
+from daemon.collector import RARELY, calm_collector
 from protocol.sim.run import Report, run
 from protocol.sim.scenarios import Scenario
 
@@ -120,10 +120,4 @@ def reports(
 def _begin() -> None:
     """In each worker: Ctrl-C ends it without words, and the collector looks seldom."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    calm_collector()
-
-
-def calm_collector() -> None:
-    """What runs make dies by itself; looking for cycles among it costs a tenth of the time."""
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    calm_collector(RARELY)
