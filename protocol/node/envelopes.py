@@ -120,13 +120,19 @@ def _refused(body: Body, refusal: Refusal) -> None:
 
 
 def pass_on_waiting(body: Body) -> None:
-    """L-16: what an observer passed on and is not final goes to the next validator, ever more rarely."""
+    """L-16: what an observer passed on and is not final goes to the next validator, ever more rarely.
+
+    What waited here while this node still was a validator, or came back from a batch of its own that expired since, was
+    never passed on: it goes first.
+    """
     if authors(body):
         return
-    now, delay = body.now.monotonic_ms, body.parameters.relay_delay_ms
-    for transaction in [transaction for transaction in body.relays if transaction not in body.pool.waiting]:
+    now, delay, waiting = body.now.monotonic_ms, body.parameters.relay_delay_ms, body.pool.waiting
+    for transaction in [transaction for transaction in body.relays if transaction not in waiting]:
         del body.relays[transaction]
-    due = [
+    left = len(body.relays) < len(waiting)
+    due = [transaction for transaction in waiting if transaction not in body.relays] if left else []
+    due += [
         transaction
         for transaction, (last, times) in body.relays.items()
         if now - last >= delay * 2 ** min(times - 1, RELAY_BACKOFF_STEPS)
