@@ -27,7 +27,8 @@ from protocol.ledger.tables import Table
 from tests.upkeep.made import ABOVE, BLOCKS, JOURNAL_ID, Given, chain, held
 
 SHORT = 16
-LONG = 1_200
+PARTS, LONG = 12, 100
+"""A thousand and more in parts: each ends well within the time that any test has."""
 SYNCED = BLOCKS - ABOVE
 
 Injury = Callable[[Random, Path, Path], str]
@@ -178,23 +179,29 @@ def harmless(subject: Subject, path: Path, report: Report, baseline: set[str], p
     return "told, and not damage"
 
 
+@pytest.fixture(name="ends", scope="module")
+def fixture_ends() -> Counter[tuple[str, str]]:
+    """How many of each kind ended how, in all parts together."""
+    return Counter()
+
+
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.long) for part in range(1, PARTS))])
 def test_each_injury_is_found_and_repaired_or_refused(
-    pattern: Path, tmp_path: Path, pytestconfig: pytest.Config
+    part: int, ends: Counter[tuple[str, str]], pattern: Path, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    is_long = pytestconfig.getoption("--long")
     whole = check_directory(Subject(pattern, chain().genesis, JOURNAL_ID))
     assert not whole.damage
     assert whole.state_compared.startswith("byte for byte")
     baseline = {str(finding) for finding in whole.findings}
-    ends: Counter[tuple[str, str]] = Counter()
-    for number in range(LONG if is_long else SHORT):
+    count = LONG if pytestconfig.getoption("--long") else SHORT
+    for number in range(part * LONG, part * LONG + count):
         place = tmp_path / "data"
         shutil.copytree(pattern, place)
         ends[tried(Subject(place, chain().genesis, JOURNAL_ID), Random(number), baseline)] += 1
         shutil.rmtree(place)
     total = Counter[str]()
-    for (kind, end), count in sorted(ends.items()):
-        sys.stdout.write(f"{kind:<14} {end:<30} {count}\n")
-        total[end] += count
-    sys.stdout.write(f"{dict(total)}\n")
+    for (kind, end), times in sorted(ends.items()):
+        sys.stdout.write(f"{kind:<14} {end:<30} {times}\n")
+        total[end] += times
+    sys.stdout.write(f"{sum(total.values())}: {dict(total)}\n")
     assert total["repaired"] > sum(total.values()) // 3
