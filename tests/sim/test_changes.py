@@ -87,3 +87,10 @@ def test_what_a_removed_validator_still_had_waiting_becomes_final() -> None:
     report = run(SCENARIOS["changes-byzantine"], 2_000_001)
     assert report.ok, report.text()
     assert report.clients["changes remove"] >= 1
+
+
+def test_one_disk_at_a_time_is_lost_over_epochs_too() -> None:
+    """Seed 3000107 had a second one lost while the first was still below the epoch: two of six, for ever."""
+    report = run(SCENARIOS["changes-without-memory"], 3_000_107)
+    assert report.ok, report.text()
+    assert report.faults["lost_disk"] >= 2
