@@ -90,8 +90,8 @@ class Memory:
     lives: dict[int, Lives] = field(default_factory=dict)
     life_of: dict[bytes, bytes] = field(default_factory=dict)
     """Channel -> the life that it said."""
-    answered: OrderedDict[tuple[int, bytes, int], tuple[int, int]] = field(default_factory=OrderedDict)
-    """(asker, life, round) -> (when it first came, when it was answered last)."""
+    answered: dict[int, OrderedDict[tuple[bytes, int], tuple[int, int]]] = field(default_factory=dict)
+    """Asker -> (life, round) -> (when it first came, when it was answered last)."""
     stale: bool = False
     """Something was learned that `look` has not seen."""
     lost: bool = False
