@@ -208,6 +208,7 @@ RESTART_BAD_REPORT = define("restart_bad_report", Fault.OPERATOR, Retry.CHANGED,
 RESTART_FORKED = define("restart_forked", Fault.OPERATOR, Retry.NEVER, "the reports show two different final histories: more than a third of the power was dishonest, and no program may choose")
 RESTART_UNCERTAIN = define("restart_uncertain", Fault.OPERATOR, Retry.CHANGED, "something final may be missing from what the reports hold; the words say what")
 RESTART_BAD_DOCUMENT = define("restart_bad_document", Fault.OPERATOR, Retry.NEVER, "the restart document does not hold together; the words say where")
+RESTART_BAD_BLOCK = define("restart_bad_block", Fault.OPERATOR, Retry.CHANGED, "a block to be kept is not the one that the reports lead to, or a batch in it is not signed by a validator of its epoch; the words name it")
 RESTART_NOT_APPROVED = define("restart_not_approved", Fault.OPERATOR, Retry.CHANGED, "fewer members have signed the restart than the old network's rule asks for")
 
 # Peers.

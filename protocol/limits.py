@@ -159,7 +159,6 @@ assert HEADER_BYTES_MAX + 1024 <= MESSAGE_BYTES_MAX, "a header travels in one me
 assert REFERENCES_MAX * 96 + 512 <= HEADER_BYTES_MAX, "a header holds all its references"
 assert VALIDATORS_MAX * 72 + 256 <= CONSENSUS_MESSAGE_BYTES_MAX, "a certificate travels as consensus"
 assert HEADER_BYTES_MAX + 1024 <= CONSENSUS_MESSAGE_BYTES_MAX, "a proposal travels as consensus"
-assert VALIDATORS_MAX * 36 + 256 <= CONSENSUS_MESSAGE_BYTES_MAX, "a keepalive travels as consensus"
 assert MESSAGE_BYTES_MAX + CHANNEL_CHUNKS_MAX * CHANNEL_CHUNK_CHARGE_BYTES < CHANNEL_WINDOW_BYTES // 4 * 3, (
     "no window is too small to finish"
 )

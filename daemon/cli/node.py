@@ -140,7 +140,11 @@ Do it only if the others' power is below a quorum for good, or too many have los
   * make sure that no other process, machine or image with this key runs, or will be started again;
   * start every other validator that still has its journal, and look at 'papilio status' there;
   * agree with the other members, and write down what was decided.
-It holds for one start. A validator that remembers is not touched by it."""
+It holds for one start. A validator that remembers is not touched by it.
+
+Afterwards a validator that forgot, commanded or not, may stop with exit code 70 and the words 'a twin', because
+somebody shows what it signed itself before it forgot. If no other process has its key: start all others, then start it
+again. See 'After force-vote' in the handbook."""
 
 
 @node.command("force-vote")

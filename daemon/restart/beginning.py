@@ -3,11 +3,12 @@
     <target>/  node.toml  network.toml  member.toml  keys/  joined  data/
     <target>/data/inherited/  state/  segments/  format.json  network.toml  document
 
-`inherited` is what the old network left: its state at the last kept block with the decided changes, and all its
-blocks up to that one. It is made first and whole, in another place; every result is computed here again and compared
-with what the document says. Only then is the journal made, whose being new is true once: a mark in the old directory
-says for which networks it was made, and a second beginning from there gives a validator without a memory (C-24). So
-does one from a directory that is not the very one that reported: a copy that was restored has no mark.
+`inherited` is what the old network left: its state at the last kept block with the decided changes, and all its blocks
+up to that one. It is made first and whole, in another place; blocks that come from others are judged (R-15), and every
+result is computed here again and compared with what the document says. Only then is the journal made, whose being new
+is true once: a mark in the old directory says for which networks it was made, and a second beginning from there gives a
+validator without a memory (C-24). So does one from a directory that is not the very one that reported: a copy that was
+restored has no mark.
 
 Sealed segments are linked, where the file system can, the others copied: what is linked is never written to.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -46,15 +48,17 @@ from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from daemon.upkeep.check import nobody_else
 from protocol.codec import decode
-from protocol.errors import RESTART_BAD_DOCUMENT, RESTART_NOT_APPROVED, OperatorFault
+from protocol.errors import RESTART_BAD_BLOCK, RESTART_BAD_DOCUMENT, RESTART_NOT_APPROVED, OperatorFault
 from protocol.ledger.genesis import network_id
 from protocol.ledger.index import read_base, read_head
 from protocol.ledger.records import Block, Header, header_hash
 from protocol.restart.beginning import beginning, taking_part
+from protocol.restart.blocks import by_height, check_path
 from protocol.restart.document import Opened, approvals, open_document
 from protocol.restart.opening import RestartRefused
 from protocol.restart.records import KeptBlocks
 from protocol.restart.reporting import is_sealed
+from protocol.restart.weighing import Weighed
 
 NODE_KEY: Final = "keys/node.key"
 UNFINISHED: Final = "inherited.unfinished"
@@ -134,15 +138,16 @@ def _inherit(place: Place, before: Network, opened: Opened, folder: Path, target
     target.mkdir(mode=0o700)
     files = OsFiles()
     _link_segments(place.segments, target / "segments")
-    given = {decode(Header, decode(Block, data).header).height: data for data in _given_blocks(folder)}
+    given = by_height(_given_blocks(folder))
     with closing(Segments.open(target / "segments", files, before.network_id)) as segments:
-        tip = opened.weighed.tip
-        for height in range(segments.last_height + 1, tip.height + 1):
-            if height not in given:
-                words = (
-                    f"this directory ends at block {segments.last_height}, and {folder / BLOCKS} lacks block {height}"
-                )
-                raise OperatorFault(f"{words}: begin from another member's directory (papilio backup)")
+        last = segments.last_height
+        above = range(last + 1, opened.weighed.tip.height + 1)
+        lacking = next((height for height in above if height not in given), None)
+        if lacking is not None:
+            words = f"this directory ends at block {last}, and {folder / BLOCKS} lacks block {lacking}"
+            raise OperatorFault(f"{words}: begin from another member's directory (papilio backup)")
+        _check_given(opened.weighed, given, segments, folder / BLOCKS)
+        for height in above:
             segments.append(height, given[height])
         segments.sync()
         _make_state(place, before, opened, segments, target, tell)
@@ -153,6 +158,21 @@ def _inherit(place: Place, before: Network, opened: Opened, folder: Path, target
     write_new(target / NETWORK_FILE, read_text(before.file))
     shutil.copyfile(folder / DOCUMENT, target / DOCUMENT)
     os.sync()
+
+
+def _check_given(weighed: Weighed, given: Mapping[int, bytes], segments: Segments, file: Path) -> None:
+    """What comes from others is judged before it is appended (R-15). Raises RestartRefused."""
+    last = segments.last_height
+    if weighed.tip.height <= last:
+        return
+    try:
+        hashed = check_path(weighed, given, last)
+    except RestartRefused as fault:
+        raise RestartRefused(fault.code, f"{file}: {fault.words}; take the file from another member") from fault
+    below = segments.read(last)
+    if below is not None and header_hash(decode(Header, decode(Block, below).header)) != hashed:
+        words = f"block {last} of this directory is not the one that the blocks in {file} stand on"
+        raise RestartRefused(RESTART_BAD_BLOCK, f"{words}: two histories, or a damaged disk")
 
 
 def _given_blocks(folder: Path) -> tuple[bytes, ...]:

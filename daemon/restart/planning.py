@@ -1,9 +1,9 @@
 """From reports to a restart document, on the machine of one survivor (decision 0014).
 
 Reports are read and weighed; the blocks above the own segments are put together from the headers and batches that the
-survivors' disks hold, every hash compared; the state is copied and executed up to the last kept block; what the members
-decided is carried out on it. The document is made of that, with the last kept blocks for those whose disks lack them,
-and the new network.toml.
+survivors' disks hold, every hash and author's signature checked; the state is copied and executed up to the last kept
+block; what the members decided is carried out on it. The document is made of that, with the last kept blocks for those
+whose disks lack them, and the new network.toml.
 
 Nothing of the old directory is changed. Two survivors who plan with the same files and the same time get the same
 document, so a plan can be checked by making it again.
@@ -33,7 +33,7 @@ from protocol import limits
 from protocol.apps.members.records import AddMember, AddValidator, RemoveMember, RemoveValidator
 from protocol.codec import decode, encode
 from protocol.consensus.statements import VoteKind
-from protocol.errors import RESTART_UNCERTAIN, OperatorFault
+from protocol.errors import RESTART_BAD_BLOCK, RESTART_UNCERTAIN, OperatorFault
 from protocol.ledger.genesis import Genesis, Parameters
 from protocol.ledger.index import read_roots
 from protocol.ledger.members import is_member
@@ -51,6 +51,7 @@ from protocol.ledger.records import (
 from protocol.ledger.state import StateReader
 from protocol.ledger.tables import Reader
 from protocol.restart.beginning import changed_state, taking_part
+from protocol.restart.blocks import check_path, is_signed
 from protocol.restart.document import Opened, make_document
 from protocol.restart.opening import OpenedReport, RestartRefused, open_report
 from protocol.restart.records import Decided, Holdings, KeptBlocks, RestartFile
@@ -79,17 +80,37 @@ class Wishes:
 
 @dataclass(slots=True)
 class Pool:
-    """Headers by hash and batches by digest, of all disks together."""
+    """Headers by hash and batches by digest, of all disks together, of one network."""
 
+    network_id: bytes
     headers: dict[bytes, bytes] = field(default_factory=dict)
     batches: dict[bytes, bytes] = field(default_factory=dict)
     finalizations: dict[bytes, bytes] = field(default_factory=dict)
     """Of headers that a report proves final, by hash."""
+    unsigned: dict[bytes, Path] = field(default_factory=dict)
+    """Digests of batches that stand in a file without their author's signature, which no digest covers."""
 
-    def add(self, found: Holdings) -> None:
+    def add(self, found: Holdings, file: Path) -> None:
         """Take in what one disk holds: named by what it is, so a lie finds nobody who asks for it."""
         self.headers |= {header_hash(decode(Header, data)): data for data in found.headers}
-        self.batches |= {batch_digest(decode(Batch, data).body): data for data in found.batches}
+        for data in found.batches:
+            digest = batch_digest(decode(Batch, data).body)
+            if is_signed(self.network_id, data):
+                self.batches[digest] = data
+            else:
+                self.unsigned[digest] = file
+
+    def batches_of(self, header: Header) -> tuple[bytes, ...]:
+        """All batches of a block. Raises RestartRefused, OperatorFault if one is on no disk as its author sealed it."""
+        lacking = next((each for each in header.references if each.digest not in self.batches), None)
+        if lacking is None:
+            return tuple(self.batches[reference.digest] for reference in header.references)
+        file = self.unsigned.get(lacking.digest)
+        if file is None:
+            raise OperatorFault(f"a batch of block {header.height} is in none of the holdings beside the reports")
+        words = f"block {header.height}: batch {lacking.digest.hex()} stands in {file} without the signature of its"
+        words += f" author {lacking.author.hex()}, and nowhere with it"
+        raise RestartRefused(RESTART_BAD_BLOCK, f"{words}: ask for that file again, or for another disk's")
 
     def learn(self, one: OpenedReport) -> None:
         """Take in the finalizations that a verified report shows."""
@@ -111,13 +132,13 @@ def plan(node: Node, wishes: Wishes, out: Path, tell: Tell = untold) -> Opened:
     weighed = weigh(genesis, reports)
     if not weighed.certain and not wishes.uncertain:
         raise RestartRefused(RESTART_UNCERTAIN, uncertain_words(weighed))
-    pool = Pool()
+    pool = Pool(weighed.network_id)
     for one in reports:
         pool.learn(one)
     for file in wishes.reports:
         beside = file.with_name(file.name.removesuffix(REPORT) + HOLDINGS)
         if beside.exists():
-            pool.add(read_record(Holdings, beside))
+            pool.add(read_record(Holdings, beside), beside)
     _begin(out)
     with stopped_node(node, tell) as stopped:
         above = blocks_above(stopped, weighed, pool)
@@ -160,15 +181,15 @@ def _begin(out: Path) -> None:
 
 
 def blocks_above(stopped: StoppedNode, weighed: Weighed, pool: Pool) -> dict[int, bytes]:
-    """Encoded blocks above the own segments up to the last kept one. Raises OperatorFault if a part is on no disk."""
+    """Encoded blocks above the own segments up to the last kept one, judged by R-15.
+
+    Raises OperatorFault if a part is on no disk, RestartRefused.
+    """
     segments, found = stopped.store.segments, dict[int, bytes]()
     header, hashed = weighed.tip, header_hash(weighed.tip)
     while header.height > segments.last_height:
-        batches = [pool.batches.get(reference.digest) for reference in header.references]
-        if None in batches:
-            raise OperatorFault(f"a batch of block {header.height} is in none of the holdings beside the reports")
-        whole = tuple(batch for batch in batches if batch is not None)
-        found[header.height] = encode(Block(encode(header), whole, pool.finalizations.get(hashed)))
+        batches = pool.batches_of(header)
+        found[header.height] = encode(Block(encode(header), batches, pool.finalizations.get(hashed)))
         hashed = header.parent
         if header.height == segments.last_height + 1:
             break
@@ -177,6 +198,8 @@ def blocks_above(stopped: StoppedNode, weighed: Weighed, pool: Pool) -> dict[int
             words = f"block {header.height - 1} is in none of the holdings: plan on the survivor that is final highest"
             raise OperatorFault(words)
         header = decode(Header, below)
+    if found:
+        check_path(weighed, found, segments.last_height)
     _check_fits(stopped, header, hashed, found)
     return found
 

@@ -202,12 +202,13 @@ class Machine:
                 core.timers.pop(timer, None)
 
     def adopt(self, vote: Vote) -> bool:
-        """C-24, at the operator's command only: take a statement by our key, which others show, as our own.
+        """C-24: take a statement by our key, which others show, as our own. While nothing is signed.
 
-        False where another one of that kind and view is ours already. While nothing is signed.
+        False where another one of that kind and view is ours already, or one that C-10 forbids beside it.
         """
-        own = self.core.own_of(vote.view)
-        if any(held.kind == vote.kind for held in own.votes()):
+        held = {own.kind for own in self.core.own_of(vote.view).votes()}
+        opposite = {VoteKind.NULLIFY: VoteKind.FINALIZE, VoteKind.FINALIZE: VoteKind.NULLIFY}.get(VoteKind(vote.kind))
+        if vote.kind in held or opposite in held:
             return False
         self._remember(vote)
         return True

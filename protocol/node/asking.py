@@ -15,6 +15,7 @@ Deliberately absent: what follows from answers.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from protocol.codec import decode, encode
@@ -39,8 +40,9 @@ from protocol.wire.memory import (
 if TYPE_CHECKING:
     from protocol.node.body import Body
 
-ANSWERED_MAX: Final = 1_024
-"""Questions remembered as answered."""
+ANSWERED_MAX: Final = 16
+"""Questions of one asker that are remembered as answered: those of its last eight processes. Each asker has a share of
+its own, so who asks under ever new lives pushes out nothing but its own questions."""
 
 
 # -- Questions --------------------------------------------------------------------------------------
@@ -112,9 +114,9 @@ def challenge_checked(body: Body, message: ChallengeMessage, data: bytes, peer: 
 
 def _noted(body: Body, challenge: Challenge) -> tuple[bool, bool]:
     """Whether a question has been asked for nearly a retry interval, and whether it is answered now."""
-    answered, now = body.memory.answered, body.now.monotonic_ms
+    answered, now = body.memory.answered.setdefault(challenge.signer, OrderedDict()), body.now.monotonic_ms
     quarter_ms = max(1, body.parameters.retry_interval_ms // 4)
-    mark = (challenge.signer, challenge.life, challenge.round)
+    mark = (challenge.life, challenge.round)
     first_ms, answered_ms = answered.pop(mark, (now, now - quarter_ms))
     due = now - answered_ms >= quarter_ms
     answered[mark] = (first_ms, now if due else answered_ms)

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Final
 
 from protocol.codec import encode
 from protocol.consensus import memory as recall
+from protocol.consensus.counting import in_reach
 from protocol.consensus.statements import Certificate, Vote, VoteKind
 from protocol.errors import BROKEN_INVARIANT
 from protocol.node.interface import JournalKind
@@ -77,7 +78,7 @@ class Memory:
     hole: bool = False
     """The journal is older than what else is on the disk."""
     adopting: bool = False
-    """Statements by our key that peers show are taken as ours (after the operator's command, until the first vote)."""
+    """Statements by our key that peers show are taken as ours, whatever the view: by command, until the first vote."""
     round: int = 1
     start_view: int = 0
     since_ms: int | None = None
@@ -90,8 +91,8 @@ class Memory:
     lives: dict[int, Lives] = field(default_factory=dict)
     life_of: dict[bytes, bytes] = field(default_factory=dict)
     """Channel -> the life that it said."""
-    answered: OrderedDict[tuple[int, bytes, int], tuple[int, int]] = field(default_factory=OrderedDict)
-    """(asker, life, round) -> (when it first came, when it was answered last)."""
+    answered: dict[int, OrderedDict[tuple[bytes, int], tuple[int, int]]] = field(default_factory=dict)
+    """Asker -> (life, round) -> (when it first came, when it was answered last)."""
     stale: bool = False
     """Something was learned that `look` has not seen."""
     lost: bool = False
@@ -269,16 +270,33 @@ def lives_of(body: Body, signer: int) -> Lives:
 
 
 def own_shown(body: Body, vote: Vote) -> None:
-    """A statement by our key, above the floor, that we do not remember."""
+    """A statement by our key, above the floor, that we do not remember.
+
+    Before this process knows what an earlier one can have signed it may be that one's: then it is ours, durably. To be
+    bound by what our key signed only forbids more (C-10), and it stops no later start as a twin's.
+    """
     memory = body.memory
-    if memory.adopting or (memory.phase is Phase.AMNESIAC and memory.forced):
+    if memory.phase is Phase.ASKING:
+        _find_hole(body, f"others show a statement of view {vote.view} that the journal does not have")
+    # Farther ahead than votes are kept, the others are ahead too, and the floor will be above it.
+    near = memory.bound_view is None and in_reach(body.machine.core, vote.view)
+    if memory.adopting or (memory.phase is Phase.AMNESIAC and (memory.forced or near)):
         if body.machine.adopt(vote):
             body.persist(JournalKind.VOTE, encode(vote))
-    elif memory.phase is Phase.ASKING:
-        _find_hole(body, f"others show a statement of view {vote.view} that the journal does not have")
     elif memory.phase is not Phase.AMNESIAC or (memory.bound_view is not None and vote.view > memory.bound_view):
         words = f"another node signs with this node's voting key (view {vote.view}): a twin"
-        body.halt(BROKEN_INVARIANT, words)
+        body.halt(BROKEN_INVARIANT, f"{words}{_OR_ITS_OWN if _came_back(body) else ''}")
+
+
+_OR_ITS_OWN: Final = (
+    "; or, only if validators were made to vote by force-vote, what this one signed itself before it lost its memory:"
+    " 'After force-vote' in the handbook"
+)
+
+
+def _came_back(body: Body) -> bool:
+    """Whether it is without a memory, or came back without one in this epoch: what it signed before it can't tell."""
+    return body.memory.restored is not None or body.memory.forgetful
 
 
 # -- Going on ---------------------------------------------------------------------------------------

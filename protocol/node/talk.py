@@ -19,6 +19,7 @@ from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
 from protocol.crypto.signing import signing_message
 from protocol.errors import Malformed
+from protocol.gossip import Neighbour
 from protocol.ledger.records import Batch, Header
 from protocol.node import asking, catching_up, epochs, mending
 from protocol.node.body import JOBS_MAX, Body, message_hash
@@ -208,15 +209,18 @@ def ask_for_missing(body: Body) -> None:
 
 def keepalive(body: Body) -> bytes:
     """How far this node is, and whom it hears."""
-    core = body.machine.core
+    core, roster = body.machine.core, body.roster
     accepting = not body.disk_full and len(body.pool.waiting) < limits.POOL_ENVELOPES_MAX // 2
+    heard = body.neighbours.hears(body.now.monotonic_ms)
+    # Between two epochs a neighbour may still pass for a validator that it is no more.
+    places = [roster.signer_of[node] for node in heard if node in roster.signer_of]
     return encode(
         wire.Keepalive(
             core.view,
             core.final_view,
             body.chain.final.height,
             body.chain.executed_height,
-            body.neighbours.hears(body.now.monotonic_ms),
+            wire.heard_bitmap(places, len(roster.node_keys)),
             accepting,
             body.epoch,
         )
@@ -225,8 +229,7 @@ def keepalive(body: Body) -> bytes:
 
 def _keepalive(body: Body, message: wire.Keepalive, _data: bytes, peer: bytes) -> None:
     neighbour = body.neighbours.peers[peer]
-    neighbour.hears = frozenset(message.hears)
-    neighbour.hears_ms = body.now.monotonic_ms
+    _hears(body, neighbour, message)
     neighbour.final_height = message.final_height
     neighbour.accepting = message.accepting
     if message.epoch == body.epoch:
@@ -234,6 +237,20 @@ def _keepalive(body: Body, message: wire.Keepalive, _data: bytes, peer: bytes) -
     elif message.epoch < body.epoch:
         epochs.other_epoch(body, message.epoch, b"", peer)
     catching_up.look(body)
+
+
+def _hears(body: Body, neighbour: Neighbour, message: wire.Keepalive) -> None:
+    """Whom a peer hears, by the set of this epoch. Raises Malformed.
+
+    A bitmap of another epoch's set can't be read here. In the epoch before or after it is about to meet us, and what it
+    said last still counts; farther away it has no use for what is said in this one, so nothing is passed on to it.
+    """
+    nodes = body.roster.node_keys
+    if message.epoch == body.epoch:
+        neighbour.hears = frozenset(nodes[place] for place in wire.heard_places(message.hears, len(nodes)))
+    elif neighbour.hears_ms < 0 or abs(message.epoch - body.epoch) > 1:
+        neighbour.hears = frozenset(nodes)
+    neighbour.hears_ms = body.now.monotonic_ms
 
 
 # -- Block sync, answering --------------------------------------------------------------------------

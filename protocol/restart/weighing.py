@@ -29,8 +29,10 @@ from protocol.errors import (
 )
 from protocol.ledger.closings import closes
 from protocol.ledger.genesis import (
+    FIRST_EPOCH,
     Genesis,
     network_id,
+    validator_set,
     validators_hash,
 )
 from protocol.ledger.records import Header, Reference, header_hash
@@ -69,6 +71,7 @@ class Cut:
 class Weighed:
     """What follows from the reports.
 
+    voters: of each epoch, from the first to the newest.
     kept: headers above `base` up to the last kept block, ascending; none if the base is the last. coming: the set of
     the next epoch, if the last kept block closes one, and how much of its power counts; None where there is none.
     """
@@ -77,6 +80,7 @@ class Weighed:
     epoch: int
     validators: Validators
     base: Base
+    voters: Mapping[int, Validators]
     kept: tuple[Header, ...]
     witnesses: tuple[Witness, ...]
     lost: tuple[tuple[bytes, int], ...]
@@ -136,6 +140,7 @@ def weigh(genesis: Genesis, reports: Sequence[OpenedReport]) -> Weighed:
         epoch,
         voters,
         base,
+        _voters(genesis, reports),
         kept,
         witnesses,
         tuple((key, power) for key, power in zip(voters.keys, voters.powers, strict=True) if not _has(reports, key)),
@@ -145,6 +150,14 @@ def weigh(genesis: Genesis, reports: Sequence[OpenedReport]) -> Weighed:
         closes(tip) and _is_open(tip, epoch) and coming is None,
         _cut(base, kept, kept_view, certificates, headers, epoch, voters, counted),
     )
+
+
+def _voters(genesis: Genesis, reports: Sequence[OpenedReport]) -> dict[int, Validators]:
+    """Of all epochs that the reports show; they agree on how each ended (`_check_one_history`)."""
+    sets = {FIRST_EPOCH: validator_set(genesis)}
+    for one in reports:
+        sets |= {epoch: ended.validators for epoch, ended in enumerate(one.report.closed, FIRST_EPOCH + 1)}
+    return {epoch: voters_of(validators) for epoch, validators in sets.items()}
 
 
 def _progress(one: OpenedReport) -> tuple[int, int]:

@@ -10,10 +10,11 @@ others is signed inside), compression.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 from protocol import limits
-from protocol.codec import U53, Flag, Hash, Items, Key, Octets, Range, Signature, decode, kind_of, record
+from protocol.codec import U53, Flag, Hash, Items, Octets, Range, Signature, decode, kind_of, record
 from protocol.consensus.statements import Certificate, Proposal, Vote
 from protocol.errors import Malformed
 from protocol.ledger.records import Batch, Reference
@@ -79,19 +80,23 @@ class Announcement:
     references: Annotated[tuple[Reference, ...], Items(1, limits.REFERENCES_MAX)]
 
 
-@record(kind=46, bytes_max=32 * limits.KIB)
+@record(kind=46, bytes_max=128)
 class Keepalive:
-    """How far the sender is, and from which validators' nodes it hears directly (L-14)."""
+    """How far the sender is, and from which validators' nodes it hears directly (L-14).
+
+    hears: a bitmap in the order of the set of `epoch`, as in a certificate: everyone says this to everyone all the
+    time, so a key for each validator would make the bytes grow with the cube of their number.
+    """
 
     view: U53
     final_view: U53
     final_height: U53
     executed_height: U53
-    hears: Annotated[tuple[Key, ...], Items(0, limits.VALIDATORS_MAX)]
+    hears: Annotated[bytes, Octets(1, limits.VALIDATORS_MAX // 8)]
     accepting: Flag
     """False: the sender's pool is full, or its disk; observers pass envelopes to another."""
     epoch: U53 = 1
-    """The epoch that the views are of."""
+    """The epoch that the views are of, and the set."""
 
 
 @record(kind=47, bytes_max=64)
@@ -123,6 +128,19 @@ class EnvelopesRelayed:
     """An observer passes clients' envelopes on to a validator (L-16)."""
 
     envelopes: Annotated[tuple[Annotated[bytes, Octets(1, limits.ENVELOPE_BYTES_MAX)], ...], Items(1, 256)]
+
+
+def heard_bitmap(places: Iterable[int], count: int) -> bytes:
+    """`Keepalive.hears` for these places in a set of `count` validators: ceil(count / 8) bytes, spare bits zero."""
+    return sum(1 << place for place in places).to_bytes((count + 7) // 8, "little")
+
+
+def heard_places(bitmap: bytes, count: int) -> list[int]:
+    """The places in `Keepalive.hears`, ascending. Raises Malformed if it is not one of a set of `count` validators."""
+    bits = int.from_bytes(bitmap, "little")
+    if len(bitmap) != (count + 7) // 8 or bits.bit_length() > count:
+        raise Malformed("hears", f"expected a bitmap of {count} validators")
+    return [place for place in range(count) if bits >> place & 1]
 
 
 Message = (

@@ -10,6 +10,7 @@ from daemon.cli.exits import ExitCode
 from daemon.config.network import load_network
 from daemon.config.node import load_node
 from daemon.config.texts import NETWORK_ID, Address
+from daemon.runtime.forcing import take_command
 from tests.cli.calling import Call
 
 
@@ -180,3 +181,20 @@ def test_joining_a_network_of_others(call: Call, tmp_path: Path) -> None:
     assert said.code == ExitCode.CONFIGURATION
     assert "card.account_keys" in said.err
     assert not (tmp_path / "bank" / "data").exists()
+
+
+def test_force_vote_explains_the_risk_and_what_may_come_after_and_leaves_the_command(
+    call: Call, tmp_path: Path
+) -> None:
+    """C-24: it holds for the next start; a false twin afterwards is named, with where to read on."""
+    call("network", "create", tmp_path / "net", "--name", "demo", "--members", "a,b")
+    place = tmp_path / "net" / "a"
+    said = call("node", "force-vote", place, "--yes")
+    assert (said.code, said.out) == (0, "The next start votes.\n")
+    assert "agree with the other members" in said.err
+    assert "'a twin'" in said.err
+    assert "'After force-vote' in the handbook" in said.err
+    assert "### After force-vote" in (Path(__file__).parents[2] / "daemon" / "README.md").read_text()
+    directory = load_node(place / "node.toml").data_directory
+    assert take_command(directory)
+    assert not take_command(directory), "once"

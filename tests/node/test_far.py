@@ -56,7 +56,7 @@ def away(history: Driver, cls: type[Away] = Away) -> Away:
     driver.start()
     driver.step(node_io.PeerUp(PEER))
     count = len(history.blocks)
-    driver.step(node_io.Received(PEER, encode(wire.Keepalive(10**6, count, count, count, (), True))))
+    driver.step(node_io.Received(PEER, encode(wire.Keepalive(10**6, count, count, count, b"\0", True))))
     return driver
 
 
@@ -89,7 +89,7 @@ def test_made_up_blocks_end_the_session_and_are_charged() -> None:
     driver = one_of_four()
     liar = key(999).public
     driver.step(node_io.PeerUp(liar))
-    driver.step(node_io.Received(liar, encode(wire.Keepalive(1, 0, 10**9, 0, (), True))))
+    driver.step(node_io.Received(liar, encode(wire.Keepalive(1, 0, 10**9, 0, b"\0", True))))
     body = driver.node.body
     assert body.sync.peer == liar
     parent, made = body.chain.final.hash, Executed(0, b"x" * 32, 0, b"y" * 32)

@@ -36,18 +36,18 @@ from daemon.store.journal import Journal, look_at
 from daemon.store.pruning import Plan, prune
 from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
-from protocol.codec import decode
+from protocol.codec import decode, encode
 from protocol.crypto.signing import SigningKey
-from protocol.errors import RESTART_NOT_APPROVED, OperatorFault
+from protocol.errors import RESTART_BAD_BLOCK, RESTART_NOT_APPROVED, OperatorFault
 from protocol.ledger.closings import closings
 from protocol.ledger.genesis import network_id
 from protocol.ledger.index import BASE_KEY, Base, number_key, pack_base, pack_roots, read_head
-from protocol.ledger.records import Block, Header
+from protocol.ledger.records import Batch, Block, Header
 from protocol.ledger.succession import Succession
 from protocol.ledger.tables import Table
 from protocol.restart.document import approve, open_document, restart_file
 from protocol.restart.opening import RestartRefused
-from protocol.restart.records import KeptBlocks
+from protocol.restart.records import Holdings, KeptBlocks
 from protocol.sim.host import Host
 from protocol.sim.signatures import Real
 from protocol.sim.world import make_genesis
@@ -108,6 +108,7 @@ def test_from_disks_to_a_node_of_the_new_network(tmp_path: Path) -> None:
         report(load_node(folder / "node.toml"), tmp_path / folder.name)
     wishes = Wishes(tuple(tmp_path / f"{folder.name}.report" for folder in nodes), CREATED_MS)
     restart = tmp_path / "restart"
+    _plans_only_with_signed_batches(nodes, wishes, tmp_path)
     opened = plan(load_node(nodes[0] / "node.toml"), wishes, restart)
     assert opened.weighed.certain
     again = plan(load_node(nodes[0] / "node.toml"), wishes, tmp_path / "again")
@@ -120,6 +121,7 @@ def test_from_disks_to_a_node_of_the_new_network(tmp_path: Path) -> None:
     given_by = [approve(opened, Real().key(f"{voice.name} account")) for voice in opened.voices[: opened.needed]]
     write_restart(restart, restart_file(document, given_by))
 
+    _begins_only_with_signed_batches(nodes[1], tmp_path, restart)
     _fresh_once(nodes[1], tmp_path, restart)
     _begins_only_from_what_was_executed_here(nodes[0], tmp_path, restart)
     for folder in nodes:  # the one that is behind gets the last blocks from the restart's folder
@@ -132,6 +134,42 @@ def test_from_disks_to_a_node_of_the_new_network(tmp_path: Path) -> None:
     found = audit(Audited(opened.succession, find_place(tmp_path / f"new-{nodes[0].name}"), scratch=tmp_path))
     assert found.differences == []
     assert "followed to network" in "".join(found.notes)
+
+
+def _unsigned(batch: bytes) -> bytes:
+    """The same by its digest."""
+    return encode(replace(decode(Batch, batch), signature=bytes(64)))
+
+
+def _plans_only_with_signed_batches(nodes: list[Path], wishes: Wishes, tmp_path: Path) -> None:
+    """R-15: holdings are signed by nobody; a copy without its author's signature does not displace a good one."""
+    files = [tmp_path / f"{folder.name}.holdings" for folder in nodes]
+    good = [file.read_bytes() for file in files]
+    for file in files:
+        held = read_record(Holdings, file)
+        file.write_bytes(encode(replace(held, batches=tuple(map(_unsigned, held.batches)))))
+    with pytest.raises(RestartRefused, match="without the signature of its author") as caught:
+        plan(load_node(nodes[0] / "node.toml"), wishes, tmp_path / "unsigned")
+    assert caught.value.code == RESTART_BAD_BLOCK
+    assert not any((tmp_path / "unsigned").iterdir())
+    first, last = (decode(Holdings, data) for data in good)
+    files[0].write_bytes(good[0])
+    files[1].write_bytes(encode(replace(last, batches=tuple(map(_unsigned, first.batches)))))
+
+
+def _begins_only_with_signed_batches(folder: Path, tmp_path: Path, restart: Path) -> None:
+    """R-15: the folder's blocks are signed by nobody."""
+    kept = read_record(KeptBlocks, restart / "blocks")
+    block = decode(Block, kept.blocks[-1])
+    assert block.batches, "the last kept block, which no survivor had appended, has a batch"
+    forged = replace(block, batches=tuple(map(_unsigned, block.batches)))
+    copy = Path(shutil.copytree(restart, tmp_path / "forged"))
+    (copy / "blocks").write_bytes(encode(replace(kept, blocks=(*kept.blocks[:-1], encode(forged)))))
+    with pytest.raises(RestartRefused, match="is not signed by its author") as caught:
+        begin(folder, tmp_path / "new-forged", copy)
+    assert caught.value.code == RESTART_BAD_BLOCK
+    assert not (folder / "data/restart.begun").exists()
+    assert not (tmp_path / "new-forged/data").exists()
 
 
 def forgets(node: Node) -> bool:

@@ -27,7 +27,7 @@ from tests.node.driver import one_of_four
 
 STRANGER = key(950).public
 VOTE = Vote(int(VoteKind.NULLIFY), 1, 1, None, 1, bytes(64))
-KEEPALIVE = encode(wire.Keepalive(1, 0, 0, 0, (), True))
+KEEPALIVE = encode(wire.Keepalive(1, 0, 0, 0, b"\0", True))
 
 
 class Room:

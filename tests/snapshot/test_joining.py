@@ -320,7 +320,7 @@ def test_an_offer_from_below_the_pinned_header_is_refused_and_its_peer_is_not_bl
     world = World(there, {HONEST: there.answer}, pinned=(tip.height, bytes(32)))
     world.connect()
     world.run(3_000)
-    world.step(node_io.Received(HONEST, encode(messages.Keepalive(1, 0, 3, 3, (), True))))
+    world.step(node_io.Received(HONEST, encode(messages.Keepalive(1, 0, 3, 3, b"\0", True))))
     assert world.joining.offer is None
     assert world.joining.nobody_has_one, "blocks can be fetched, and are compared with the pinned header"
     assert world.charged() == {}
@@ -396,7 +396,7 @@ def test_a_network_without_snapshots_says_so() -> None:
     assert world.joining.status.stage == "offers", "offers may still come"
     world.run(5_000)
     assert not world.joining.nobody_has_one, "who only joins too may know others"
-    world.step(node_io.Received(HONEST, encode(messages.Keepalive(1, 0, 3, 3, (), True))))
+    world.step(node_io.Received(HONEST, encode(messages.Keepalive(1, 0, 3, 3, b"\0", True))))
     assert world.joining.nobody_has_one
 
 

@@ -5,8 +5,8 @@ constants beside the tables. A table that stands in no line of `BOUNDS` is nobod
 `SUMS` holds what is counted in bytes. All are looked at several times a second of every run, and once at its end.
 
 Two bounds are of what the network has not made final yet, and grow with that on purpose: certificates and own votes
-since the last final view (C-18: all are kept, for nobody else may hold them), and results of heights that no final
-header names yet.
+since the last final view (C-18: all are kept, for nobody else may hold them; what others show of an amnesiac's own may
+be ahead of its view), and results of heights that no final header names yet.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ BOUNDS: dict[str, Limit] = {
     "chain.final_used": _final_heights,
     "chain.used": lambda body: _final_heights(body) * body.parameters.block_references_max,
     "chain.results": _final_heights,
-    "memory.answered": _fixed(ANSWERED_MAX),
+    "memory.answered": _validators(),
+    "memory.answered[]": _fixed(ANSWERED_MAX),
     "memory.answers": _validators(),
     "memory.life_of": _fixed(limits.PEERS_MAX),
     "memory.lives": _validators(),
@@ -173,7 +174,7 @@ BOUNDS: dict[str, Limit] = {
     "machine.core.keeper.views[].slots[]": _validators(),
     "machine.core.notarizations": _views_not_final,
     "machine.core.nullifications": _views_not_final,
-    "machine.core.own": _views_not_final,
+    "machine.core.own": lambda body: _views_not_final(body) + limits.VIEW_LOOKAHEAD,
     "machine.core.peers": _fixed(limits.PEERS_MAX),
     "machine.core.peers[].sent": lambda body: 3 * (_views_not_final(body) + VIEWS_MAX),
     "machine.core.timers": _fixed(5),
