@@ -186,6 +186,8 @@ class Chain:
     """Transaction -> the height that it is in; the lowest, where an envelope was sealed twice."""
     time_ms: int = 0
     """Of the newest block."""
+    times_ms: list[int] = field(default_factory=list)
+    """Of the block at height h at h - 1."""
     executed: list[Executed] = field(default_factory=list)
     epoch: int = 1
     """Of the block that comes next."""

@@ -113,7 +113,7 @@ class Clients:
         if self.ended:
             return
         self._look_after()
-        up = [host for host in self.world.hosts if host.up]
+        up = [host for host in self.world.hosts if host.node is not None]
         if up:
             self.post(self.generator.choice(up), self.generator.randint(*self.load.envelopes))
         pause_us = self.generator.randint(*self.load.pause_ms) * MS_US
@@ -124,7 +124,7 @@ class Clients:
         """New envelopes for one node."""
         made = [self._envelope() for _ in range(count)]
         self._submit(host, [transaction for transaction, _ in made], [data for _, data in made])
-        others = [other for other in self.world.hosts if other.up and other is not host]
+        others = [other for other in self.world.hosts if other.node is not None and other is not host]
         if others and chance(self.generator, self.load.twice_per_mille):
             other = self.generator.choice(others)
             self._submit(other, [transaction for transaction, _ in made], [data for _, data in made])
@@ -212,7 +212,7 @@ class Clients:
             self.counts["expired"] += 1
 
     def _again(self, names: list[bytes]) -> None:
-        up = [host for host in self.world.hosts if host.up]
+        up = [host for host in self.world.hosts if host.node is not None]
         for name in names if up else ():
             posted = self.posted[name]
             posted.posted_us = self.world.schedule.now_us
@@ -225,10 +225,10 @@ class Clients:
         for name in list(self.posted):
             posted = self.posted[name]
             posted.posted_us = self.world.schedule.now_us
-            host = self.generator.choice([host for host in self.world.hosts if host.up and host.honest])
+            host = self.generator.choice([host for host in self.world.hosts if host.node is not None and host.honest])
             self._submit(host, [name], [posted.data])
         for host in self.world.hosts:
-            if host.honest and host.up:
+            if host.honest and host.node is not None:
                 self.post(host, 1)
 
     def waiting(self) -> list[bytes]:
