@@ -13,7 +13,8 @@ genesis and whatever was staged before. In order:
 
 What is staged is durable and was checked, so after a crash the same machine goes on. If for `PATIENCE_INTERVALS`
 nothing is added to it, because no peer has the accepted snapshot any more or those who offer it say nothing, it is
-forgotten and another one taken: which, `joining_peers` says.
+forgotten and another one taken: which, `joining_peers` says. Where nobody who is connected has it and somebody has a
+newer one, it is not worth waiting for: `GONE_INTERVALS`.
 
 The host's duties: `Keep` and `Forget` are carried out in order, and what was kept can be read before the next step.
 
@@ -59,7 +60,9 @@ OFFERS_INTERVALS: Final = 4
 JOINERS_INTERVALS: Final = 40
 """Retry intervals after which joiners among themselves believe that there is no network yet."""
 PATIENCE_INTERVALS: Final = 120
-"""Retry intervals in which nothing of the accepted snapshot comes until another is taken."""
+"""Retry intervals in which nothing of the accepted snapshot comes until another is taken..."""
+GONE_INTERVALS: Final = 20
+"""...and those where no connected peer has it any more, and one offers a newer one."""
 OFFERS_OF_A_PEER_MAX: Final = OFFERS_MAX
 """As many as an honest peer serves; each is at most a message."""
 
@@ -409,8 +412,13 @@ class Joining:
                     self._say(key, wire.SnapshotsWanted(0))
         if self.offer is None or not self.peers or self.complete:
             self._progress_ms = self._now_ms
-        elif self._now_ms - self._progress_ms >= PATIENCE_INTERVALS * self._interval_ms:
+        elif self._now_ms - self._progress_ms >= self._patience(self.offer) * self._interval_ms:
             self._give_up(self.offer)
+
+    def _patience(self, offer: wire.SnapshotOffer) -> int:
+        """Retry intervals that may pass without anything of this snapshot."""
+        gone = not self._sources() and any(max(peer.offers, default=0) > offer.height for peer in self.peers.values())
+        return GONE_INTERVALS if gone else PATIENCE_INTERVALS
 
     def _give_up(self, offer: wire.SnapshotOffer) -> None:
         """Nothing of it comes any more."""
