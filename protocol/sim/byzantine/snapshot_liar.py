@@ -1,9 +1,9 @@
 """The snapshot liar: offers snapshots to who joins, and lies once it is relied on.
 
 Most of what it says is true, so that it is asked on. Now and then it answers with what is nearly right: a state that no
-quorum signed, pieces, receipts, headers, blocks or ends of epochs with something changed, or that it has nothing of what
-it offered. A joiner believes only what proves itself under a final header, knows the liar by its first lie, and goes on
-with others.
+quorum signed, pieces, receipts, headers, blocks or ends of epochs with something changed, or that it has nothing of
+what it offered. A joiner believes only what proves itself under a final header, knows the liar by its first lie, and
+goes on with others.
 """
 
 from __future__ import annotations
