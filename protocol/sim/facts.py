@@ -134,13 +134,14 @@ class Facts:
             fact = Signed(signer, kind, view, proposal, epoch)
             if signer >= len(keys) or fact in self.established:
                 continue
-            message = message or self._message(epoch, kind, view, proposal)
+            message = message or self.message(epoch, kind, view, proposal)
             if self.scheme.verify(keys[signer], message, signature):
                 self.established[fact] = None
                 new.append(fact)
         return new
 
-    def _message(self, epoch: int, kind: VoteKind, view: int, proposal: Proposal | None) -> bytes:
+    def message(self, epoch: int, kind: VoteKind, view: int, proposal: Proposal | None) -> bytes:
+        """The bytes that are signed for a statement."""
         return CONTEXTS[kind].value + self.network_id + statement_bytes(kind, epoch, view, proposal)
 
     def _certificate(self, certificate: Certificate) -> tuple[list[Signed], Certificate | None]:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from protocol.codec import decode, encode
-from protocol.consensus.statements import Certificate
+from protocol.codec import decode
+from protocol.consensus.statements import Certificate, VoteKind
 from protocol.crypto.contexts import Domain
 from protocol.crypto.hashing import digest
 from protocol.ledger.records import Block, Header
@@ -52,7 +52,7 @@ class Snapshots(Checker):
             name = digest(Domain.HEADER, block.header)
             if chain.headers[height - 1 : height] != [name] or chain.batches[height - 1] != block.batches:
                 yield f"block {height} came with a snapshot, and is another than the final one"
-            elif block.finalization and not _finalizes(self.bench.saw(host, block.finalization), name):
+            elif block.finalization and not self._proves(decode(Certificate, block.finalization), name):
                 yield f"block {height} came with a finalization that does not prove it"
 
     def _state(self, host: Host) -> Iterator[str]:
@@ -90,8 +90,21 @@ class Snapshots(Checker):
             name = digest(Domain.HEADER, closed.header)
             if header.epoch != epoch or headers[header.height - 1 : header.height] != [name]:
                 yield f"epoch {epoch} did not end as a snapshot says"
-            elif not _finalizes(self.bench.saw(host, encode(closed.finalization)), name):
+            elif not self._proves(closed.finalization, name):
                 yield f"the end of epoch {epoch} came with a finalization that does not prove it"
+
+    def _proves(self, certificate: Certificate, name: bytes) -> bool:
+        """Whether a quorum's signatures are in it: a stranger has nothing else."""
+        facts, proposal = self.bench.facts, certificate.proposal
+        voters = facts.voters.get(certificate.epoch)
+        if voters is None or proposal is None or proposal.payload != name or certificate.kind != VoteKind.FINALIZE:
+            return False
+        bits = int.from_bytes(certificate.signers, "little")
+        signers = [index for index in range(len(voters.keys)) if bits >> index & 1]
+        message = facts.message(certificate.epoch, VoteKind.FINALIZE, certificate.view, proposal)
+        pairs = zip(signers, certificate.signatures, strict=True)
+        good = [index for index, signature in pairs if facts.scheme.verify(voters.keys[index], message, signature)]
+        return good == signers and sum(voters.powers[index] for index in good) >= voters.quorum
 
     # -- What is not there --------------------------------------------------------------------------
 
@@ -109,7 +122,3 @@ class Snapshots(Checker):
 
     def _time_ms(self, height: int) -> int:
         return self.bench.chain.times_ms[height - 1]
-
-
-def _finalizes(certificate: Certificate | None, name: bytes) -> bool:
-    return certificate is not None and certificate.proposal is not None and certificate.proposal.payload == name
