@@ -242,6 +242,10 @@ class Joining:
         self.peers[peer] = Peer()
         if self._began_ms is None:
             self._began_ms = self._now_ms
+        self._ask_for_offers(peer)
+
+    def _ask_for_offers(self, peer: bytes) -> None:
+        self.peers[peer].listing_until_ms = self._now_ms + OFFERS_INTERVALS * self._interval_ms
         self._say(peer, wire.SnapshotsWanted(0))
 
     def _peer_down(self, peer: bytes) -> None:
@@ -309,7 +313,7 @@ class Joining:
 
     def on_offered(self, _peer: bytes, known: Peer, offer: wire.SnapshotOffer) -> None:
         """A snapshot that a peer has."""
-        known.answered = True
+        known.answered, known.listing_until_ms = True, 0
         if offer.height:
             read = read_offer(offer)
             if self._pinned is not None and read.tip.height <= self._pinned[0]:
@@ -408,8 +412,8 @@ class Joining:
             self._asked_ms = self._now_ms
             sources = set(self._sources())
             for key, peer in self.peers.items():
-                if key not in sources and peer.asked is None:
-                    self._say(key, wire.SnapshotsWanted(0))
+                if key not in sources and peer.free(self._now_ms):
+                    self._ask_for_offers(key)
         if self.offer is None or not self.peers or self.complete:
             self._progress_ms = self._now_ms
         elif self._now_ms - self._progress_ms >= self._patience(self.offer) * self._interval_ms:
@@ -439,7 +443,7 @@ class Joining:
             return
         for key in self._sources():
             peer = self.peers[key]
-            if peer.asked is None and peer.avoid_until_ms <= self._now_ms:
+            if peer.free(self._now_ms) and peer.avoid_until_ms <= self._now_ms:
                 want = gathering.next()
                 if want is None:
                     return
@@ -460,7 +464,7 @@ class Joining:
             offer = peer.offers[height] if height in peer.offers else peer.offers[max(peer.offers)]
             epoch = read_offer(offer).named_by.epoch
             if epoch > self.epochs.epoch:
-                if peer.asked is None:
+                if peer.free(self._now_ms):
                     peer.asked = self.epochs.epoch
                     peer.deadline_ms = self._now_ms + SILENCE_INTERVALS * self._interval_ms
                     self._say(key, wire.EpochsWanted(self.epochs.epoch))

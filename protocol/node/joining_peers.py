@@ -28,6 +28,8 @@ class Peer:
     runs: bool = False
     """Whether it takes part, and does not join itself."""
     final_height: int = 0
+    listing_until_ms: int = 0
+    """Until then, or its first word, it is asked which snapshots it has: it passes over a second question meanwhile."""
     asked: Want | int | None = None
     """What it was asked for: a want, or the number of an epoch."""
     blocks: BlockSync | None = None
@@ -35,6 +37,10 @@ class Peer:
     """Height behind the last block of its answer that was good."""
     deadline_ms: int = 0
     avoid_until_ms: int = 0
+
+    def free(self, now_ms: int) -> bool:
+        """Whether it can be asked something."""
+        return self.asked is None and self.listing_until_ms <= now_ms
 
 
 class Peers(dict[bytes, Peer]):

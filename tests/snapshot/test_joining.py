@@ -15,7 +15,14 @@ from protocol.ledger.memory import MemoryTables
 from protocol.ledger.records import Block, Header
 from protocol.ledger.tables import Table
 from protocol.node import interface as node_io
-from protocol.node.joining import GONE_INTERVALS, OFFERS_INTERVALS, PATIENCE_INTERVALS, Forget
+from protocol.node.joining import (
+    GONE_INTERVALS,
+    OFFERS_INTERVALS,
+    PATIENCE_INTERVALS,
+    Forget,
+    JoiningEffect,
+    JoiningInput,
+)
 from protocol.proofs.finality import ProofRefused
 from protocol.snapshot.offers import EpochChain, check_pin, read_offer, verify_offer
 from protocol.snapshot.pieces import MemoryHeap, piece_at, read_pairs
@@ -247,6 +254,33 @@ def test_of_the_snapshots_of_those_who_answer_at_once_the_newest_is_taken() -> N
     world = World(there, {HONEST: there.answer, OTHER: there.answer})
     world.connect()
     assert world.joining.offer == there.snapshots.offers()[-1]
+
+
+@pytest.mark.parametrize("peers", [1, 3])
+def test_no_peer_is_asked_anything_before_it_has_answered(peers: int) -> None:
+    """L-31: a node answers one question at a time of each peer and passes over others: they would be waited for."""
+    there = history()
+    world = World(there, {bytes([65 + index]) * 32: there.answer for index in range(peers)})
+    step, open_questions, asked = world.joining.step, set[bytes](), 0
+
+    def looked(given: JoiningInput, now: node_io.Now) -> list[JoiningEffect]:
+        nonlocal asked
+        if isinstance(given, node_io.Received):
+            open_questions.discard(given.peer)
+        effects = step(given, now)
+        for effect in effects:
+            if isinstance(effect, node_io.Send) and isinstance(messages.read(effect.data), snapshot.QUESTIONS):
+                assert effect.to[0] not in open_questions
+                open_questions.add(effect.to[0])
+                asked += 1
+        return effects
+
+    world.joining.step = looked  # type: ignore[method-assign]
+    world.connect()
+    world.run()
+    assert world.joining.complete
+    assert asked > 5 * peers
+    check_installed(world)
 
 
 def offering(there: History, *served: snapshot.SnapshotOffer, silent_on: tuple[type, ...] = ()) -> Speaker:
