@@ -27,7 +27,6 @@ from protocol.snapshot.keeping import Blocks
 from protocol.snapshot.offers import Offered
 from protocol.wire.snapshot import SnapshotOffer, TriePairs
 from tests.sim.named import SCENARIOS
-from tests.sim.runs import report_for
 from tests.snapshot.world import World as JoinersWorld
 from tests.snapshot.world import history
 
@@ -81,7 +80,7 @@ def test_a_late_node_has_the_state_and_the_newest_blocks_and_goes_on() -> None:
 
 def test_joining_goes_on_after_crashes_in_its_middle() -> None:
     """By the timetable joiners crash while they gather, and a peer that serves them does."""
-    report = report_for("joins-by-snapshot", 1)
+    report = run(JOINS, 100)
     assert report.ok, report.text()
     assert report.done["snapshot_joined"] == 2, report.text()
     assert report.hosts["snapshot_accepted"] >= 2
