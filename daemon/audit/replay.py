@@ -76,6 +76,11 @@ class Replay:
         """Whether the group should be committed."""
         return self._writes >= GROUP_WRITES or len(self.group) >= GROUP_BLOCKS
 
+    @property
+    def used_bytes(self) -> int:
+        """Length of the state's file."""
+        return self._store.used_bytes
+
     def reader(self) -> Overlay:
         """The state at `height`; good until the next commit."""
         if self._overlay is None:

@@ -63,6 +63,7 @@ def bench() -> None:
         papilio bench single --mix evidence=1,transfer=3 --size 200 --burst 3
         papilio bench light --idle-connections 1000 --slow-consumers 4
         papilio bench compare before.json after.json
+        papilio bench replay kept/single/network-4/alder
     """
 
 
@@ -164,6 +165,38 @@ def table(report: Path) -> None:
 
     for line in digest(read_report(report)):
         print(line)
+
+
+@bench.command()
+@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--network", type=REPORT_FILE, help="The network's file. [beside DIRECTORY]")
+@json_option
+def replay(directory: Path, network: Path | None) -> None:
+    """Execute a node's blocks again and tell what execution and storage cost.
+
+    DIRECTORY is a node's; a node may be running on it, nothing is changed. One process, no network, no signatures: what
+    execution alone takes on this machine, and what a change of it brings. The state goes to $TMPDIR or /var/tmp.
+
+    \b
+    Examples:
+        papilio bench single --rate 500 --directory kept
+        papilio bench replay kept/single/network-4/alder
+    """
+    from daemon.audit.places import find_place, network_file
+    from daemon.bench.replaying import replay_cost
+    from daemon.cli.progress import progress
+    from daemon.config.network import load_network
+
+    genesis = load_network(network or network_file(directory)).genesis
+    with progress("executing") as tell:
+        place = find_place(directory)
+        done = replay_cost(genesis, place, None, lambda read, total, height: tell(read, total, f"height {height:,}"))
+
+    def show() -> None:
+        for line in done.lines():
+            print(line)
+
+    emit(done.facts(), show)
 
 
 def _wishes(workloads: tuple[str, ...], options: dict[str, Any]) -> Wishes:

@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from daemon import VERSION
+from daemon.collector import calm_collector
 from daemon.config.node import Node
 from daemon.net.interface import NetConfig, PeerAddress
 from daemon.observe.cpu import CpuClock
@@ -54,6 +55,7 @@ def run_node(node: Node, edges: Sequence[Edge] = ()) -> ExitCode:
     lines = Lines(limiter, lambda: clock.now().wall_ms)
     cpu = CpuClock() if node.settings.metrics.cpu_by_part else None
     runtime = NodeRuntime(setup_of(node, cpu), peers_of(node, limiter), edges, lines, notifier=Notifier(), clock=clock)
+    calm_collector()
     try:
         trio.run(_supervise, runtime)
     except BaseException as fault:  # noqa: BLE001 - whatever ended it is told and becomes an exit code

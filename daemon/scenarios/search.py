@@ -6,7 +6,7 @@ of cycles from looking at everything again and again, which saves a sixth of the
 
 from __future__ import annotations
 
-import gc
+import os
 import signal
 from collections import Counter, deque
 from collections.abc import Container, Iterator, Sequence
@@ -14,6 +14,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
+from daemon.collector import RARELY, calm_collector
+from daemon.runtime.workers.child import die_with_parent
 from protocol.sim.run import Report, run
 from protocol.sim.scenarios import Scenario
 
@@ -105,7 +107,7 @@ def reports(
             yield scenario, run(scenario, seed)
         return
     waiting: deque[tuple[Scenario, Future[Report]]] = deque()
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (os.getpid(),)) as pool:
         try:
             for scenario, seed in wanted:
                 waiting.append((scenario, pool.submit(run, scenario, seed)))
@@ -119,13 +121,8 @@ def reports(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _begin() -> None:
-    """In each worker: Ctrl-C ends it without words, and the collector looks seldom."""
+def _begin(parent: int) -> None:
+    """In each worker: Ctrl-C ends it without words, the end of the search ends it, and the collector looks seldom."""
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    calm_collector()
-
-
-def calm_collector() -> None:
-    """What runs make dies by itself; looking for cycles among it costs a tenth of the time."""
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    calm_collector(RARELY)

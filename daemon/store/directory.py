@@ -216,14 +216,18 @@ def write_format(directory: Path, files: Files, network_id: bytes) -> None:
         files.unlink(unfinished)
     file = files.open(unfinished, create=True)
     try:
-        content = {"format": LAYOUT_VERSION, "network_id": network_id.hex()}
-        file.write_at(0, (json.dumps(content, indent=1) + "\n").encode())
+        file.write_at(0, _format_of(network_id))
         file.sync()
     finally:
         file.close()
     files.sync_directory(directory)
     files.rename(unfinished, directory / FORMAT_NAME)
     files.sync_directory(directory)
+
+
+def _format_of(network_id: bytes) -> bytes:
+    content = {"format": LAYOUT_VERSION, "network_id": network_id.hex()}
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def read_format(directory: Path, files: Files) -> bytes:
@@ -246,6 +250,8 @@ def read_format(directory: Path, files: Files) -> bytes:
     if version != LAYOUT_VERSION:
         words = f"{directory} has format {version}, this program knows {LAYOUT_VERSION}"
         raise OperatorFault(f"{words}: run the program that wrote it, or a newer one")
+    if data != _format_of(network_id):
+        raise ValueError("it says so in other bytes than were written")
     return network_id
 
 

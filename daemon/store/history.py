@@ -1,6 +1,7 @@
 """Where a node's history begins: the mark of a directory whose blocks do not reach down to the first one.
 
-    history.json    first height that is kept, hash of the header below it, why; absent: everything is kept
+    history.json    first height that is kept, hash of the header below it, why, and a check of these, since what is
+                    below a mark is removed: a mark that a disk raised would cost blocks; absent: everything is kept
     epochs/         how each ended epoch ended (C-22), of those whose closing block may not be here any more
 
 The mark is written before anything below it goes away, and it only ever rises. So whatever a crash interrupts: blocks
@@ -11,7 +12,8 @@ missing, and damage. What a pruned node still has to prove, how epochs ended, is
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,22 +53,26 @@ def read_beginning(directory: Path, files: Files) -> Beginning | None:
         first, below, why = content["first_height"], bytes.fromhex(content["below"]), content["why"]
         if type(first) is not int or first < 1 or len(below) != 32 or type(why) is not str:
             raise ValueError("not what this program writes")
+        beginning = Beginning(first, below, why)
+        if data != _packed(beginning):
+            raise ValueError("its check is of something else")
     except (ValueError, KeyError, TypeError) as error:
         words = f"{path} cannot be read ({error}): it says from which block on this directory keeps blocks"
         raise OperatorFault(f"{words}; write it anew with papilio store prune, or restore a backup") from error
-    return Beginning(first, below, why)
+    return beginning
+
+
+def _packed(beginning: Beginning) -> bytes:
+    content = {"first_height": beginning.first_height, "below": beginning.below.hex(), "why": beginning.why}
+    check = sha256(json.dumps(content).encode()).hexdigest()
+    return (json.dumps({**content, "check": check}, indent=1) + "\n").encode()
 
 
 def write_beginning(directory: Path, files: Files, beginning: Beginning) -> None:
     """Write the mark, durable on return; it never falls."""
     before = read_beginning(directory, files)
     assert before is None or beginning.first_height >= before.first_height, "what is gone does not come back"
-    content = {
-        "first_height": beginning.first_height,
-        "below": beginning.below.hex(),
-        "why": beginning.why[:WHY_MAX],
-    }
-    write_whole(directory / HISTORY_NAME, files, (json.dumps(content, indent=1) + "\n").encode())
+    write_whole(directory / HISTORY_NAME, files, _packed(replace(beginning, why=beginning.why[:WHY_MAX])))
 
 
 def write_whole(path: Path, files: Files, data: bytes) -> None:

@@ -53,7 +53,7 @@ from protocol.ledger.index import (
     Roots,
     Seen,
     log_getter,
-    log_key,
+    log_rows,
     number_key,
     number_of,
     pack_location,
@@ -389,8 +389,7 @@ class BlockWork:
             return before.log_size, before.log_root
         get = log_getter(self._reader)
         size, subtrees = log.append(get, before.log_size, self._leaves)
-        for (level, index), hashed in subtrees.items():
-            self._writes[Table.LOG, log_key(level, index)] = hashed
+        self._writes.update(log_rows(subtrees))
         return size, log.root(lambda level, index: subtrees.get((level, index)) or get(level, index), size)
 
 

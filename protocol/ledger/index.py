@@ -10,20 +10,25 @@ Values that every envelope writes are packed with fixed layouts, big endian, so 
     HISTORY       account, log index (8)             nothing
     SEEN          account, id                        transaction id, valid_until_ms (8)
     SEEN_EXPIRY   valid_until_ms (8), account, id    nothing
-    LOG           level (1), index (8)               hash
+    LOG           place of a subtree (8)             hash; of leaves only those whose receipt is not here
     TRIE          b"/", position                     node (a key is never empty, which some stores forbid)
     TRIE_UNDO     height (8)                         what the state held before that height: see `undo`
 
 At height 0 stand the roots of genesis, with the network id in the place of the header's hash.
+
+A subtree's *place* counts the subtrees that are complete before it is (post-order), so new ones always come last: a
+store that keeps keys in order then fills its pages, instead of splitting them once for each level. A leaf is
+the hash of its receipt, which is here anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import NamedTuple
 
 from protocol.codec import decode
+from protocol.crypto.log import leaf_hash
 from protocol.errors import BrokenInvariant
 from protocol.ledger.records import Executed, Receipt
 from protocol.ledger.tables import Reader, Table
@@ -36,7 +41,6 @@ _number = Struct(">Q")
 _roots = Struct(">32sQ32s32sQ")
 _location = Struct(">QQI")
 _seen = Struct(">32sQ")
-_log_key = Struct(">BQ")
 _base = Struct(">QQQ32s")
 
 
@@ -87,8 +91,14 @@ def number_of(key: bytes) -> int:
 
 
 def log_key(level: int, index: int) -> bytes:
-    """Key of a subtree of the receipt log."""
-    return _log_key.pack(level, index)
+    """Key of a complete subtree of the receipt log."""
+    last_leaf = ((index + 1) << level) - 1
+    return _number.pack(2 * last_leaf - last_leaf.bit_count() + level)
+
+
+def log_rows(subtrees: Mapping[tuple[int, int], bytes]) -> dict[tuple[Table, bytes], bytes]:
+    """What LOG holds of newly complete subtrees whose leaves' receipts are stored."""
+    return {(Table.LOG, log_key(*place)): hashed for place, hashed in subtrees.items() if place[0]}
 
 
 def trie_key(position: bytes) -> bytes:
@@ -183,7 +193,12 @@ def account_history(reader: Reader, account: bytes, first_log_index: int = 0, li
 
 def log_getter(reader: Reader) -> Callable[[int, int], bytes | None]:
     """What `crypto.log` reads subtrees with."""
-    return lambda level, index: reader.get(Table.LOG, _log_key.pack(level, index))
+
+    def get(level: int, index: int) -> bytes | None:
+        receipt = None if level else read_receipt(reader, index)
+        return reader.get(Table.LOG, log_key(level, index)) if receipt is None else leaf_hash(receipt)
+
+    return get
 
 
 def trie_getter(reader: Reader) -> Callable[[bytes], bytes | None]:

@@ -26,7 +26,7 @@ class Table(Enum):
     TRIE_UNDO = "trie_undo"
     """Height -> what the trie held before it, for proofs at recent heights."""
     LOG = "log"
-    """(level, index) -> hash of a complete subtree of the receipt log (RFC 6962)."""
+    """Place -> hash of a complete subtree of the receipt log (RFC 6962)."""
     RECEIPT = "receipt"
     """Log index -> encoded receipt."""
     TRANSACTION = "transaction"

@@ -224,11 +224,17 @@ def executed(body: Body, given: BlockExecuted) -> None:
         body.halt(BROKEN_INVARIANT, words)
         return
     again: list[bytes] = []
+    ours = 0
     for outcome in given.outcomes:
         entry = body.pool.settle(outcome.transaction)
         body.relays.pop(outcome.transaction, None)
-        if entry is not None and outcome.fate is Fate.SKIPPED:
+        if entry is None:
+            continue
+        ours += 1
+        if outcome.fate is Fate.SKIPPED:
             again.append(entry.data)
+    pending = len(body.pool.waiting) + len(body.pool.sealed) + body.checking_envelopes
+    body.pool.pace.settled(body.now.monotonic_ms, ours, pending)
     if again:
         check_envelopes(body, tuple(again), None)
     body.count("envelopes_final", sum(1 for outcome in given.outcomes if outcome.fate is Fate.FINAL))

@@ -19,6 +19,9 @@ from protocol.wire.messages import EnvelopesRelayed
 
 ENVELOPE_JOBS_MAX: Final = 8
 """Checks of relayed envelopes in flight for one peer."""
+WAIT_MS: Final = 4_000
+WAIT_DELTAS: Final = 16
+"""A node that would need longer, and longer than so many Δ, for what it holds takes nothing more."""
 RELAY_CHUNK: Final = 64
 RELAYED_AT_ONCE_MAX: Final = 1_024
 """Envelopes that an observer passes on again at one time."""
@@ -56,7 +59,18 @@ def _refuses_all(body: Body, envelopes: tuple[bytes, ...]) -> Refusal | None:
         return Refusal(POOL_FULL, f"{waiting} envelopes wait here; try again in a second, or another node")
     if not authors(body) and not body.neighbours.validators():
         return Refusal(NOT_VALIDATOR, "this node seals nothing itself and has no channel to a validator just now")
-    return None
+    words = _busy(body, b"")
+    return None if words is None else Refusal(POOL_FULL, words)
+
+
+def _busy(body: Body, account: bytes) -> str | None:
+    """Words if a new envelope of this account (empty: of one that has none here) would take too long."""
+    ahead = body.checking_envelopes + body.pool.ahead_of(account)
+    wait_ms = body.pool.pace.wait_ms(body.now.monotonic_ms, ahead)
+    if wait_ms is None or wait_ms <= max(WAIT_MS, WAIT_DELTAS * body.parameters.delta_ms):
+        return None
+    body.count("envelopes_too_many")
+    return f"what waits here will take {wait_ms // 1000} s; try again later, or another node"
 
 
 def authors(body: Body) -> bool:
@@ -84,7 +98,7 @@ def envelopes_checked(body: Body, purpose: Any, verdicts: tuple[Admitted | Refus
         if not data:
             result = Refusal(TOO_LARGE, f"an envelope has at most {limits.ENVELOPE_BYTES_MAX} bytes")
         elif isinstance(verdict, Admitted):
-            result = _pool(body, data, verdict)
+            result = _pool(body, data, verdict, judged_anew=ticket is None and peer is None)
             fresh.append(verdict.transaction)
         if isinstance(result, Refusal):
             _refused(body, result)
@@ -98,7 +112,10 @@ def envelopes_checked(body: Body, purpose: Any, verdicts: tuple[Admitted | Refus
         pass_on(body, fresh)
 
 
-def _pool(body: Body, data: bytes, admitted: Admitted) -> Admitted | Refusal:
+def _pool(body: Body, data: bytes, admitted: Admitted, *, judged_anew: bool) -> Admitted | Refusal:
+    words = None if judged_anew or body.pool.holds(admitted.transaction) else _busy(body, admitted.account)
+    if words is not None:
+        return Refusal(POOL_FULL, words, admitted.transaction)
     entry = Entry(
         data,
         admitted.transaction,
@@ -120,13 +137,19 @@ def _refused(body: Body, refusal: Refusal) -> None:
 
 
 def pass_on_waiting(body: Body) -> None:
-    """L-16: what an observer passed on and is not final goes to the next validator, ever more rarely."""
+    """L-16: what an observer passed on and is not final goes to the next validator, ever more rarely.
+
+    What waited here while this node still was a validator, or came back from a batch of its own that expired since, was
+    never passed on: it goes first.
+    """
     if authors(body):
         return
-    now, delay = body.now.monotonic_ms, body.parameters.relay_delay_ms
-    for transaction in [transaction for transaction in body.relays if transaction not in body.pool.waiting]:
+    now, delay, waiting = body.now.monotonic_ms, body.parameters.relay_delay_ms, body.pool.waiting
+    for transaction in [transaction for transaction in body.relays if transaction not in waiting]:
         del body.relays[transaction]
-    due = [
+    left = len(body.relays) < len(waiting)
+    due = [transaction for transaction in waiting if transaction not in body.relays] if left else []
+    due += [
         transaction
         for transaction, (last, times) in body.relays.items()
         if now - last >= delay * 2 ** min(times - 1, RELAY_BACKOFF_STEPS)

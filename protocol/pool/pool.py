@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from protocol import limits
 from protocol.errors import ACCOUNT_SHARE_FULL, CONFLICT, POOL_FULL
+from protocol.pool.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Pool:
     names: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict)
     refused: OrderedDict[bytes, tuple[str, str]] = field(default_factory=OrderedDict)
     waiting_bytes: int = 0
+    pace: Pace = field(default_factory=Pace)
 
     def holds(self, transaction: bytes) -> bool:
         """Whether the envelope is pending here."""
@@ -74,6 +76,11 @@ class Pool:
         self.names[(entry.account, entry.id)] = entry.transaction
         self.queues.setdefault(entry.account, OrderedDict())[entry.transaction] = None
         self.waiting_bytes += len(entry.data)
+
+    def ahead_of(self, account: bytes) -> int:
+        """How many become final before a new envelope of this account would: accounts take turns."""
+        turns = len(self.queues.get(account, ())) + 1
+        return len(self.sealed) + min(len(self.waiting), turns * len(self.queues))
 
     def oldest_ms(self) -> int | None:
         """Since when the first envelope in line waits."""

@@ -89,6 +89,8 @@ class Clients:
         self.counts = {"posted": 0, "accepted": 0, "refused": 0, "final": 0, "expired": 0, "posted again": 0}
         self.codes: dict[str, int] = {}
         self.ended = False
+        self._turned_away: dict[bytes, None] = {}
+        """Refused where it was posted last, and accepted elsewhere before."""
         self._serial = 0
 
     def begin(self) -> None:
@@ -183,6 +185,8 @@ class Clients:
         posted = self.posted.get(transaction)
         if posted is not None and not posted.accepted:
             del self.posted[transaction]
+        elif posted is not None:
+            self._turned_away[transaction] = None
 
     def executed(self, host: Host, outcomes: tuple[Outcome, ...]) -> None:
         """A node says what became of envelopes."""
@@ -222,14 +226,26 @@ class Clients:
     def insist(self) -> None:
         """After the last fault: post everything once more, and something new to every honest node."""
         self.forget_expired()
+        self._turned_away.clear()
         for name in list(self.posted):
-            posted = self.posted[name]
-            posted.posted_us = self.world.schedule.now_us
-            host = self.generator.choice([host for host in self.world.hosts if host.node is not None and host.honest])
-            self._submit(host, [name], [posted.data])
+            self._to_an_honest_one(name)
         for host in self.world.hosts:
             if host.honest and host.node is not None:
                 self.post(host, 1)
+
+    def ask_elsewhere(self) -> None:
+        """After the last fault: who was refused what another node once accepted goes to a third, as a client does."""
+        self.forget_expired()
+        names, self._turned_away = self._turned_away, {}
+        for name in names:
+            if name in self.posted:
+                self._to_an_honest_one(name)
+
+    def _to_an_honest_one(self, name: bytes) -> None:
+        posted = self.posted[name]
+        posted.posted_us = self.world.schedule.now_us
+        host = self.generator.choice([host for host in self.world.hosts if host.node is not None and host.honest])
+        self._submit(host, [name], [posted.data])
 
     def waiting(self) -> list[bytes]:
         """Posted or accepted, and neither final, refused nor expired."""

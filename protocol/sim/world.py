@@ -293,6 +293,7 @@ class World:
         if left_us <= 0:
             self._late()
         else:
+            self.clients.ask_elsewhere()
             self.schedule.after(min(left_us, self.scenario.delta_ms * MS_US // 2), self._look)
 
     def _settled(self) -> bool:

@@ -40,6 +40,7 @@ from protocol.ledger.index import (
     Base,
     Roots,
     log_key,
+    log_rows,
     number_key,
     pack_base,
     pack_location,
@@ -152,10 +153,10 @@ class Installing:
             at, hashed = newest.get(level, (-1, b""))
             return hashed if at == index else None
 
-        def keep(subtrees: dict[tuple[int, int], bytes]) -> None:
-            for (level, index), hashed in subtrees.items():
-                self._write(Table.LOG, log_key(level, index), hashed)
-                newest[level] = (index, hashed)
+        def keep(subtrees: dict[tuple[int, int], bytes], rows: dict[tuple[Table, bytes], bytes]) -> None:
+            for (table, key), hashed in rows.items():
+                self._write(table, key, hashed)
+            newest.update({level: (index, hashed) for (level, index), hashed in subtrees.items()})
 
         size = first
         for run in staged_receipts(self.gathering.staged, first, executed.log_size):
@@ -164,9 +165,10 @@ class Installing:
             if before is None or run.first != size or run.size != executed.log_size:
                 raise Malformed("receipts", "a run of receipts is damaged")
             if size == first:
-                keep(before)
+                # Of these no receipt comes along.
+                keep(before, {(Table.LOG, log_key(*place)): hashed for place, hashed in before.items()})
             size, complete = log.append(get, size, leaves)
-            keep(complete)
+            keep(complete, log_rows(complete))
             yield from enumerate(run.receipts, run.first)
         if size != executed.log_size or log.root(get, size) != executed.log_root:
             raise Malformed("receipts", "receipts are missing")

@@ -8,14 +8,15 @@ from protocol import limits
 from protocol.codec import encode
 from protocol.consensus.core import Own
 from protocol.consensus.statements import Proposal, Vote, VoteKind
-from protocol.errors import BAD_SIGNATURE, INTERNAL_ERROR
+from protocol.errors import BAD_SIGNATURE, INTERNAL_ERROR, POOL_FULL
 from protocol.node import envelopes
 from protocol.node import interface as node_io
 from protocol.node.interface import JournalKind
+from protocol.pool import pace
 from protocol.wire import messages as wire
 from tests.ledger.world import key
 from tests.node.driver import Driver, alone, one_of_four
-from tests.node.test_node import envelope
+from tests.node.test_node import envelope, submit
 
 
 def test_relayed_envelopes_count_for_the_pool_while_they_are_checked() -> None:
@@ -78,3 +79,20 @@ def test_a_truncated_journal_keeps_an_own_proposal_whose_header_was_forgotten() 
     assert encode(own[-1].notarized) in votes
     assert isinstance(own[-1].notarized, Vote)
     assert own[-1].notarized.kind == VoteKind.NOTARIZE
+
+
+def test_what_would_take_too_long_is_refused_and_what_is_here_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-13: with what becomes final of late, what waits would take eight seconds; a busy client hears so at once."""
+    monkeypatch.setattr(pace, "MUCH", 4)
+    driver = one_of_four()
+    (mine, other) = (envelope(driver, 1), envelope(driver, 2))
+    assert all(isinstance(result, node_io.Admitted) for result in submit(driver, mine))
+    pool, now_ms = driver.node.body.pool, driver.now.monotonic_ms
+    pool.pace.counts.extend([(now_ms - 2_000, 0), (now_ms - 1_000, 1)])
+    pool.sealed.update({bytes([number]) * 32: pool.waiting[next(iter(pool.waiting))] for number in range(4)})
+    (refused,) = submit(driver, other)
+    assert isinstance(refused, node_io.Refusal)
+    assert (refused.code, "will take" in refused.words) == (POOL_FULL, True)
+    assert driver.node.body.counters["envelopes_too_many"] == 1
+    pool.pace.counts.append((now_ms - 10, 100))
+    assert all(isinstance(result, node_io.Admitted) for result in submit(driver, other)), "it goes faster again"

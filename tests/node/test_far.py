@@ -8,6 +8,7 @@ import pytest
 
 from protocol.codec import decode, encode
 from protocol.ledger.records import Block, Executed, Header, header_hash
+from protocol.node import data, envelopes
 from protocol.node import interface as node_io
 from protocol.node.chain import HEADERS_MAX
 from protocol.sync import end_of_answer, parts_of
@@ -149,3 +150,19 @@ def test_an_amnesiac_passes_its_clients_envelopes_on() -> None:
     assert isinstance(result, node_io.Admitted)
     sent = [wire.read(send.data) for send in driver.all(node_io.Send)]
     assert any(isinstance(message, wire.EnvelopesRelayed) for message in sent)
+
+
+def test_what_waits_when_a_node_seals_no_more_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-16: it was taken in by a validator, which was removed before it made a batch of it."""
+    driver = one_of_four()
+    driver.step(node_io.PeerUp(key(201).public))
+    (result,) = submit(driver, envelope(driver, 1))
+    assert isinstance(result, node_io.Admitted)
+    assert not driver.node.body.relays
+    for module, name in ((envelopes, "authors"), (data, "may_seal")):
+        monkeypatch.setattr(module, name, lambda _body: False)
+    driver.run(1_000)
+    sent = [wire.read(send.data) for send in driver.all(node_io.Send)]
+    relayed = [message for message in sent if isinstance(message, wire.EnvelopesRelayed)]
+    assert relayed, "and again while it is not final"
+    assert list(driver.node.body.relays) == [result.transaction]

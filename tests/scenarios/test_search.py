@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
 
 from daemon.scenarios.page import page
 from daemon.scenarios.scale import measure
@@ -18,6 +24,28 @@ def test_processes_change_nothing() -> None:
     together = [report.text() for _, report in reports(wanted, range(1, 3), 2)]
     assert together == alone
     assert [text.split()[1] for text in alone] == ["one", "one", "one-power-cuts", "one-power-cuts"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death is Linux's")
+def test_runs_end_with_the_search_that_wants_them() -> None:
+    """Also with one that is killed: its processes have nobody to report to."""
+    search = [sys.executable, "-m", "daemon.cli", "sim", "search", "storm", "--seeds", "1..100000", "--jobs", "2"]
+    with subprocess.Popen(search, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        children: list[int] = []
+        while len(children) < 3:  # both, and multiprocessing's own helper
+            assert process.poll() is None, "it goes on"
+            children = [
+                int(word) for word in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            ]
+            time.sleep(0.05)
+        process.kill()
+    left = children
+    for _ in range(2_000):
+        left = [child for child in left if Path(f"/proc/{child}/exe").exists()]
+        if not left:
+            break
+        time.sleep(0.05)
+    assert not left, "they end with it"
 
 
 def test_a_seed_without_a_fault_does_not_count_and_a_missing_fault_is_named() -> None:

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.scenarios.search import calm_collector
+from daemon.collector import RARELY, calm_collector
 
 
 @pytest.fixture(scope="package", autouse=True)
 def calm() -> Iterator[None]:
     """Until the last test of this room."""
     usual = gc.get_threshold()
-    calm_collector()
+    calm_collector(RARELY)
     yield
     gc.set_threshold(*usual)
     gc.unfreeze()

@@ -77,3 +77,20 @@ def test_a_restart_below_an_epochs_begin_is_no_loss_of_memory() -> None:
     assert report.ok, report.text()
     assert report.faults["crash"] >= 2
     assert report.hosts["amnesiac"] <= 2 * report.faults["lost_disk"], "nobody else, once an epoch"
+
+
+def test_what_a_removed_validator_still_had_waiting_becomes_final() -> None:
+    """L-16: seed 2000001 removes a validator that has taken an envelope in and not sealed it.
+
+    Only what came while a node sealed nothing was passed on, so this waited until it expired.
+    """
+    report = run(SCENARIOS["changes-byzantine"], 2_000_001)
+    assert report.ok, report.text()
+    assert report.clients["changes remove"] >= 1
+
+
+def test_one_disk_at_a_time_is_lost_over_epochs_too() -> None:
+    """Seed 3000107 had a second one lost while the first was still below the epoch: two of six, for ever."""
+    report = run(SCENARIOS["changes-without-memory"], 3_000_107)
+    assert report.ok, report.text()
+    assert report.faults["lost_disk"] >= 2

@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_refused_in_words_and_nothing_is_touched(place: Pat
     if content is None:
         path.unlink()
     else:
-        path.write_text(json.dumps(content))
+        path.write_text(json.dumps(content, indent=1) + "\n")
     before = sorted(place.rglob("*"))
     with pytest.raises(OperatorFault, match=words):
         open_directory(place, NETWORK, ID)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from daemon.store import tables
 from daemon.store.errors import DiskFull, StoreFailed
-from daemon.store.tables import KEY_BYTES_MAX, StateStore
+from daemon.store.tables import FORMAT_VERSION, KEY_BYTES_MAX, StateStore
 from protocol.errors import OperatorFault
 from protocol.ledger.memory import MemoryTables
 from protocol.ledger.tables import Table, Writes
@@ -119,19 +119,19 @@ def test_a_reader_sees_one_height_while_another_is_committed(store: StateStore) 
 def test_a_newer_format_is_refused_and_an_older_one_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """L-27: with words. The state is derived: what is old is rebuilt by replay."""
     with monkeypatch.context() as patch:
-        patch.setattr(tables, "FORMAT_VERSION", 2)
+        patch.setattr(tables, "FORMAT_VERSION", FORMAT_VERSION + 1)
         store = StateStore.open(tmp_path, NETWORK, writer=True)
         store.commit([pairs(5)], 3)
         store.close()
     for writer in (True, False):
-        with pytest.raises(OperatorFault, match="format 2, this program knows 1"):
+        with pytest.raises(OperatorFault, match=f"format {FORMAT_VERSION + 1}, this program knows {FORMAT_VERSION}"):
             StateStore.open(tmp_path, NETWORK, writer=writer)
-    monkeypatch.setattr(tables, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(tables, "FORMAT_VERSION", FORMAT_VERSION + 2)
     with pytest.raises(OperatorFault, match="older format"):
         StateStore.open(tmp_path, NETWORK, writer=False)
     store = StateStore.open(tmp_path, NETWORK, writer=True)
     assert store.height is None
-    assert store.dropped == "it had format 2, this program writes 3"
+    assert store.dropped == f"it had format {FORMAT_VERSION + 1}, this program writes {FORMAT_VERSION + 2}"
     store.close()
 
 

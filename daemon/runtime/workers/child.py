@@ -24,6 +24,7 @@ import traceback
 from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
+from daemon.collector import calm_collector
 from daemon.runtime.workers.frames import READ_BYTES, Unframer, pack
 from protocol.errors import BROKEN_INVARIANT, PapilioError
 
@@ -100,6 +101,7 @@ def start() -> tuple[Pipe, Any]:
     assert tag == START, "the parent says first what this worker needs"
     pipe.put_back(rest)
     die_with_parent(parent)
+    calm_collector()
     return pipe, needs
 
 

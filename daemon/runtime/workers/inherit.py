@@ -19,7 +19,7 @@ from daemon.store.tables import StateReader, StateStore
 from protocol.crypto import log, trie
 from protocol.errors import OperatorFault
 from protocol.ledger.genesis import network_id
-from protocol.ledger.index import log_getter, log_key, number_of, read_roots, trie_getter, trie_key
+from protocol.ledger.index import log_getter, log_rows, number_of, read_roots, trie_getter, trie_key
 from protocol.ledger.succession import Succession
 from protocol.ledger.tables import Table, Writes
 
@@ -76,7 +76,7 @@ def _copy_receipts(state: StateStore, source: StateReader) -> tuple[int, bytes]:
         with state.reader() as done:
             size, subtrees = log.append(log_getter(done), size, [log.leaf_hash(value) for _, value in rows])
         writes: Writes = {(Table.RECEIPT, key): value for key, value in rows}
-        state.fill(writes | {(Table.LOG, log_key(*place)): hashed for place, hashed in subtrees.items()})
+        state.fill({**writes, **log_rows(subtrees)})
     with state.reader() as done:
         return size, log.root(log_getter(done), size)
 

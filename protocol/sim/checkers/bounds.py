@@ -32,6 +32,7 @@ from protocol.node.epochs import AHEAD_MESSAGES_MAX
 from protocol.node.lives import LIVES_MAX
 from protocol.node.ordering import EXECUTING_BLOCKS_MAX, EXECUTING_BYTES_MAX
 from protocol.node.talk import READS_IN_FLIGHT_MAX
+from protocol.pool.pace import COUNTS_MAX
 from protocol.sim.checkers.checker import Checker
 from protocol.sim.checkers.joiner_bounds import JOINER_BOUNDS
 from protocol.sim.host import Host
@@ -122,6 +123,7 @@ BOUNDS: dict[str, Limit] = {
     "pool.queues": lambda body: len(body.pool.waiting),
     "pool.queues[]": lambda body: len(body.pool.waiting),
     "pool.refused": _fixed(limits.REFUSED_REMEMBERED_MAX),
+    "pool.pace.counts": _fixed(COUNTS_MAX),
     "batches.held": _all_batches,
     "batches.held[].announced_by": _validators(),
     "batches.count_of": _accounts,

@@ -29,9 +29,14 @@ def put(host: Host, disk: Disk) -> None:
 
 
 def _all_remember(world: World) -> bool:
-    """Whether every validator runs and knows what it signed."""
+    """Whether every validator runs and knows what it signed, in the present epoch.
+
+    Who begins again below it does not look for its memory before it has come there (C-24).
+    """
     nodes = [host.node for host in world.hosts[: len(world.powers)]]
-    return all(node is not None and node.status().memory == "known" for node in nodes)
+    states = [node.status() for node in nodes if node is not None]
+    known = all(status.memory == "known" and status.epoch == states[0].epoch for status in states)
+    return known and len(states) == len(nodes)
 
 
 def _hit(world: World, aim: Aim) -> Host | None:
