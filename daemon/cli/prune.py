@@ -13,8 +13,9 @@ from daemon.cli.store import end_progress, subject_of, teller
 from protocol.errors import OperatorFault
 
 if TYPE_CHECKING:
-    from daemon.store.pruning import Keep, Plan
+    from daemon.store.pruning import Plan
     from daemon.upkeep.check import Subject
+    from protocol.snapshot.keeping import Keep
 
 DAY_MS = 86_400_000
 
@@ -77,7 +78,7 @@ def _keep(place: Path, text: str | None, network: Path | None) -> Keep:
     from daemon.cli.run import file_of
     from daemon.config.files import read
     from daemon.config.node import NodeFile, StorageTable
-    from daemon.store.pruning import Keep
+    from protocol.snapshot.keeping import Keep
 
     if text is None and network is None:
         storage = read(file_of(place), NodeFile).value.storage

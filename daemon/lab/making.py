@@ -60,7 +60,9 @@ def links_of(scenario: Scenario) -> Pairs:
 
 
 def parameters_of(scenario: Scenario) -> Parameters:
-    """The scenario's timing, and otherwise what `network create` writes."""
+    """The scenario's timing, and otherwise what `network create` writes: also for limits that it does not speak of."""
+    usual = Scenario("", "")
+    limits = {name: value for name in _LIMITS if (value := getattr(scenario, name)) != getattr(usual, name)}
     return replace(
         DEFAULT_PARAMETERS,
         delta_ms=scenario.delta_ms,
@@ -68,7 +70,11 @@ def parameters_of(scenario: Scenario) -> Parameters:
         relay_delay_ms=scenario.relay_delay_ms,
         idle_interval_ms=scenario.idle_interval_ms,
         backoff_max=scenario.backoff_max,
+        **limits,
     )
+
+
+_LIMITS: Final = ("envelope_ttl_max_ms", "batch_ttl_max", "execution_lag_max")
 
 
 def make(directory: Path, scenario: Scenario, places: Sequence[Place], created_ms: int) -> Made:

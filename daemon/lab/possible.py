@@ -16,7 +16,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Any, Final
 
-from daemon.scenarios.tables import AtTable, ScenarioFile
+from daemon.scenarios.tables import AtTable, ScenarioFile, StorageTable
 
 NODES_MAX: Final = 32
 """Processes, three a node, on one machine."""
@@ -53,6 +53,8 @@ NOT_MADE: Final = {
     "failing_sync": _NO_SUCH_DISK,
     "read_error": _NO_SUCH_DISK,
 }
+_STORAGE: Final = "disks whose blocks begin above the first are not judged here yet"
+_JOINING: Final = "when a node is in the middle of a snapshot is not seen from outside"
 _UNORDERED: Final = "lines are TCP here: within a connection nothing is lost, doubled or overtaken"
 
 FORGETS: Final = frozenset({"lost_disk", "old_image"})
@@ -92,7 +94,9 @@ def refusals(value: ScenarioFile, machine: Machine) -> list[Refusal]:
     for what, fault in named:
         why = why_not(fault, machine) or (_OWN_DISK if fault == "disk_full" and forgets else "")
         found += [Refusal(what, why)] if why else []
-    return found
+    told = {refusal.what for refusal in found}
+    at = [(f"at {place}: {entry.fault}", entry) for place, entry in enumerate(value.at)]
+    return found + [Refusal(what, _JOINING) for what, e in at if e.joining is not None and what not in told]
 
 
 def in_words(refused: list[Refusal]) -> list[str]:
@@ -118,6 +122,7 @@ def _members(value: ScenarioFile) -> list[tuple[str, str]]:
         (bool(value.byzantine), f"byzantine: {', '.join(value.byzantine)}", "liars are nodes that were altered"),
         (bool(value.twin), f"twin: {value.twin}", "a second machine with the same keys is not made here yet"),
         (value.changes is not None, "changes", "members that govern while faults last are not made here yet"),
+        (value.storage != StorageTable(), "storage", _STORAGE),
         (not value.link.ordered, "link.ordered = false", _UNORDERED),
     ]
     return [(what, why) for refused, what, why in rows if refused]
@@ -136,6 +141,7 @@ def without(value: ScenarioFile, refused: list[Refusal]) -> ScenarioFile:
         "byzantine": (),
         "twin": "",
         "changes": None,
+        "storage": StorageTable(),
         "link": value.link.model_copy(update={"ordered": True, "double_per_mille": 0}),
     }
     return value.model_copy(update=changed)

@@ -23,9 +23,9 @@ from daemon.runtime.inbox import Inbox
 from daemon.runtime.mender import Mender
 from daemon.runtime.proving import Prover
 from daemon.runtime.service import NodeService
-from daemon.store.pruning import Keep
 from protocol.crypto.signing import SigningKey
 from protocol.ledger.genesis import Genesis
+from protocol.snapshot.keeping import Keep
 
 
 class Edge(Protocol):

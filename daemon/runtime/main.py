@@ -35,8 +35,8 @@ from daemon.runtime.runtime import NodeRuntime
 from daemon.store.directory import repair_command
 from daemon.store.errors import SegmentDamaged, StateDamaged, StoreFailed
 from daemon.store.lock import InUse
-from daemon.store.pruning import Keep
 from protocol.errors import INTERNAL_ERROR, OperatorFault, PapilioError
+from protocol.snapshot.keeping import Keep
 
 
 class AtOnce(Exception):

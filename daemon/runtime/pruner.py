@@ -11,11 +11,12 @@ import trio
 
 from daemon.store.errors import DiskFull, SegmentDamaged
 from daemon.store.files import OsFiles
-from daemon.store.pruning import Keep, Plan, plan_pruning, prune
+from daemon.store.pruning import Plan, plan_pruning, prune
 from daemon.store.segments import Segments
 from daemon.store.tables import StateStore
 from protocol.errors import OperatorFault
 from protocol.ledger.genesis import Parameters
+from protocol.snapshot.keeping import Keep
 
 LOOK_SECONDS: Final = 60.0
 

@@ -14,7 +14,7 @@ from typing import Any
 from daemon.config.files import Read
 from daemon.config.places import Path
 from daemon.config.problems import ConfigurationFault, Problem, Source, show
-from daemon.scenarios.tables import STRIKES_MAX, AtTable, ChangesTable, ScenarioFile
+from daemon.scenarios.tables import STRIKES_MAX, AtTable, ChangesTable, ScenarioFile, StorageTable
 from protocol.errors import PapilioError
 from protocol.sim.byzantine import ACTORS
 from protocol.sim.disk import DiskModel
@@ -27,10 +27,11 @@ from protocol.sim.scenarios import Scenario, SlowLinks
 from protocol.sim.signatures import StandIn
 from protocol.sim.surroundings import WorkModel
 from protocol.sim.timetable import At
+from protocol.sim.upkeep import StoragePlan
 from protocol.sim.workload import Load
 from protocol.sim.world import make_genesis
 
-MOMENTS = ("time", "height", "nullified", "leader")
+MOMENTS = ("time", "height", "nullified", "leader", "joining")
 ENDLESS = frozenset({"damaged_segment"})
 """Faults that do not end, and so have no `lasts`."""
 
@@ -97,9 +98,13 @@ def to_scenario(value: ScenarioFile, name: str, command_name: str = "") -> Scena
         ),
         disk=DiskModel(disk.sync, disk.maintenance, disk.rotate_records, disk.keep_nothing_per_mille),
         work=WorkModel(work.check, work.signature, work.execute, work.envelope, work.read),
+        storage=_storage(value.storage),
         changes=_changes(value.changes),
         real_signatures=value.real_signatures,
         own_disk_suffices=value.own_disk_suffices,
+        envelope_ttl_max_ms=timing.envelope_ttl_max // 1_000,
+        batch_ttl_max=timing.batch_ttl_max,
+        execution_lag_max=timing.execution_lag_max,
         delta_ms=timing.delta // 1_000,
         retry_interval_ms=timing.retry_interval // 1_000,
         relay_delay_ms=timing.relay_delay // 1_000,
@@ -128,6 +133,10 @@ def _changes(table: ChangesTable | None) -> ChangePlan | None:
     return ChangePlan(tuple(table.weights.items()), _ms(table.pause), table.look // 1_000, table.least, table.most)
 
 
+def _storage(table: StorageTable) -> StoragePlan:
+    return StoragePlan(table.snapshot_interval // 1_000, table.by_snapshot, table.pruned, table.keep_blocks)
+
+
 def _ms(pair: tuple[int, int]) -> tuple[int, int]:
     return pair[0] // 1_000, pair[1] // 1_000
 
@@ -141,6 +150,7 @@ def to_at(entry: AtTable) -> At:
         height=entry.height,
         nullified=entry.nullified,
         leader=entry.leader,
+        joining=entry.joining,
         within_us=entry.within,
         times=entry.times,
         every_us=entry.every,
@@ -175,8 +185,33 @@ def _problems(source: Source, value: ScenarioFile) -> Iterator[Problem]:
         yield from _known(source, ("faults", "weights", fault), fault, FAULTS, "a fault")
     for place, entry in enumerate(value.at):
         yield from _entry(source, ("at", place), entry, nodes)
+    yield from _bad_storage(source, value, nodes)
     if value.changes is not None:
         yield from _bad_changes(source, value.changes)
+    longest, lifetime = value.timing.envelope_ttl_max, max(value.load.lifetime, value.load.short_lifetime)
+    if lifetime >= longest:
+        yield source.problem(
+            ("load", "lifetime"), f"less than timing.envelope_ttl_max, {longest // 1_000} ms", f"{lifetime // 1_000} ms"
+        )
+
+
+def _bad_storage(source: Source, value: ScenarioFile, nodes: int) -> Iterator[Problem]:
+    storage, joins = value.storage, value.storage.by_snapshot
+    for key in ("by_snapshot", "pruned"):
+        yield from _known_nodes(source, ("storage", key), getattr(storage, key), nodes)
+    if 0 < storage.snapshot_interval < 1_000:
+        yield source.problem(("storage", "snapshot_interval"), "1 ms at least, or 0 s", "less")
+    if joins and not storage.snapshot_interval:
+        yield source.problem(("storage", "by_snapshot"), "with it `snapshot_interval`", "none")
+    if joins and not value.real_signatures:
+        expected = "with it `real_signatures = true`: a joiner verifies Ed25519 by itself"
+        yield source.problem(("storage", "by_snapshot"), expected, "stand-in signatures")
+    if len(set(storage.pruned)) == nodes:
+        yield source.problem(("storage", "pruned"), "one node at least that keeps all, for those behind", "all nodes")
+    for place, entry in enumerate(value.at):
+        if entry.joining is not None and entry.joining not in joins:
+            expected = "one of storage.by_snapshot"
+            yield source.problem(("at", place, "joining"), expected, str(entry.joining), at_key=True)
 
 
 def _bad_changes(source: Source, changes: ChangesTable) -> Iterator[Problem]:

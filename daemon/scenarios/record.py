@@ -33,6 +33,7 @@ FIELDS = (
     "message_bytes",
     "faults",
     "missing",
+    "done",
 )
 """Of a report, beside the violation."""
 

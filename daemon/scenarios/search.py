@@ -41,11 +41,12 @@ class Tally:
     settled_ms: int = 0
     """The slowest."""
     faults: Counter[str] = field(default_factory=Counter)
+    """And whatever else the scenario is about (`Report.done`)."""
     wanted: tuple[str, ...] = ()
 
     @property
     def missing(self) -> list[str]:
-        """Faults of the scenario that happened in no seed."""
+        """What the scenario is about and happened in no seed."""
         return [name for name in self.wanted if not self.faults[name]]
 
     def add(self, report: Report, *, lies: bool) -> None:
@@ -59,7 +60,8 @@ class Tally:
         self.simulated_ms += report.simulated_ms
         self.settled_ms = max(self.settled_ms, report.settled_ms or 0)
         self.faults.update(report.faults)
-        self.wanted = tuple(dict.fromkeys((*self.wanted, *report.faults, *report.missing)))
+        self.faults.update(report.done)
+        self.wanted = tuple(dict.fromkeys((*self.wanted, *report.faults, *report.done, *report.missing)))
         if report.violation is not None:
             self.failed.append((report.seed, report.violation.rule))
 

@@ -14,7 +14,15 @@ from typing import Any
 
 from daemon.scenarios.durations import format_duration
 from daemon.scenarios.meaning import is_sensible, to_scenario
-from daemon.scenarios.tables import AtTable, DiskTable, LinkTable, ScenarioFile, TimingTable, WorkTable
+from daemon.scenarios.tables import (
+    AtTable,
+    DiskTable,
+    LinkTable,
+    ScenarioFile,
+    StorageTable,
+    TimingTable,
+    WorkTable,
+)
 from protocol.sim.faults import FAULTS, Amount
 from protocol.sim.faults.driver import Happened
 from protocol.sim.run import Report, run
@@ -181,13 +189,19 @@ def _of_nodes(value: ScenarioFile, members: int, observers: int) -> ScenarioFile
         groups = tuple([inner for group in entry.groups if (inner := tuple([n for n in group if n < nodes]))])
         hit, to = tuple([n for n in entry.nodes if n < nodes]), tuple([n for n in entry.to if n < nodes])
         lost = (entry.nodes and not hit) or (entry.to and not to) or (entry.groups and len(groups) < 2)
-        if not lost and not gone(entry.leader):
+        if not lost and not gone(entry.leader, entry.joining):
             kept.append(entry.model_copy(update={"nodes": hit, "to": to, "groups": groups}))
     return value.model_copy(
         update={
             "members": members,
             "observers": observers,
             "powers": value.powers[:members],
+            "storage": value.storage.model_copy(
+                update={
+                    "by_snapshot": tuple([node for node in value.storage.by_snapshot if not gone(node)]),
+                    "pruned": tuple([node for node in value.storage.pruned if not gone(node)]),
+                }
+            ),
             "at": tuple(kept),
             "links": tuple([pair for pair in value.links if not gone(*pair)]),
             "link": value.link.model_copy(
@@ -228,6 +242,7 @@ def plainer(value: ScenarioFile) -> Iterator[Offer]:
         {"disk": DiskTable(), "work": WorkTable()},
         {"timing": TimingTable()},
         {"powers": ()},
+        {"storage": StorageTable()},
         {"real_signatures": False},
     ):
         yield "plainer", value.model_copy(update=update)

@@ -44,6 +44,11 @@ class TimingTable(Table):
     relay_delay: Annotated[Duration, Field(description="How long a node trusts others to deliver.")] = 100_000
     idle_interval: Annotated[Duration, Field(description="Without work, an empty block after so long.")] = 600_000
     backoff_max: int = bounded(1, 4_096, "Most that timers are multiplied by.", default=16)
+    envelope_ttl_max: Annotated[
+        Duration, Field(description="Envelopes live at most so long, and are remembered until then.", ge=1_000)
+    ] = 600_000_000
+    batch_ttl_max: int = bounded(1, 10_000, "A batch may be referenced for so many heights.", default=64)
+    execution_lag_max: int = bounded(1, 1_000, "So many blocks may wait for execution.", default=8)
 
 
 class SlowTable(Table):
@@ -113,6 +118,19 @@ class WorkTable(Table):
     read: Annotated[Duration, Field(description="Reading blocks.")] = 150
 
 
+class StorageTable(Table):
+    """What nodes keep, and how those begin that have no blocks: `[storage]` of node.toml."""
+
+    snapshot_interval: Annotated[
+        Duration, Field(description="Every node makes a snapshot so often, of block time; 0 s: none does.")
+    ] = 0
+    by_snapshot: Annotated[
+        Nodes, Field(description="Nodes that begin with a snapshot where they have no blocks (sync = snapshot).")
+    ] = ()
+    pruned: Annotated[Nodes, Field(description="Nodes that keep only the newest blocks (keep).")] = ()
+    keep_blocks: int = bounded(1, 1_000_000, "...so many, and those that somebody needs.", default=1)
+
+
 class FaultsTable(Table):
     """Faults drawn at random from the seed."""
 
@@ -140,12 +158,13 @@ class ChangesTable(Table):
 
 
 class AtTable(Table):
-    """One fault at a moment. Exactly one of time, height, nullified and leader says when."""
+    """One fault at a moment. Exactly one of time, height, nullified, leader and joining says when."""
 
     time: Annotated[Duration | None, Field(description="So long after the start.")] = None
     height: Annotated[int | None, Field(description="When a node is final at this height.", ge=1)] = None
     nullified: Annotated[int | None, Field(description="When so many views were nullified.", ge=1)] = None
     leader: Annotated[int | None, Field(description="When this node leads.", ge=0)] = None
+    joining: Annotated[int | None, Field(description="When this node is in the middle of a snapshot.", ge=0)] = None
     within: Annotated[Duration, Field(description="A condition that has not come by then is passed over.")] = 60_000_000
     fault: Annotated[str, Field(description="Which fault; `papilio sim list --faults` shows them.")]
     nodes: Annotated[Nodes, Field(description="Whom it hits, from 0. Without this: all, where that has a sense.")] = ()
@@ -203,6 +222,7 @@ class ScenarioFile(Table):
     load: Annotated[LoadTable, Field(description="What clients do.")] = LoadTable()
     disk: Annotated[DiskTable, Field(description="How disks behave.")] = DiskTable()
     work: Annotated[WorkTable, Field(description="How long workers take.")] = WorkTable()
+    storage: Annotated[StorageTable, Field(description="What nodes keep, and how new ones begin.")] = StorageTable()
     faults: Annotated[FaultsTable, Field(description="Faults drawn at random.")] = FaultsTable()
     changes: Annotated[
         ChangesTable | None, Field(description="Members change who votes. Without this: nobody does.")

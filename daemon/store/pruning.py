@@ -1,11 +1,7 @@
 """Pruning: which old segments may go, and how they go, so that a crash anywhere leaves a directory that is whole.
 
-Only whole sealed segments go, from the lowest up, and only where nothing here or elsewhere still needs them:
-
-* what the operator wants to keep (`Keep`);
-* what this node reads at a start, and remembers (`batch_ttl_max` heights, `envelope_ttl_max` of block time), twice;
-* what joiners of the snapshots that are served here ask for (`snapshot.window`);
-* what is not executed, and covered by a header, yet.
+Only whole sealed segments go, from the lowest up, and only where nothing here or elsewhere still needs them
+(`protocol.snapshot.keeping`).
 
 Order of a run: how epochs ended whose closing blocks go is kept beside (history.py); with an archive, each segment is
 copied there, synced and read again; then the mark is raised, durable; then files are deleted, lowest first. A crash
@@ -31,27 +27,12 @@ from protocol.codec import decode
 from protocol.errors import OperatorFault
 from protocol.ledger.closings import closings
 from protocol.ledger.genesis import Parameters
-from protocol.ledger.index import executed_height, read_roots
 from protocol.ledger.records import Block, Header
 from protocol.ledger.tables import Reader
 from protocol.proofs.build import closed_by
+from protocol.snapshot.keeping import Keep, lowest_kept
 
-MARGIN_HEIGHTS = 8
-"""Kept below what is needed: so that nothing here has to be exact to one block."""
 COPY_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """What the operator wants to keep: so many newest blocks, or blocks of so much block time; None: no bound."""
-
-    blocks: int | None = None
-    ms: int | None = None
-
-    @property
-    def everything(self) -> bool:
-        """An archive."""
-        return self.blocks is None and self.ms is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +57,7 @@ def plan_pruning(
     segments: Segments, reader: Reader, parameters: Parameters, keep: Keep, snapshots: Iterable[int] = ()
 ) -> Plan:
     """Which segments may go now. `snapshots`: heights of those that are served here."""
-    wanted, why = _wanted(reader, segments, keep)
-    for height, words in _needed(reader, segments, parameters, snapshots):
-        if height < wanted:
-            wanted, why = height, words
+    wanted, why = lowest_kept(_Blocks(segments), reader, parameters, keep, snapshots)
     gone: list[tuple[int, int, int]] = []
     for first, following, size in segments.sealed:
         if following > wanted:
@@ -89,62 +67,21 @@ def plan_pruning(
     return Plan(first_height, tuple(gone), wanted, why)
 
 
-def _wanted(reader: Reader, segments: Segments, keep: Keep) -> tuple[int, str]:
-    last = segments.last_height
-    if keep.blocks is not None:
-        return max(1, last - keep.blocks + 1), f"the newest {keep.blocks} blocks are to be kept"
-    if keep.ms is not None:
-        height = executed_height(reader) or 0
-        newest = read_roots(reader, height)
-        time_ms = 0 if newest is None else newest.time_ms - keep.ms
-        return _above(reader, segments, time_ms), f"blocks of the last {keep.ms // 86_400_000} days are to be kept"
-    return 1, "everything is to be kept"
+class _Blocks:
+    """Segments as `snapshot.keeping.Blocks`."""
 
+    def __init__(self, segments: Segments) -> None:
+        self._segments = segments
+        self.first_height = segments.first_height
+        self.last_height = segments.last_height
+        self.synced_height = segments.synced_height
 
-def _needed(
-    reader: Reader, segments: Segments, parameters: Parameters, snapshots: Iterable[int]
-) -> list[tuple[int, str]]:
-    """(lowest height, for what), each for itself."""
-    height = executed_height(reader) or 0
-    synced = min(height, segments.synced_height)
-    header = _header(segments, synced) if synced else None
-    if header is None:
-        return [(1, "nothing is executed and synced yet")]
-    needs = [(header.executed.height - MARGIN_HEIGHTS, "receipts that no header covers yet")]
-    for at, words in [(height, "this node, its peers and joiners"), *((s, f"the snapshot at {s}") for s in snapshots)]:
-        roots = read_roots(reader, at)
-        since_ms = 0 if roots is None else roots.time_ms - 2 * parameters.envelope_ttl_max_ms
-        needs.append((_above(reader, segments, since_ms) - MARGIN_HEIGHTS, words))
-        needs.append((at - 2 * parameters.batch_ttl_max - MARGIN_HEIGHTS, words))
-    return [(max(1, lowest), f"{words} need what is above") for lowest, words in needs]
-
-
-def _above(reader: Reader, segments: Segments, time_ms: int) -> int:
-    """The lowest height held whose block time is after this.
-
-    A node that joined by a snapshot does not know the roots of every height: then the block says its time. Where it
-    can't, it counts as later, so that too little goes and not too much.
-    """
-    low, high = max(1, segments.first_height), (executed_height(reader) or 0) + 1
-    while low < high:
-        middle = (low + high) // 2
-        known_ms = _time_ms(reader, segments, middle)
-        if known_ms is not None and known_ms <= time_ms:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-def _time_ms(reader: Reader, segments: Segments, height: int) -> int | None:
-    roots = read_roots(reader, height)
-    if roots is not None:
-        return roots.time_ms
-    try:
-        header = _header(segments, height)
-    except SegmentDamaged:
-        return None  # `_above` takes it for later
-    return None if header is None else header.time_ms
+    def header(self, height: int) -> Header | None:
+        """None as well where it is damaged."""
+        try:
+            return _header(self._segments, height)
+        except SegmentDamaged:
+            return None
 
 
 def _header(segments: Segments, height: int) -> Header | None:

@@ -13,7 +13,8 @@ genesis and whatever was staged before. In order:
 
 What is staged is durable and was checked, so after a crash the same machine goes on. If for `PATIENCE_INTERVALS`
 nothing is added to it, because no peer has the accepted snapshot any more or those who offer it say nothing, it is
-forgotten and another one taken: which, `joining_peers` says.
+forgotten and another one taken: which, `joining_peers` says. Where nobody who is connected has it and somebody has a
+newer one, it is not worth waiting for: `GONE_INTERVALS`.
 
 The host's duties: `Keep` and `Forget` are carried out in order, and what was kept can be read before the next step.
 
@@ -59,7 +60,9 @@ OFFERS_INTERVALS: Final = 4
 JOINERS_INTERVALS: Final = 40
 """Retry intervals after which joiners among themselves believe that there is no network yet."""
 PATIENCE_INTERVALS: Final = 120
-"""Retry intervals in which nothing of the accepted snapshot comes until another is taken."""
+"""Retry intervals in which nothing of the accepted snapshot comes until another is taken..."""
+GONE_INTERVALS: Final = 20
+"""...and those where no connected peer has it any more, and one offers a newer one."""
 OFFERS_OF_A_PEER_MAX: Final = OFFERS_MAX
 """As many as an honest peer serves; each is at most a message."""
 
@@ -239,6 +242,10 @@ class Joining:
         self.peers[peer] = Peer()
         if self._began_ms is None:
             self._began_ms = self._now_ms
+        self._ask_for_offers(peer)
+
+    def _ask_for_offers(self, peer: bytes) -> None:
+        self.peers[peer].listing_until_ms = self._now_ms + OFFERS_INTERVALS * self._interval_ms
         self._say(peer, wire.SnapshotsWanted(0))
 
     def _peer_down(self, peer: bytes) -> None:
@@ -306,7 +313,7 @@ class Joining:
 
     def on_offered(self, _peer: bytes, known: Peer, offer: wire.SnapshotOffer) -> None:
         """A snapshot that a peer has."""
-        known.answered = True
+        known.answered, known.listing_until_ms = True, 0
         if offer.height:
             read = read_offer(offer)
             if self._pinned is not None and read.tip.height <= self._pinned[0]:
@@ -405,12 +412,17 @@ class Joining:
             self._asked_ms = self._now_ms
             sources = set(self._sources())
             for key, peer in self.peers.items():
-                if key not in sources and peer.asked is None:
-                    self._say(key, wire.SnapshotsWanted(0))
+                if key not in sources and peer.free(self._now_ms):
+                    self._ask_for_offers(key)
         if self.offer is None or not self.peers or self.complete:
             self._progress_ms = self._now_ms
-        elif self._now_ms - self._progress_ms >= PATIENCE_INTERVALS * self._interval_ms:
+        elif self._now_ms - self._progress_ms >= self._patience(self.offer) * self._interval_ms:
             self._give_up(self.offer)
+
+    def _patience(self, offer: wire.SnapshotOffer) -> int:
+        """Retry intervals that may pass without anything of this snapshot."""
+        gone = not self._sources() and any(max(peer.offers, default=0) > offer.height for peer in self.peers.values())
+        return GONE_INTERVALS if gone else PATIENCE_INTERVALS
 
     def _give_up(self, offer: wire.SnapshotOffer) -> None:
         """Nothing of it comes any more."""
@@ -431,7 +443,7 @@ class Joining:
             return
         for key in self._sources():
             peer = self.peers[key]
-            if peer.asked is None and peer.avoid_until_ms <= self._now_ms:
+            if peer.free(self._now_ms) and peer.avoid_until_ms <= self._now_ms:
                 want = gathering.next()
                 if want is None:
                     return
@@ -452,7 +464,7 @@ class Joining:
             offer = peer.offers[height] if height in peer.offers else peer.offers[max(peer.offers)]
             epoch = read_offer(offer).named_by.epoch
             if epoch > self.epochs.epoch:
-                if peer.asked is None:
+                if peer.free(self._now_ms):
                     peer.asked = self.epochs.epoch
                     peer.deadline_ms = self._now_ms + SILENCE_INTERVALS * self._interval_ms
                     self._say(key, wire.EpochsWanted(self.epochs.epoch))

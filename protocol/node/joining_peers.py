@@ -1,8 +1,9 @@
 """The peers of a joiner: what each offers and was asked, and whose offer is looked at first.
 
 A true header can be offered by a peer that never gives the state under it. So it is counted how often a peer was relied
-on in vain, and offers of those who have failed least come first, then those that several of them make, then the
-highest. Between peers that make the same offer, who has failed less is asked.
+on in vain, and offers of those who have failed least come first, then those that several of them make, then those of
+the latest epoch, then the highest. So who has keys of an ended epoch and signs on with them is not believed where one
+peer knows of a later one (C-23). Between peers that make the same offer, who has failed less is asked.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from protocol import limits
+from protocol.codec import decode
+from protocol.ledger.records import Header
 from protocol.snapshot.gathering import Want
 from protocol.sync import BlockSync
 from protocol.wire.snapshot import SnapshotOffer
@@ -25,6 +28,8 @@ class Peer:
     runs: bool = False
     """Whether it takes part, and does not join itself."""
     final_height: int = 0
+    listing_until_ms: int = 0
+    """Until then, or its first word, it is asked which snapshots it has: it passes over a second question meanwhile."""
     asked: Want | int | None = None
     """What it was asked for: a want, or the number of an epoch."""
     blocks: BlockSync | None = None
@@ -32,6 +37,10 @@ class Peer:
     """Height behind the last block of its answer that was good."""
     deadline_ms: int = 0
     avoid_until_ms: int = 0
+
+    def free(self, now_ms: int) -> bool:
+        """Whether it can be asked something."""
+        return self.asked is None and self.listing_until_ms <= now_ms
 
 
 class Peers(dict[bytes, Peer]):
@@ -66,9 +75,9 @@ class Peers(dict[bytes, Peer]):
         ]
         if not able:
             return None
-        (_, _, height), key = max(able, key=lambda each: (each[0], -self.failures.get(each[1], 0), each[1]))
+        (*_, height), key = max(able, key=lambda each: (each[0], -self.failures.get(each[1], 0), each[1]))
         return key, height
 
-    def _rank(self, offer: SnapshotOffer) -> tuple[int, bool, int]:
+    def _rank(self, offer: SnapshotOffer) -> tuple[int, bool, int, int]:
         failures = [self.failures.get(key, 0) for key in self.offering(offer)]
-        return -min(failures), failures.count(min(failures)) > 1, offer.height
+        return -min(failures), failures.count(min(failures)) > 1, decode(Header, offer.chain[-1]).epoch, offer.height

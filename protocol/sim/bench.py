@@ -6,11 +6,13 @@ run. Members that are byzantine in a run are held to nothing.
 
 from __future__ import annotations
 
+from protocol.apps.registry import rules_at
 from protocol.consensus.statements import Certificate
 from protocol.ledger.genesis import Genesis
 from protocol.ledger.records import Block
 from protocol.node.interface import Admitted, JournalKind, Outcome, Refusal
 from protocol.sim.checkers import CHECKERS
+from protocol.sim.checkers.naive_ledger import NaiveLedger
 from protocol.sim.facts import CERTIFICATE_HEAD, PROPOSAL_HEAD, VOTE_HEAD, Chain, Facts, Violation
 from protocol.sim.host import Host
 from protocol.sim.signatures import Scheme
@@ -30,6 +32,8 @@ class Bench:
         self.own_disk_suffices = own_disk_suffices
         self.owners = dict(zip(self.facts.keys, validators, strict=True))
         """Voting key -> index of the host that has it."""
+        self.ledger = NaiveLedger(genesis, rules_at(genesis, 1))
+        """Every final block, executed independently: `checkers.validity` sees to it, others compare with it."""
         self._left_out: frozenset[str] = frozenset()
         self._checkers = [make(self) for make in CHECKERS]
 
@@ -78,6 +82,12 @@ class Bench:
         if host.honest:
             for checker in self._checkers:
                 checker.booted(host)
+
+    def installed(self, host: Host) -> None:
+        """Watcher."""
+        if host.honest:
+            for checker in self._checkers:
+                checker.installed(host)
 
     def started(self, host: Host) -> None:
         """Watcher."""

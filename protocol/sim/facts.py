@@ -134,13 +134,14 @@ class Facts:
             fact = Signed(signer, kind, view, proposal, epoch)
             if signer >= len(keys) or fact in self.established:
                 continue
-            message = message or self._message(epoch, kind, view, proposal)
+            message = message or self.message(epoch, kind, view, proposal)
             if self.scheme.verify(keys[signer], message, signature):
                 self.established[fact] = None
                 new.append(fact)
         return new
 
-    def _message(self, epoch: int, kind: VoteKind, view: int, proposal: Proposal | None) -> bytes:
+    def message(self, epoch: int, kind: VoteKind, view: int, proposal: Proposal | None) -> bytes:
+        """The bytes that are signed for a statement."""
         return CONTEXTS[kind].value + self.network_id + statement_bytes(kind, epoch, view, proposal)
 
     def _certificate(self, certificate: Certificate) -> tuple[list[Signed], Certificate | None]:
@@ -186,6 +187,8 @@ class Chain:
     """Transaction -> the height that it is in; the lowest, where an envelope was sealed twice."""
     time_ms: int = 0
     """Of the newest block."""
+    times_ms: list[int] = field(default_factory=list)
+    """Of the block at height h at h - 1."""
     executed: list[Executed] = field(default_factory=list)
     epoch: int = 1
     """Of the block that comes next."""

@@ -34,6 +34,7 @@ from protocol.apps.members.records import (
 from protocol.codec import encode
 from protocol.crypto.contexts import Context
 from protocol.crypto.signing import SigningKey
+from protocol.ledger.genesis import Genesis
 from protocol.ledger.members import is_member, next_validators
 from protocol.ledger.records import Envelope, EnvelopeBody, Operation, account_name
 from protocol.ledger.state import StateReader
@@ -78,6 +79,7 @@ class World(Protocol):
     schedule: Schedule
     hosts: list[Host]
     network_id: bytes
+    genesis: Genesis
     bench: Bench
 
 
@@ -97,6 +99,8 @@ class Members:
         """New voting keys."""
         self.ended = False
         self.counts: dict[str, int] = {}
+        self._lifetime_ms = min(10_000, world.genesis.parameters.envelope_ttl_max_ms * 3 // 4)
+        """Of their envelopes: clocks that are behind take them too."""
         self._names = [name for name, weight in plan.weights for _ in range(weight)]
         self._serial = 0
         self._seen = 0
@@ -120,9 +124,9 @@ class Members:
     def _look(self) -> None:
         if self.ended:
             return
-        honest = [host for host in self.world.hosts if host.honest and host.up]
+        honest = [host for host in self.world.hosts if host.honest and host.node is not None]
         if honest:
-            self._govern(max(honest, key=lambda host: len(host.disk.executed)))
+            self._govern(max(honest, key=lambda host: host.disk.executed.last))
         self.world.schedule.after(self.plan.look_ms * MS_US, self._look)
 
     def _govern(self, host: Host) -> None:
@@ -156,19 +160,19 @@ class Members:
         lacking = [key for key in new_voting_keys(map(read_change, proposal.changes)) if key not in proposal.ready]
         for key in lacking:
             owner = self.world.hosts[self.world.bench.owners[key]]
-            if owner.up:
-                self._send(self.keys[key], "ready", Ready(number, key, len(owner.disk.executed)))
+            if owner.node is not None:
+                self._send(self.keys[key], "ready", Ready(number, key, owner.disk.executed.last))
         if not lacking and len(proposal.approvals) >= needed:
             self._send(self.accounts[self.generator.choice(voters)], "execute", Execute(number))
             self._pause()
 
     def _send(self, key: SigningKey, name: str, arguments: Any) -> None:
-        up = [host for host in self.world.hosts if host.up]
+        up = [host for host in self.world.hosts if host.node is not None]
         if not up:
             return
         world = self.world
         self._serial += 1
-        valid_until_ms = WALL_START_MS + world.schedule.now_us // MS_US + 10_000
+        valid_until_ms = WALL_START_MS + world.schedule.now_us // MS_US + self._lifetime_ms
         body = encode(
             EnvelopeBody(
                 world.network_id,
@@ -192,7 +196,9 @@ class Members:
         spare = [
             host
             for host in self.world.hosts
-            if host.honest and host.index not in {self.world.bench.owners[key] for key in voting}
+            if host.honest
+            and not host.begins_by_snapshot
+            and host.index not in {self.world.bench.owners[key] for key in voting}
         ]
         leaving = self.generator.choice(voting)
         if name in ("add", "replace") and spare and (name == "replace" or len(voting) < self.plan.most):

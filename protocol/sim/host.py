@@ -14,6 +14,8 @@ A machine that falls (crash, power cut, failed sync, `Halt`, an exception of the
 was not durable. Events that were planned for a former life carry its number and are passed over. The monotonic
 clock of a life starts anywhere; the wall clock is the world's plus the machine's skew.
 
+Where a scenario says that this machine joins by a snapshot, a joiner runs on it first (`joiner`), in the node's place.
+
 A frozen machine keeps its memory and does nothing: what comes to it and what its own timers, syncs and workers bring is
 kept in order, and happens when it goes on.
 
@@ -60,10 +62,12 @@ from protocol.node.interface import (
 from protocol.node.setup import NodeSetup, Recovered, recall_epochs
 from protocol.sim.disk import Disk
 from protocol.sim.events import MS_US
+from protocol.sim.joiner import Joiner
 from protocol.sim.lines import LINES_KEPT, short, words_of_fault, words_of_note
 from protocol.sim.services import AnyNode, NodeFactory
 from protocol.sim.snapshots import MemorySnapshots
 from protocol.sim.surroundings import WALL_START_MS, Surroundings
+from protocol.sim.upkeep import Upkeep
 from protocol.sim.workers import Workers
 from protocol.wire.memory import LIFE_BYTES
 
@@ -91,6 +95,8 @@ class Host:
         self._now = Now(0, 0)
         self.work_factor = 1
         self.node: AnyNode | None = None
+        self.joiner: Joiner | None = None
+        """What runs here in the node's place until there is a state for it."""
         self.life = 0
         self.tickets = 0
         self.counters: dict[str, int] = {}
@@ -113,6 +119,8 @@ class Host:
         self.syncing = False
         self.armed_us: int | None = None
         self.workers = Workers(self)
+        self.upkeep = Upkeep(self)
+        self.joiner = None
         self.maintaining = False
         self.rotation_due = False
         self.waits_for_start = False
@@ -142,33 +150,67 @@ class Host:
 
     @property
     def up(self) -> bool:
-        """Whether a node runs here."""
-        return self.node is not None
+        """Whether a process runs here: a node, or what joins before there is one."""
+        return self.node is not None or self.joiner is not None
+
+    @property
+    def begins_by_snapshot(self) -> bool:
+        """Whether its next start is a joining."""
+        return self.index in self.around.storage.by_snapshot and not self.disk.blocks
 
     @property
     def snapshots(self) -> MemorySnapshots:
-        """What this machine answers of snapshots; none are made here."""
-        return MemorySnapshots(self.disk.tables, self._block)
+        """What this machine answers of snapshots."""
+        disk = self.disk
+        return MemorySnapshots(disk.tables, self._block, made=disk.made, closed_at=disk.closed)
 
     def _block(self, height: int) -> bytes | None:
         found = self.disk.read(height, 1, 0)
         return found[0] if found else None
 
     def boot(self) -> None:
-        """Start a node on what the disk holds; blocks that the state lacks are executed first (L-26)."""
-        assert self.node is None, "one node on one disk (L-27)"
+        """Start what the disk is for: a joiner where it has no blocks and is to begin by a snapshot, or a node."""
+        assert not self.up, "one node on one disk (L-27)"
+        self.disk.failing = False
+        self._new_life()
+        if self.begins_by_snapshot:
+            self._begin_joining()
+        else:
+            self._boot_node()
+
+    def begin_node(self) -> None:
+        """The joiner is done: a node starts in its place, with connections of its own."""
+        self.lives[-1] = (self.lives[-1][0], self.around.schedule.now_us)
+        self._new_life()
+        self.around.postman.host_down(self.index)
+        self._boot_node()
+
+    def _new_life(self) -> None:
         self._clear()
         self.life += 1
-        self.disk.failing = False
-        schedule = self.around.schedule
-        missing = max(0, len(self.disk.blocks) - len(self.disk.executed))
-        self._replay()
-        self.boot_us = schedule.now_us
+        self.boot_us = self.around.schedule.now_us
         self.clock_start_ms = self.generator.randrange(1, 10_000_000)
+        self.lives.append((self.boot_us, None))
+
+    def _begin_joining(self) -> None:
+        self.line("joins by a snapshot")
+        try:
+            self.joiner = Joiner(self)
+            self.joiner.begin()
+        except Exception as fault:  # noqa: BLE001 - as of a node
+            self.broken(words_of_fault(fault))
+            return
+        self.around.postman.host_up(self.index)
+
+    def _boot_node(self) -> None:
+        """Start a node; blocks that the state lacks are executed first (L-26)."""
+        missing = max(0, self.disk.blocks.last - self.disk.executed.last)
+        self._replay()
         self.around.watcher.booted(self)
         blocks = self.disk.newest_blocks(self.around.blocks_at_start)
         epochs = recall_epochs(self.setup.genesis, self.disk.tables, blocks[-1] if blocks else None)
-        closing_blocks = [decode(Block, block.data) for block in map(self.disk.block_at, epochs.closings) if block]
+        stored = [self.disk.blocks.at(closing.height) for closing in epochs.closings]
+        closing_blocks = [decode(Block, block.short) for block in stored if block]
         recovered = Recovered(
             journal=tuple(self.disk.journal),
             blocks=blocks,
@@ -183,10 +225,9 @@ class Host:
         )
         self.forced = False
         self.line(
-            f"boots: {len(recovered.journal)} journal records, height {len(self.disk.blocks)}, {missing} replayed"
+            f"boots: {len(recovered.journal)} journal records, height {self.disk.blocks.last}, {missing} replayed"
         )
         self.waits_for_start = True
-        self.lives.append((schedule.now_us, None))
         try:
             self.node = self.factory(replace(self.setup, life=self._life()), recovered)
             effects = self.node.start(self.now())
@@ -211,17 +252,16 @@ class Host:
 
     def _replay(self) -> None:
         disk = self.disk
-        while len(disk.executed) < len(disk.blocks):
-            height = len(disk.executed) + 1
-            block = decode(Block, disk.blocks[height - 1].data)
+        for height, stored in disk.blocks.numbered(disk.executed.last + 1):
+            block = decode(Block, stored.data)
             result = self.around.services.execute(disk.tables, height, block.header, block.batches)
             disk.apply(result.writes, result.executed)
             self.around.watcher.executed(self, height, result.outcomes)
-        disk.segments_synced(len(disk.blocks), len(disk.executed))
+        disk.segments_synced(disk.blocks.last, disk.executed.last)
 
     def fall(self, words: str) -> None:
         """Lose the node and what is not durable, at once."""
-        if self.node is None:
+        if not self.up:
             return
         self.node = None
         self.life += 1
@@ -239,7 +279,7 @@ class Host:
         """The node stopped by itself: tell, and fall."""
         self.line(f"broken: {words}")
         self.around.watcher.broken(self, words)
-        if self.node is None:
+        if not self.up:
             self.life += 1
             return
         self.fall("stopped")
@@ -272,14 +312,18 @@ class Host:
     # -- In -----------------------------------------------------------------------------------------
 
     def step(self, given: Input) -> None:
-        """Step the node and carry out what it says; nothing if no node runs."""
-        node = self.node
-        if node is None:
+        """Step the node, or the joiner, and carry out what it says; nothing if none runs."""
+        if not self.up:
             return
         if self.paused:
             self.frozen.append((self.step, (given,)))
             return
+        node, joiner = self.node, self.joiner
         try:
+            if node is None:
+                assert joiner is not None, "one of the two runs"
+                joiner.step(given)
+                return
             effects = node.step(given, self.now())
         except Exception as fault:  # noqa: BLE001 - whatever a node raises is what we look for
             self.broken(words_of_fault(fault))
@@ -327,7 +371,7 @@ class Host:
             elif kind in _LEAVING:
                 waiting.append(effect)
             elif kind is Note:
-                self._note(effect)  # type: ignore[arg-type]
+                self.note(effect)  # type: ignore[arg-type]
             elif kind is TakePart:
                 pass  # who may connect is the daemon's affair: here every machine knows every other
             elif kind is Halt:
@@ -346,7 +390,8 @@ class Host:
             self._sync()
             self._arm()
 
-    def _note(self, note: Note) -> None:
+    def note(self, note: Note) -> None:
+        """Count it, and remember its line."""
         self.count(note.name)
         self.lines.append((self.around.schedule.now_us, words_of_note(note)))
 
@@ -462,7 +507,7 @@ class Host:
         if life != self.life:
             return
         self.maintaining = False
-        blocks, states = len(self.disk.blocks), len(self.disk.executed)
+        blocks, states = self.disk.blocks.last, self.disk.executed.last
         self.later(self.disk.sync_time_us(self.generator), self._maintained, life, blocks, states)
 
     def _maintained(self, life: int, blocks: int, states: int) -> None:
@@ -474,6 +519,7 @@ class Host:
         self.disk.segments_synced(blocks, states)
         self.rotation_due = len(self.disk.journal) >= self.disk.model.rotate_records
         self._maybe_rotate()
+        self.upkeep.look()
 
     def _maybe_rotate(self) -> None:
         busy = self.syncing or self.held or self.durable < self.needed
@@ -482,7 +528,7 @@ class Host:
         self.rotation_due = False
         self.syncing = True
         life, live = self.life, self.node.live_records()
-        blocks, states = len(self.disk.blocks), len(self.disk.executed)
+        blocks, states = self.disk.blocks.last, self.disk.executed.last
         self.later(self.disk.sync_time_us(self.generator), self._rename, life, live, blocks, states, self.written)
 
     def _rename(self, life: int, live: list[JournalRecord], blocks: int, states: int, written: int) -> None:

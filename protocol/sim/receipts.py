@@ -25,18 +25,34 @@ def newest_proofs(genesis: Genesis, disk: Disk, generator: Random, count: int) -
     if finality is None:
         return []
     size = decode(Header, finality.header).executed.log_size
-    chosen = sorted(generator.sample(range(size), min(size, count)))
+    first = _first_receipt(disk, size)
+    chosen = sorted(generator.sample(range(first, size), min(size - first, count)))
     return [proof_of(genesis, disk, index, finality) for index in chosen]
+
+
+def _first_receipt(disk: Disk, size: int) -> int:
+    """Index of the first receipt whose envelope is here: where old blocks are not, later than that of the log."""
+    if disk.blocks.first == 1:
+        return 0
+    low, high = 0, size
+    while low < high:
+        middle = (low + high) // 2
+        data = read_receipt(disk.tables, middle)
+        if data is not None and decode(Receipt, data).height >= disk.blocks.first:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def newest_finality(disk: Disk) -> Finality | None:
     """The newest final header here that has a finalization of its own and names a result that is here, with it."""
-    for stored in reversed(disk.blocks):
+    for stored in reversed(list(disk.blocks)):
         if not stored.finalized:
             continue
         block = decode(Block, stored.short)
         header = decode(Header, block.header)
-        if header.executed.height <= len(disk.executed):
+        if header.executed.height <= disk.executed.last:
             assert block.finalization is not None, "it says so"
             closed = _closed_before(disk, header.epoch)
             if closed is None:
@@ -47,14 +63,10 @@ def newest_finality(disk: Disk) -> Finality | None:
 
 def _closed_before(disk: Disk, epoch: int) -> tuple[ClosedEpoch, ...] | None:
     """How each epoch before this one ended (C-22); None where that is not executed here yet."""
-    found: list[ClosedEpoch] = []
-    for closing in closings(disk.tables, limit=epoch - 1) if epoch > 1 else ():
-        stored = disk.block_at(closing)
-        assert stored is not None, "what is executed is in the segments"
-        block = decode(Block, stored.short)
-        assert block.finalization is not None, "a closing block is final by itself"
-        found.append(ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators))
-    return tuple(found) if len(found) == epoch - 1 else None
+    ended = [disk.closed(closing) for closing in closings(disk.tables, limit=epoch - 1)] if epoch > 1 else []
+    found = tuple(closed for closed in ended if closed is not None)
+    assert len(found) == len(ended), "a closing block is here with its finalization, or what of it is kept beside"
+    return found if len(found) == epoch - 1 else None
 
 
 def proof_of(genesis: Genesis, disk: Disk, log_index: int, finality: Finality) -> ReceiptProof:
@@ -68,6 +80,8 @@ def proof_of(genesis: Genesis, disk: Disk, log_index: int, finality: Finality) -
 
 
 def _envelope_at(disk: Disk, height: int, position: int) -> bytes:
-    block = decode(Block, disk.blocks[height - 1].data)
+    stored = disk.blocks.at(height)
+    assert stored is not None, "only receipts of blocks that are here are asked for"
+    block = decode(Block, stored.data)
     inside = [envelope for data in block.batches for envelope in decode(BatchBody, decode(Batch, data).body).envelopes]
     return inside[position]

@@ -43,7 +43,7 @@ class Report:
     message_bytes: int
     faults: dict[str, int] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
-    """Faults that the scenario names and that never happened."""
+    """What the scenario is about and never happened: its faults, and what nodes were to do with snapshots."""
     links: dict[str, int] = field(default_factory=dict)
     clients: dict[str, int] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
@@ -56,6 +56,8 @@ class Report:
     """Last lines of each node, of a failed run."""
     command: str = ""
     """What repeats it."""
+    done: dict[str, int] = field(default_factory=dict)
+    """What the scenario is about besides faults, and happened: nodes that joined by a snapshot, prunings."""
     happened: tuple[Happened, ...] = ()
     """Each fault that happened, in order."""
 
@@ -126,6 +128,8 @@ def report_of(world: World, seed: int) -> Report:
     for host in world.hosts:
         for name, count in host.counters.items():
             hosts[name] = hosts.get(name, 0) + count
+    done = {name: hosts.get(name, 0) for name in world.wanted}
+    wanted = {name: world.faults.counts.get(name, 0) for name in world.faults.wanted} | done
     return Report(
         scenario=world.scenario.name,
         seed=seed,
@@ -139,7 +143,8 @@ def report_of(world: World, seed: int) -> Report:
         messages=world.network.messages,
         message_bytes=world.network.bytes,
         faults=dict(world.faults.counts),
-        missing=tuple([name for name in world.faults.wanted if name not in world.faults.counts]),
+        missing=tuple([name for name, count in wanted.items() if not count]),
+        done={name: count for name, count in done.items() if count},
         links=dict(world.network.counts),
         clients=dict(world.clients.counts) | _changes(world),
         refusals=dict(world.clients.codes),

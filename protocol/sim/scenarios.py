@@ -15,6 +15,7 @@ from protocol.sim.governance import ChangePlan
 from protocol.sim.network import LinkModel, Pairs
 from protocol.sim.surroundings import WorkModel
 from protocol.sim.timetable import At
+from protocol.sim.upkeep import StoragePlan
 from protocol.sim.workload import Load
 
 
@@ -49,6 +50,7 @@ class Scenario:
     disk: DiskModel = field(default_factory=DiskModel)
     work: WorkModel = field(default_factory=WorkModel)
     load: Load = field(default_factory=Load)
+    storage: StoragePlan = field(default_factory=StoragePlan)
     changes: ChangePlan | None = None
     """How the members change who votes; None: never, under the first version of the rules."""
     real_signatures: bool = False
@@ -57,6 +59,9 @@ class Scenario:
     own_disk_suffices: bool = True
     """A node that restarts has what it acknowledged as final at once, without asking others. Without this the network
     has to have it: what was final when everyone lost power is final again, and on every disk in the end."""
+    envelope_ttl_max_ms: int = 600_000
+    batch_ttl_max: int = 64
+    execution_lag_max: int = 8
     delta_ms: int = 100
     retry_interval_ms: int = 150
     relay_delay_ms: int = 100

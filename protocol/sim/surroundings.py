@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from protocol.ledger.records import Block
 from protocol.node.interface import Admitted, Outcome, Priority, Refusal
 from protocol.sim.events import Schedule
 from protocol.sim.services import NodeFactory, Services
+from protocol.sim.upkeep import StoragePlan
 
 if TYPE_CHECKING:
     from protocol.sim.host import Host
@@ -35,6 +36,10 @@ class Watcher(Protocol):
 
     def booted(self, host: Host) -> None:
         """A life begins; the disk is as the node will find it."""
+        ...
+
+    def installed(self, host: Host) -> None:
+        """A snapshot has become this disk's state and blocks; the node starts next."""
         ...
 
     def started(self, host: Host) -> None:
@@ -94,3 +99,4 @@ class Surroundings:
     work: WorkModel
     blocks_at_start: int
     """How many of the newest blocks a node is given when it starts."""
+    storage: StoragePlan = field(default_factory=StoragePlan)

@@ -1,8 +1,9 @@
 """The timetable of a scenario: faults that are named, with the moment at which each begins.
 
 A moment is a time from the start, or a condition: the first node is final at a height, so many views were nullified, a
-node leads. A condition is looked at every few milliseconds; one that has not come `within_us` is passed over, and the
-report names a fault that never happened. An entry may be repeated, and may hit its nodes one after the other.
+node leads, a node is in the middle of joining by a snapshot. A condition is looked at every few milliseconds; one that
+has not come `within_us` is passed over, and the report names a fault that never happened. An entry may be repeated, and
+may hit its nodes one after the other.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ WITHIN_US = 60 * SECOND_US
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """One entry. Exactly one of time_us, height, nullified and leader is given. Times in microseconds."""
+    """One entry. Exactly one of time_us, height, nullified, leader and joining is given. Times in microseconds."""
 
     fault: str
     aim: Aim = field(default_factory=Aim)
@@ -25,6 +26,8 @@ class At:
     height: int | None = None
     nullified: int | None = None
     leader: int | None = None
+    joining: int | None = None
+    """This node is in the middle of a snapshot that it joins by."""
     within_us: int = WITHIN_US
     """How long a condition is waited for, from the start of the run."""
     times: int = 1

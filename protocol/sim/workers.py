@@ -97,8 +97,8 @@ class Workers:
         if life != host.life:
             return
         self.executing = False
-        if effect.height != len(host.disk.executed) + 1:
-            host.broken(f"executes height {effect.height} on a state of height {len(host.disk.executed)}")
+        if effect.height != host.disk.executed.last + 1:
+            host.broken(f"executes height {effect.height} on a state of height {host.disk.executed.last}")
             return
         result = host.around.services.execute(host.disk.tables, effect.height, effect.header, effect.batches)
         host.disk.apply(result.writes, result.executed)

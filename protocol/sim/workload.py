@@ -115,7 +115,7 @@ class Clients:
         if self.ended:
             return
         self._look_after()
-        up = [host for host in self.world.hosts if host.up]
+        up = [host for host in self.world.hosts if host.node is not None]
         if up:
             self.post(self.generator.choice(up), self.generator.randint(*self.load.envelopes))
         pause_us = self.generator.randint(*self.load.pause_ms) * MS_US
@@ -126,7 +126,7 @@ class Clients:
         """New envelopes for one node."""
         made = [self._envelope() for _ in range(count)]
         self._submit(host, [transaction for transaction, _ in made], [data for _, data in made])
-        others = [other for other in self.world.hosts if other.up and other is not host]
+        others = [other for other in self.world.hosts if other.node is not None and other is not host]
         if others and chance(self.generator, self.load.twice_per_mille):
             other = self.generator.choice(others)
             self._submit(other, [transaction for transaction, _ in made], [data for _, data in made])
@@ -216,7 +216,7 @@ class Clients:
             self.counts["expired"] += 1
 
     def _again(self, names: list[bytes]) -> None:
-        up = [host for host in self.world.hosts if host.up]
+        up = [host for host in self.world.hosts if host.node is not None]
         for name in names if up else ():
             posted = self.posted[name]
             posted.posted_us = self.world.schedule.now_us
@@ -230,7 +230,7 @@ class Clients:
         for name in list(self.posted):
             self._to_an_honest_one(name)
         for host in self.world.hosts:
-            if host.honest and host.up:
+            if host.honest and host.node is not None:
                 self.post(host, 1)
 
     def ask_elsewhere(self) -> None:
@@ -244,7 +244,7 @@ class Clients:
     def _to_an_honest_one(self, name: bytes) -> None:
         posted = self.posted[name]
         posted.posted_us = self.world.schedule.now_us
-        host = self.generator.choice([host for host in self.world.hosts if host.up and host.honest])
+        host = self.generator.choice([host for host in self.world.hosts if host.node is not None and host.honest])
         self._submit(host, [name], [posted.data])
 
     def waiting(self) -> list[bytes]:

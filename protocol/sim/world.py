@@ -89,9 +89,9 @@ def _parameters(scenario: Scenario) -> Parameters:
         batch_bytes=16 * limits.KIB,
         batch_wait_ms=5,
         relay_delay_ms=scenario.relay_delay_ms,
-        envelope_ttl_max_ms=600_000,
-        batch_ttl_max=64,
-        execution_lag_max=8,
+        envelope_ttl_max_ms=scenario.envelope_ttl_max_ms,
+        batch_ttl_max=scenario.batch_ttl_max,
+        execution_lag_max=scenario.execution_lag_max,
         clock_drift_max_ms=500,
         block_references_max=16,
         block_bytes_max=limits.BATCH_BYTES_MAX,
@@ -121,6 +121,7 @@ class World:
             postman=self.network,
             work=scenario.work,
             blocks_at_start=self.genesis.parameters.batch_ttl_max + 1,
+            storage=scenario.storage,
         )
         self.hosts = [
             self._host(index, seed, scheme, names, around) for index in range(len(names) + scenario.observers)
@@ -224,6 +225,13 @@ class World:
             self.bench.end()
 
     @property
+    def wanted(self) -> tuple[str, ...]:
+        """What nodes count when they did it, and the scenario is about."""
+        storage = self.scenario.storage
+        names = {"snapshot_joined": storage.by_snapshot, "pruned": storage.pruned}
+        return tuple(name for name, nodes in names.items() if nodes)
+
+    @property
     def bound_us(self) -> int:
         """How long after the last fault everything has to be final."""
         return self.scenario.bound_deltas * self.scenario.delta_ms * MS_US
@@ -234,6 +242,9 @@ class World:
 
     def _holds(self, entry: At) -> bool:
         """Whether the condition of an entry of the timetable has come."""
+        if entry.joining is not None:
+            joiner = self.hosts[entry.joining].joiner
+            return joiner is not None and joiner.gathers()
         if entry.height is not None:
             return len(self.bench.chain.headers) >= entry.height
         if entry.nullified is not None:
@@ -287,8 +298,8 @@ class World:
 
     def _settled(self) -> bool:
         honest = self.bench.honest()
-        heights = sorted({len(host.disk.blocks) for host in honest})
-        executed = sorted({len(host.disk.executed) for host in honest})
+        heights = sorted({host.disk.blocks.last for host in honest})
+        executed = sorted({host.disk.executed.last for host in honest})
         if self.twin is not None and self.twin.runs_beside():
             return False
         whole = len(heights) == 1 and heights == executed and heights[0] > 0
@@ -296,8 +307,8 @@ class World:
 
     def _late(self) -> None:
         owed = self.clients.waiting()
-        heights = " ".join(str(len(host.disk.blocks)) for host in self.hosts)
-        executed = " ".join(str(len(host.disk.executed)) for host in self.hosts)
+        heights = " ".join(str(host.disk.blocks.last) for host in self.hosts)
+        executed = " ".join(str(host.disk.executed.last) for host in self.hosts)
         words = (
             f"{self.scenario.bound_deltas} Δ after the last fault {len(owed)} envelopes are neither final nor refused, "
             f"{len(self.bench.chain.unplaced())} finalized views have no block"
@@ -311,6 +322,10 @@ class World:
         """A life begins."""
         self.boots += 1
         self.bench.booted(host)
+
+    def installed(self, host: Host) -> None:
+        """A snapshot was joined."""
+        self.bench.installed(host)
 
     def started(self, host: Host) -> None:
         """The node has taken up what its disk held."""

@@ -109,6 +109,7 @@ def verify_offer(epochs: EpochChain, offer: SnapshotOffer, pinned: tuple[int, by
     assert offer.finalization is not None, "it was read"
     if not FIRST_EPOCH <= offered.tip.epoch <= epochs.epoch:
         raise ProofRefused(PROOF_WRONG_VALIDATORS, f"how epoch {epochs.epoch} ended is not proven")
+    check_not_ended(epochs, offered)
     epochs = epochs.at(offered.tip.epoch)
     named = validators_hash(epochs.validators)
     if any(header.epoch != epochs.epoch or header.validators_hash != named for header in offered.headers):
@@ -120,6 +121,14 @@ def verify_offer(epochs: EpochChain, offer: SnapshotOffer, pinned: tuple[int, by
         raise ProofRefused(PROOF_BAD_CHAIN, "an epoch ends between the snapshot and its finalization")
     check_pin(epochs, pinned)
     return offered
+
+
+def check_not_ended(epochs: EpochChain, offered: Offered) -> None:
+    """C-23: trust in a set ends with its epoch, whatever its keys still sign. Raises ProofRefused."""
+    ended = next((closing for closing in epochs.closings if closing.epoch == offered.tip.epoch), None)
+    if ended is not None and offered.tip.height >= ended.height:
+        words = f"header {offered.tip.height} is of epoch {ended.epoch}, which ended at height {ended.height}"
+        raise ProofRefused(PROOF_WRONG_VALIDATORS, words)
 
 
 def check_pin(epochs: EpochChain, pinned: tuple[int, bytes] | None) -> None:

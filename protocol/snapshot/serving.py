@@ -57,7 +57,8 @@ def answer(source: Source, question: Any) -> list[bytes]:
 
 def _offers(source: Source, question: wire.SnapshotsWanted) -> list[bytes]:
     found = [offer for offer in source.offers() if offer.height > question.above_height][-OFFERS_MAX:]
-    return [encode(offer) for offer in found] or [encode(SnapshotOffer(0, (), None, 0))]
+    # The newest first: a joiner that waits for nobody else looks at what comes first, and an old one is soon dropped.
+    return [encode(offer) for offer in reversed(found)] or [encode(SnapshotOffer(0, (), None, 0))]
 
 
 def _epochs(source: Source, question: wire.EpochsWanted) -> list[bytes]:

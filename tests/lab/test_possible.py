@@ -50,6 +50,16 @@ def test_liars_and_loose_links_are_refused() -> None:
     assert "TCP" in loose.why
 
 
+def test_what_speaks_of_snapshots_is_refused_and_the_rest_is_left() -> None:
+    value = read_file("joins-by-snapshot")[1].value
+    told = {refusal.what: refusal.why for refusal in refusals(value, ROOT)}
+    assert "not judged here yet" in told["storage"]
+    assert "not seen from outside" in told["at 2: crash"]
+    left = without(value, refusals(value, ROOT))
+    assert [entry.joining for entry in left.at] == [None, None]
+    assert left.storage.by_snapshot == ()
+
+
 def test_a_full_disk_needs_root() -> None:
     assert prepared("all-disks-full", machine=ROOT).left_out == []
     with pytest.raises(NotPossible, match="at 0: disk_full: a disk of its own for a node needs root"):

@@ -88,10 +88,14 @@ class Governed(Driver):
         changes = (encode(RotateVotingKey(old.public, new.public)),)
         self.send("propose", Propose(changes, "rotate", START_MS + 10_000_000))
         self.number = self.node.status().log_size
-        self.step(node_io.KeyFound(new))
-        self.keys = (*self.keys, new)
+        self.hold(new)
         self.send("ready", Ready(1, new.public, self.node.status().executed_height), new)
         self.send("execute", Execute(1))
+
+    def hold(self, new: SigningKey) -> None:
+        """The operator makes a key."""
+        self.step(node_io.KeyFound(new))
+        self.keys = (*self.keys, new)
 
     def again(self, journal: int, blocks: int = 0) -> Governed:
         """Another life, from so many records and blocks, and no state: it is executed again as the daemon does."""

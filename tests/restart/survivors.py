@@ -10,12 +10,11 @@ from random import Random
 import pytest
 
 from protocol.codec import decode
-from protocol.consensus.statements import Certificate, Proposal, VoteKind
+from protocol.consensus.statements import Proposal, VoteKind
 from protocol.crypto.signing import SigningKey
 from protocol.ledger.closings import closings
 from protocol.ledger.records import Block, Header, header_hash
 from protocol.node.setup import recall_epochs
-from protocol.proofs.records import ClosedEpoch
 from protocol.restart.opening import open_report
 from protocol.restart.reporting import Held, make_report
 from protocol.restart.weighing import Weighed, weigh
@@ -136,10 +135,10 @@ def held_by(host: Host) -> Held:
     epochs = recall_epochs(host.setup.genesis, disk.tables, blocks[-1] if blocks else None)
     closed = []
     for closing in closings(disk.tables):
-        block = decode(Block, disk.blocks[closing.height - 1].data) if closing.height <= len(disk.blocks) else None
-        if block is None or block.finalization is None:
+        ended = disk.closed(closing)
+        if ended is None:
             break
-        closed.append(ClosedEpoch(block.header, decode(Certificate, block.finalization), closing.validators))
+        closed.append(ended)
     sets = tuple(validators for _, validators in epochs.sets)
     return Held(tuple(closed), blocks, tuple(disk.journal), sets, not disk.forgotten)
 

@@ -67,6 +67,9 @@ def test_repetitions_and_their_span() -> None:
     assert [after for after, _ in entry.strikes()] == [0, 10, 20]
 
 
+JOINS = 'words = "A mistake."\n'
+
+
 @pytest.mark.parametrize(
     "text,line,told",
     [
@@ -83,6 +86,23 @@ def test_repetitions_and_their_span() -> None:
         ('words = "A mistake."\ntopology = "rign"\n', 2, "topology: expected one of"),
         ('words = "A mistake."\n[[at]]\nfault = "crash"\nlasts = "1 s"\n', 2, "exactly one of time, height"),
         ('words = "A mistake."\n[[at]]\ntime = "1 s"\nfault = "crash"\n', 2, "at[0].lasts: expected how long it lasts"),
+        (
+            JOINS + "real_signatures = true\n[storage]\nby_snapshot = [3]\n",
+            4,
+            "with it `snapshot_interval`; found none",
+        ),
+        (JOINS + '[storage]\nsnapshot_interval = "1 s"\nby_snapshot = [3]\n', 4, "with it `real_signatures = true`"),
+        (JOINS + '[storage]\nsnapshot_interval = "1 us"\n', 3, "1 ms at least, or 0 s"),
+        (JOINS + "[storage]\npruned = [4]\n", 3, "nodes from 0 to 3; found 4"),
+        (JOINS + "[storage]\npruned = [0, 1, 2, 3]\n", 3, "one node at least that keeps all"),
+        (JOINS + "[storage]\nkeep_blocks = 0\n", 3, "storage.keep_blocks: expected at least 1"),
+        (
+            JOINS + '[timing]\nenvelope_ttl_max = "5 s"\n',
+            0,
+            "load.lifetime: expected less than timing.envelope_ttl_max",
+        ),
+        (JOINS + "[timing]\nbatch_ttl_max = 32\n", 2, "batch_ttl_max must be more than 4 x execution_lag_max"),
+        (JOINS + '[[at]]\njoining = 3\nfault = "crash"\nlasts = "1 s"\n', 3, "one of storage.by_snapshot; found 3"),
         (
             'words = "A mistake."\n[[at]]\ntime = "1 s"\nfault = "crash"\nlasts = "1 s"\nnodes = [4]\n',
             6,

@@ -89,7 +89,7 @@ def test_the_page_loads_nothing_and_shows_every_node_and_fault_and_a_trace_chang
         assert f">node {index}</text>" in drawn
     assert drawn.count("<td>crash</td>") == report.faults["crash"]
     for lane, host in zip(trace.lanes, world.hosts, strict=True):
-        assert lane.heights[-1][1] == len(host.disk.blocks)
+        assert lane.heights[-1][1] == host.disk.blocks.last
         assert len(lane.lives) == sum(1 for _ in host.lives)
         assert [at for at, _, _ in lane.views] == sorted(at for at, _, _ in lane.views)
 

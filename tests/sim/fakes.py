@@ -104,6 +104,9 @@ class Diary:
     def booted(self, host: Host) -> None:
         self.entries.append("booted")
 
+    def installed(self, host: Host) -> None:
+        self.entries.append("installed")
+
     def started(self, host: Host) -> None:
         self.entries.append("started")
 

@@ -126,10 +126,10 @@ def test_a_full_disk_is_full_after_a_restart_too() -> None:
 def test_a_stop_in_order_loses_nothing_and_a_crash_may() -> None:
     world = running()
     host = world.hosts[0]
-    written = len(host.disk.journal), len(host.disk.blocks), len(host.disk.executed)
+    written = len(host.disk.journal), host.disk.blocks.last, host.disk.executed.last
     world.faults.strike("stop", Aim(nodes=(0,), lasts_us=SECOND_US))
     assert not host.up
-    assert (len(host.disk.journal), len(host.disk.blocks), len(host.disk.executed)) == written
+    assert (len(host.disk.journal), host.disk.blocks.last, host.disk.executed.last) == written
 
 
 def test_a_damaged_block_ends_what_is_served_and_others_have_it() -> None:
@@ -229,4 +229,4 @@ def test_a_node_that_is_down_from_the_start_starts_later() -> None:
     world.run()
     assert world.bench.violation is None
     assert world.hosts[3].lives[0][0] == SECOND_US
-    assert len(world.hosts[3].disk.blocks) == len(world.hosts[0].disk.blocks)
+    assert world.hosts[3].disk.blocks.last == world.hosts[0].disk.blocks.last

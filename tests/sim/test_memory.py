@@ -97,7 +97,7 @@ def test_more_than_are_tolerated_stay_without_memory_and_say_whom_they_wait_for(
     looked: list[tuple[NodeStatus, int]] = []
 
     def look() -> None:
-        looked.extend((status_of(host), len(host.disk.blocks)) for host in (lost, other))
+        looked.extend((status_of(host), host.disk.blocks.last) for host in (lost, other))
         force(lost)
 
     for host in (lost, other):

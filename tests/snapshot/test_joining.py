@@ -15,7 +15,14 @@ from protocol.ledger.memory import MemoryTables
 from protocol.ledger.records import Block, Header
 from protocol.ledger.tables import Table
 from protocol.node import interface as node_io
-from protocol.node.joining import Forget
+from protocol.node.joining import (
+    GONE_INTERVALS,
+    OFFERS_INTERVALS,
+    PATIENCE_INTERVALS,
+    Forget,
+    JoiningEffect,
+    JoiningInput,
+)
 from protocol.proofs.finality import ProofRefused
 from protocol.snapshot.offers import EpochChain, check_pin, read_offer, verify_offer
 from protocol.snapshot.pieces import MemoryHeap, piece_at, read_pairs
@@ -212,6 +219,70 @@ def test_a_snapshot_that_nobody_has_any_more_is_given_up_for_a_newer_one() -> No
     assert world.joining.complete
     assert world.joining.offer == new
     assert any(isinstance(effect, Forget) for effect in world.effects)
+    check_installed(world)
+
+
+def test_a_snapshot_that_all_have_dropped_for_a_newer_one_is_not_waited_for() -> None:
+    """They are connected and say so; who is away may come back with it, and is waited for longer."""
+    there = history()
+    old, new = there.snapshots.offers()
+    asked_for_old = 0
+
+    def speak(question: bytes) -> list[bytes]:
+        nonlocal asked_for_old
+        asked = messages.read(question)
+        if isinstance(asked, snapshot.SnapshotsWanted):
+            return [encode(new if asked_for_old else old)]
+        if isinstance(asked, snapshot.PiecesWanted) and asked.height == old.height:
+            asked_for_old += 1
+            if asked_for_old > 1:
+                return [encode(snapshot.PiecesFound(asked.height, ()))]
+        return there.answer(question)
+
+    world = World(there, {HONEST: speak, OTHER: speak})
+    world.connect()
+    assert asked_for_old == 3, "one got pieces, and then nobody did"
+    assert world.joining.offer == old
+    interval_ms = there.driver.genesis.parameters.retry_interval_ms
+    world.run((GONE_INTERVALS + 2 * OFFERS_INTERVALS) * interval_ms)
+    assert world.joining.complete, world.joining.status
+    assert world.joining.offer == new
+    assert GONE_INTERVALS + 2 * OFFERS_INTERVALS < PATIENCE_INTERVALS
+    check_installed(world)
+
+
+def test_of_the_snapshots_of_those_who_answer_at_once_the_newest_is_taken() -> None:
+    """A joiner looks as soon as all have said something: what they say first is the one that lasts longest."""
+    there = history()
+    world = World(there, {HONEST: there.answer, OTHER: there.answer})
+    world.connect()
+    assert world.joining.offer == there.snapshots.offers()[-1]
+
+
+@pytest.mark.parametrize("peers", [1, 3])
+def test_no_peer_is_asked_anything_before_it_has_answered(peers: int) -> None:
+    """L-31: a node answers one question at a time of each peer and passes over others: they would be waited for."""
+    there = history()
+    world = World(there, {bytes([65 + index]) * 32: there.answer for index in range(peers)})
+    step, open_questions, asked = world.joining.step, set[bytes](), 0
+
+    def looked(given: JoiningInput, now: node_io.Now) -> list[JoiningEffect]:
+        nonlocal asked
+        if isinstance(given, node_io.Received):
+            open_questions.discard(given.peer)
+        effects = step(given, now)
+        for effect in effects:
+            if isinstance(effect, node_io.Send) and isinstance(messages.read(effect.data), snapshot.QUESTIONS):
+                assert effect.to[0] not in open_questions
+                open_questions.add(effect.to[0])
+                asked += 1
+        return effects
+
+    world.joining.step = looked  # type: ignore[method-assign]
+    world.connect()
+    world.run()
+    assert world.joining.complete
+    assert asked > 5 * peers
     check_installed(world)
 
 

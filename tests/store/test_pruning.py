@@ -15,7 +15,7 @@ from daemon.runtime.pruner import Pruner
 from daemon.store import directory as store_directory
 from daemon.store.files import OsFiles
 from daemon.store.history import Beginning, read_beginning, write_beginning
-from daemon.store.pruning import Keep, Plan, plan_pruning, prune
+from daemon.store.pruning import Plan, plan_pruning, prune
 from daemon.store.segment_file import segment_path
 from daemon.store.segments import Segments
 from daemon.store.tables import StateReader, StateStore
@@ -25,6 +25,7 @@ from protocol.errors import OperatorFault
 from protocol.ledger.index import number_key
 from protocol.ledger.records import Block, Header
 from protocol.ledger.tables import Reader, Table
+from protocol.snapshot.keeping import Keep
 from tests.store.disk import Disk, crashes
 from tests.upkeep.made import ABOVE, JOURNAL_ID, SEGMENT_BYTES, Chain, make, small_window
 

@@ -22,6 +22,7 @@ the actor itself is held to nothing, and what it tells its own clients is worth 
     twins                two machines with one key            C-10, C-24
     false_executor       false results, false receipts        L-18, L-21, L-22
     garbage_syncer       answers sync with garbage            L-25, L-31, block sync
+    snapshot_liar        lies to who joins by a snapshot      C-22, L-20, L-31
     revenant             votes with keys of ended epochs      C-21, C-23
 
 A new actor: a file with an `Actor`, a line in `ACTORS`, a scenario. Deliberately absent: actors that work together;
@@ -45,6 +46,7 @@ from protocol.sim.byzantine.replayer import REPLAYER
 from protocol.sim.byzantine.restarter import RESTARTER
 from protocol.sim.byzantine.revenant import REVENANT
 from protocol.sim.byzantine.silent_leader import SILENT_LEADER
+from protocol.sim.byzantine.snapshot_liar import SNAPSHOT_LIAR
 from protocol.sim.byzantine.stale_leader import STALE_LEADER
 from protocol.sim.byzantine.twins import TWINS
 from protocol.sim.byzantine.withholder import WITHHOLDER
@@ -69,5 +71,6 @@ ACTORS: dict[str, Actor] = {
     "false_executor": FALSE_EXECUTOR,
     "garbage_syncer": GARBAGE_SYNCER,
     "revenant": REVENANT,
+    "snapshot_liar": SNAPSHOT_LIAR,
 }
 """Every actor by the name that scenarios use."""

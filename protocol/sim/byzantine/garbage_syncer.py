@@ -107,7 +107,9 @@ class GarbageSyncer(Wrapper):
 
     def true_blocks(self, first: int) -> list[bytes]:
         """What an honest node would send."""
-        return [stored.data for stored in self.stage.host.disk.blocks[first - 1 : first - 1 + SHOWN_MAX]]
+        blocks = self.stage.host.disk.blocks
+        heights = range(max(first, 0), first + SHOWN_MAX)
+        return [stored.data for stored in map(blocks.at, heights) if stored is not None]
 
 
 Parts = list[bytes]

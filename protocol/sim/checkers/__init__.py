@@ -10,6 +10,7 @@ violation ends the run.
     votes       no honest key ever signed what C-10 and C-7 forbid: every message, every disk
     durability  what was acknowledged as final is in the segments of every honest node in the end
     soundness   no honest node halts, fails, or breaks the order of its effects
+    snapshots   what a joiner installs is the network's state, log and window; no node lacks a block that it needs
     bounds      no queue, pool, cache or table past its limit
     proofs      receipts verify offline; altered in one byte they do not; a liar's never do
     liveness    judged by the world, which knows when the last fault was: within a bound after it everything
@@ -29,11 +30,12 @@ from protocol.sim.checkers.bounds import Bounds
 from protocol.sim.checkers.checker import Checker
 from protocol.sim.checkers.durability import Durability
 from protocol.sim.checkers.proofs import Proofs
+from protocol.sim.checkers.snapshots import Snapshots
 from protocol.sim.checkers.soundness import Soundness
 from protocol.sim.checkers.validity import Validity
 from protocol.sim.checkers.votes import Votes
 
 __all__ = ["CHECKERS", "Checker"]
 
-CHECKERS: tuple[type[Checker], ...] = (Agreement, Validity, Votes, Durability, Soundness, Bounds, Proofs)
+CHECKERS: tuple[type[Checker], ...] = (Agreement, Validity, Votes, Durability, Soundness, Snapshots, Bounds, Proofs)
 """All that look on."""

@@ -66,6 +66,7 @@ class Agreement(Checker):
         chain.batches.append(block.batches)
         chain.heights[name] = height
         chain.time_ms = header.time_ms
+        chain.times_ms.append(header.time_ms)
         for transaction in transactions_of(bodies):
             chain.transactions.setdefault(transaction, height)
 
@@ -98,7 +99,8 @@ class Agreement(Checker):
 
     def _roots(self, host: Host, height: int) -> None:
         known = self.bench.chain.executed
-        result = host.disk.executed[height - 1]
+        result = host.disk.executed.at(height)
+        assert result is not None, "it was executed here, or came with a snapshot"
         if height == len(known) + 1:
             known.append(result)
         elif height > len(known) or known[height - 1] != result:
@@ -116,9 +118,9 @@ class Agreement(Checker):
             self.violated(f"view {view} of epoch {epoch} was finalized, but its block is in nobody's segments")
 
     def _segments(self, host: Host) -> None:
-        for index, stored in enumerate(host.disk.blocks):
+        for height, stored in host.disk.blocks.numbered():
             name = digest(Domain.HEADER, decode(Block, stored.data).header)
-            if self.bench.chain.headers[index : index + 1] != [name]:
-                self.violated(f"the segments hold another block at height {index + 1}", host)
-        for height in range(1, len(host.disk.executed) + 1):
+            if self.bench.chain.headers[height - 1 : height] != [name]:
+                self.violated(f"the segments hold another block at height {height}", host)
+        for height, _ in host.disk.executed.numbered():
             self._roots(host, height)

@@ -34,6 +34,7 @@ from protocol.node.ordering import EXECUTING_BLOCKS_MAX, EXECUTING_BYTES_MAX
 from protocol.node.talk import READS_IN_FLIGHT_MAX
 from protocol.pool.pace import COUNTS_MAX
 from protocol.sim.checkers.checker import Checker
+from protocol.sim.checkers.joiner_bounds import JOINER_BOUNDS
 from protocol.sim.host import Host
 from protocol.sim.tables import sizes
 from protocol.sync.blocks import WAITING_BLOCKS_MAX, WAITING_BYTES_MAX
@@ -210,7 +211,12 @@ class Bounds(Checker):
     rule = "bounds"
 
     def sampled(self, host: Host) -> None:
-        """Look at all tables of an honest node."""
+        """Look at all tables of an honest node, or of what joins in its place."""
+        if host.joiner is not None and host.honest:
+            joining = host.joiner.machine
+            for path, size in sizes(joining).items():
+                if path in JOINER_BOUNDS:
+                    self._compare(host, f"joining {path}", size, JOINER_BOUNDS[path](joining))
         body = getattr(host.node, "body", None)
         if body is None or not host.honest:
             return

@@ -25,6 +25,9 @@ class Checker:
     def booted(self, host: Host) -> None:
         """A life begins."""
 
+    def installed(self, host: Host) -> None:
+        """A snapshot has become the disk's state and blocks."""
+
     def started(self, host: Host) -> None:
         """The node has taken up what its disk held."""
 

@@ -33,7 +33,9 @@ class Durability(Checker):
         """What a client may now be told must be in the block that it is told of."""
         if not host.honest:
             return
-        block = decode(Block, host.disk.blocks[height - 1].data)
+        stored = host.disk.blocks.at(height)
+        assert stored is not None, "what is executed is in the segments"
+        block = decode(Block, stored.data)
         inside = transactions_of([decode(Batch, data).body for data in block.batches])
         self.heights[host.index] = max(self.heights.get(host.index, 0), height)
         if [outcome.transaction for outcome in outcomes] != inside:
@@ -45,18 +47,18 @@ class Durability(Checker):
     def started(self, host: Host) -> None:
         """After a restart a node has at least what it acknowledged before, if runs ask for that."""
         promised = self.heights.get(host.index, 0) if self.bench.own_disk_suffices else 0
-        if len(host.disk.blocks) < promised:
-            self.violated(f"acknowledged height {promised}, and restarts with {len(host.disk.blocks)}", host)
+        if host.disk.blocks.last < promised:
+            self.violated(f"acknowledged height {promised}, and restarts with {host.disk.blocks.last}", host)
 
     def ended(self) -> None:
         """Every honest node's segments, from their bytes."""
         for host in self.bench.honest():
             held: dict[tuple[bytes, int], None] = {}
-            for index, stored in enumerate(host.disk.blocks):
+            for height, stored in host.disk.blocks.numbered():
                 bodies = [decode(Batch, data).body for data in decode(Block, stored.data).batches]
-                held.update(((transaction, index + 1), None) for transaction in transactions_of(bodies))
+                held.update(((transaction, height), None) for transaction in transactions_of(bodies))
             for transaction, height in self.acknowledged.items():
-                if (transaction, height) not in held:
+                if (transaction, height) not in held and height >= host.disk.blocks.first:
                     self.violated(
                         f"transaction {transaction.hex()[:8]}, acknowledged at height {height}, is not there", host
                     )

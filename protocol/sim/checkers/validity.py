@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from protocol import limits
-from protocol.apps.registry import rules_at
 from protocol.codec import decode, encode
 from protocol.consensus.rotation import LeaderSeed
 from protocol.consensus.statements import Proposal
@@ -25,7 +24,6 @@ from protocol.ledger.records import Batch, BatchBody, Block, Envelope, EnvelopeB
 from protocol.ledger.tables import Table
 from protocol.node.interface import Fate, Outcome
 from protocol.sim.checkers.checker import Checker
-from protocol.sim.checkers.naive_ledger import NaiveLedger
 from protocol.sim.facts import Signed
 from protocol.sim.host import Host
 
@@ -45,7 +43,7 @@ class Validity(Checker):
         super().__init__(bench)
         genesis = bench.facts.genesis
         self.genesis, self.parameters = genesis, genesis.parameters
-        self.ledger = NaiveLedger(genesis, rules_at(genesis, 1))
+        self.ledger = bench.ledger
         self.headers: list[Header] = []
         self.referenced: dict[bytes, int] = {}
         """Digest of a batch -> the height that references it."""
@@ -171,14 +169,14 @@ class Validity(Checker):
         """A node's result, outcomes and stored receipts."""
         if not host.honest or height >= len(self.ledger.results):
             return
-        result = host.disk.executed[height - 1 : height]
-        if result and result[0] != self.ledger.results[height]:
-            words = _difference(result[0], self.ledger.results[height])
+        result = host.disk.executed.at(height)
+        if result is not None and result != self.ledger.results[height]:
+            words = _difference(result, self.ledger.results[height])
             self.violated(f"height {height} is executed to another {words} than independently", host)
         told = [(o.transaction, o.fate is Fate.FINAL, o.code, o.log_index) for o in outcomes]
         if told != self.ledger.judged[height]:
             self.violated(f"the outcomes of height {height} are not those of an independent execution", host)
-        for _, _, _, index in told if result else ():
+        for _, _, _, index in told if result is not None else ():
             stored = None if index is None else host.disk.tables.get(Table.RECEIPT, index.to_bytes(8, "big"))
             if index is not None and self.ledger.log.leaves[index : index + 1] != [stored]:
                 self.violated(f"receipt {index} is stored with other bytes than an independent execution gives", host)

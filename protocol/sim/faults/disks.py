@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from protocol.sim.faults.aim import Aim, Amount, End, Hits, Kind, World, nodes_of, nothing, one_that_is_up
+from protocol.sim.host import Host
 
 
 def slow_disk(world: World, aim: Aim) -> End | None:
@@ -67,7 +68,7 @@ def damaged_segment(world: World, aim: Aim) -> End | None:
     """
     height = aim.amount
     whole = all(height not in host.disk.damaged for host in world.hosts)
-    hit = [host for host in nodes_of(world, aim)[:1] if 0 < height <= host.disk.executed_synced]
+    hit = [host for host in nodes_of(world, aim)[:1] if _has_synced(host, height)]
     for host in hit if whole else ():
         host.disk.damaged[height] = None
         host.count("damaged")
@@ -80,6 +81,10 @@ def _draw_one(world: World, generator: Random, lasts_us: int) -> Aim:
 
 def _draw_slow(world: World, generator: Random, lasts_us: int) -> Aim:
     return Aim(nodes=(generator.randrange(len(world.hosts)),), amount=100, lasts_us=lasts_us)
+
+
+def _has_synced(host: Host, height: int) -> bool:
+    return host.disk.blocks.at(height) is not None and height <= host.disk.executed_synced
 
 
 def _draw_damage(world: World, generator: Random, lasts_us: int) -> Aim | None:
