@@ -57,6 +57,16 @@ class Neighbours:
         """Connected validators' nodes."""
         return tuple(peer for peer, neighbour in self.peers.items() if neighbour.signer is not None)
 
+    def carriers(self, own: bytes) -> tuple[bytes, ...]:
+        """Who is sent batches: validators, and observers that hear a validator with which this node has no channel.
+
+        own: this node's key. In a full mesh that is no observer; where one stands between two sites nobody else is.
+        """
+        near = {own, *self.validators()}
+        return tuple(
+            [peer for peer, neighbour in self.peers.items() if neighbour.signer is not None or neighbour.hears - near]
+        )
+
     def hears(self, now_ms: int) -> tuple[bytes, ...]:
         """Validators' nodes heard directly within the retry interval (and a half: keepalives jitter), ascending."""
         since = now_ms - self.retry_interval_ms * 3 // 2

@@ -75,7 +75,7 @@ def seal(body: Body) -> None:
     transactions = tuple(entry.transaction for entry in entries)
     body.batches.add(Held(reference, data, expiry, State.READY, now, transactions))
     body.persist(JournalKind.BATCH, data, patient=True)
-    body.send(body.neighbours.validators(), Priority.BATCHES, data)
+    body.send(body.neighbours.carriers(body.setup.node_key), Priority.BATCHES, data)
     body.count("batches_sealed")
     _ready(body, reference.digest)
 
@@ -162,8 +162,8 @@ def _pass_on_batch(body: Body, digest: bytes, data: bytes, sender: bytes) -> Non
         return
     origin = body.roster.node_of.get(held.reference.author, sender)
     to = body.neighbours.pass_on(message_hash(digest), origin, sender, body.now.monotonic_ms)
-    validators = set(body.neighbours.validators())
-    body.send(tuple(peer for peer in to if peer in validators), Priority.BATCHES, data)
+    carriers = set(body.neighbours.carriers(body.setup.node_key))
+    body.send(tuple(peer for peer in to if peer in carriers), Priority.BATCHES, data)
 
 
 def _ready(body: Body, digest: bytes) -> None:

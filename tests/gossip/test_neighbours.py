@@ -63,3 +63,15 @@ def test_what_was_passed_on_is_remembered_up_to_a_bound(monkeypatch: pytest.Monk
     for number in range(20):
         known.pass_on(bytes([number]), b"a", b"a", 0)
     assert len(known.passed) == 5
+
+
+def test_batches_go_to_observers_only_where_they_join_validators() -> None:
+    """L-14: in a ring of which a member was voted out, its node is the only way to the other side."""
+    known = mesh(b"a", b"b")
+    known.join(b"observer", None, 0)
+    reports(known, b"observer", b"a", b"me")
+    assert known.carriers(b"me") == (b"a", b"b"), "it hears nobody that this node does not reach"
+    reports(known, b"observer", b"a", b"far")
+    assert known.carriers(b"me") == (b"a", b"b", b"observer")
+    known.join(b"far", 2, 0)
+    assert known.carriers(b"me") == (b"a", b"b", b"far")

@@ -94,3 +94,12 @@ def test_one_disk_at_a_time_is_lost_over_epochs_too() -> None:
     report = run(SCENARIOS["changes-without-memory"], 3_000_107)
     assert report.ok, report.text()
     assert report.faults["lost_disk"] >= 2
+
+
+@pytest.mark.parametrize(("topology", "seed"), [("ring", 6), ("star", 1)])
+def test_observers_that_alone_join_validators_pass_batches_on(topology: str, seed: int) -> None:
+    """L-14: members are voted out and their nodes stay: they are the only way between the validators that are left."""
+    quiet = replace(SCENARIOS["changes-in-quiet"], topology=topology)
+    report = run(quiet, seed)
+    assert report.ok, report.text()
+    assert report.clients["epochs"] >= 3
