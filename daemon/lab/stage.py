@@ -111,7 +111,7 @@ class _Shown:
         seen = self._stage.watcher.seen[self.index]
         if not seen.answers:
             return None
-        return SimpleNamespace(status=lambda: SimpleNamespace(memory=seen.memory))
+        return SimpleNamespace(status=lambda: SimpleNamespace(memory=seen.memory, epoch=seen.epoch))
 
     @property
     def disk(self) -> object:

@@ -15,7 +15,7 @@ import pytest
 
 from daemon.cli.remote import bytes_text, duration_text, endpoints, safe
 from daemon.client import Account
-from daemon.client.local import LocalNetwork
+from daemon.client.local import LocalNetwork, free_port
 from daemon.config.write import to_toml
 from protocol.errors import CODES
 from tests.cli.calling import Call
@@ -235,9 +235,17 @@ def test_what_a_node_does_not_know(call: Call, node: LocalNetwork) -> None:
 def development(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
     """`papilio dev --json`, and what it printed when it was ready."""
     command = [sys.executable, "-P", "-m", "daemon.cli.doorway", "dev", *map(str, arguments), "--json"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, and inherited, in the background
+    try:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         assert process.stdout is not None
         text = ""
@@ -255,7 +263,7 @@ def development(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], dic
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_dev_runs_until_it_is_told_to_stop(call: Call, tmp_path: Path, document: Path, number: signal.Signals) -> None:
-    with development(tmp_path / "ledger") as (process, facts):
+    with development(tmp_path / "ledger", "--port", free_port()) as (process, facts):
         arguments = ["--digest-of", document, "--key", facts["key_file"], "--node", facts["endpoint"]]
         assert call("submit", "evidence", "record", *arguments).code == 0
         process.send_signal(number)

@@ -137,7 +137,9 @@ def test_of_two_started_at_once_one_stops_though_peers_heard_them_in_different_o
 
     It is amnesiac, and is shown what its key signs above all that a process before it can have signed.
     """
-    world = make_world(SCENARIOS["twin-at-once"], 22)
+    usual = SCENARIOS["twin-at-once"]
+    weights = (("delay_spike", 1), ("slow_disk", 1))
+    world = make_world(replace(usual, faults=replace(usual.faults, weights=weights)), 22)
     whole_run(world, 22)
     assert [host.index for host in world.hosts if host.counters.get("amnesiac") and not host.up] == [4]
     assert any("broken: halts" in words for _, words in world.hosts[4].lines)
