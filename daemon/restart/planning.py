@@ -300,11 +300,11 @@ def _changes(
     removed = [RemoveMember(name) for name in wishes.remove_members]
     present = taking_part(reader).validators
     reported = {witness.voting_key for witness in weighed.witnesses}
-    gone = [
-        RemoveValidator(v.voting_key)
-        for v in present
-        if v.voting_key not in reported and v.member not in wishes.remove_members
-    ]
+    staying = [v for v in present if v.member not in wishes.remove_members]
+    gone = [RemoveValidator(v.voting_key) for v in staying if v.voting_key not in reported]
+    if len(gone) == len(staying) and not wishes.cards:
+        words = "no validator of the last set has reported and stays, so nobody would vote"
+        raise OperatorFault(f"{words}: bring in new ones (papilio node create, then --card member.toml)")
     return [*changes, *gone, *removed]
 
 
