@@ -211,13 +211,28 @@ class Members:
             changes += [self._rotates(key) for key in voting]
         if name == "power":
             changes.append(SetPower(leaving, self.generator.randint(1, 2)))
-        if not changes:
+        if not changes or not self._tolerable(state, changes):
             return
         self.counts[name] = self.counts.get(name, 0) + 1
         members = [member for member in sorted(self.accounts) if is_member(member, state)]
         expires_ms = WALL_START_MS + self.world.schedule.now_us // MS_US + 3_600_000
         propose = Propose(tuple(encode(change) for change in changes), name, expires_ms)
         self._proposing = (self.generator.choice(members), propose)
+
+    def _tolerable(self, state: StateReader, changes: list[Change]) -> bool:
+        """Whether members who are held to nothing stay below a third: more than that is promised to nobody."""
+        powers = {entry.voting_key: entry.power for entry in next_validators(state).validators}
+        for change in changes:
+            match change:
+                case AddValidator() | SetPower():
+                    powers[change.voting_key] = change.power
+                case RemoveValidator():
+                    del powers[change.voting_key]
+                case RotateVotingKey():
+                    powers[change.new_voting_key] = powers.pop(change.voting_key)
+        hosts, owners = self.world.hosts, self.world.bench.owners
+        hostile = sum(power for key, power in powers.items() if not hosts[owners[key]].honest)
+        return 3 * hostile < sum(powers.values())
 
     def _joins(self, host: Host, state: StateReader) -> list[Change]:
         """A node becomes a validator; now and then of a new member."""
