@@ -177,23 +177,30 @@ class SealedSegments:
         end = min(end, index.first + index.count)
         name = segment_path(self._directory, index.first).name
         offsets = self._offsets(at, height, end)
+        file = self._opened(name, height)
         try:
-            file = self._files.open(self._directory / name, writable=False)
-        except FileNotFoundError:
-            raise SegmentDamaged(height, name, 0, "the file is missing") from None
-        try:
-            seal = self._seal(self._indexes[at])
+            seal = self._seal(index)
             for position in range(end - height):
                 try:
                     block = read_block(file, seal, name, height + position, offsets[position])
                 except SegmentDamaged:
-                    if not self._mend(at):
+                    if not self._mend(at, index):
                         raise
-                    offsets, seal = self._offsets(at, height, end), self._seal(self._indexes[at])
+                    index = self._indexes[at]
+                    # The segment may have been mended meanwhile: then what is open is the old file.
+                    before, file = file, self._opened(name, height + position)
+                    before.close()
+                    offsets, seal = self._offsets(at, height, end), self._seal(index)
                     block = read_block(file, seal, name, height + position, offsets[position])
                 yield block
         finally:
             file.close()
+
+    def _opened(self, name: str, height: int) -> File:
+        try:
+            return self._files.open(self._directory / name, writable=False)
+        except FileNotFoundError:
+            raise SegmentDamaged(height, name, 0, "the file is missing") from None
 
     def _seal(self, index: IndexHeader) -> Seal:
         return SegmentHeader(self._network_id, index.first, index.salt).seal()
@@ -210,12 +217,11 @@ class SealedSegments:
         offsets.extend([0] * (end - height - len(offsets)))
         return offsets
 
-    def _mend(self, at: int) -> bool:
-        """Whether the index was to blame for a record that does not check, and has been made anew."""
-        index = self._indexes[at]
+    def _mend(self, at: int, index: IndexHeader) -> bool:
+        """Whether `index`, by which was read, was to blame for a record that does not check, and is replaced."""
         with self._making:
             if index is not self._indexes[at]:
-                return True  # another reader was quicker
+                return True  # another reader was quicker, or the segment was mended
             if index.first in self._made or index_is_right(
                 self._files, index_path(self._directory, index.first), index
             ):
