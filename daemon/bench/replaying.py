@@ -14,7 +14,6 @@ from pathlib import Path
 from daemon.audit.blocks import BlockStream, Found
 from daemon.audit.places import Place
 from daemon.audit.replay import Replay, replaying
-from daemon.collector import calm_collector
 from daemon.store.directory import inherited_directory
 from protocol.codec import decode
 from protocol.errors import OperatorFault
@@ -57,7 +56,6 @@ def replay_cost(
 
     Raises OperatorFault for a record that is damaged or missing, BrokenInvariant for blocks that do not execute.
     """
-    calm_collector()
     done = Replayed()
     stream = BlockStream(place.segments, network_id(genesis))
     try:

@@ -185,8 +185,10 @@ def replay(directory: Path, network: Path | None) -> None:
     from daemon.audit.places import find_place, network_file
     from daemon.bench.replaying import replay_cost
     from daemon.cli.progress import progress
+    from daemon.collector import calm_collector
     from daemon.config.network import load_network
 
+    calm_collector()  # as the execute worker does
     genesis = load_network(network or network_file(directory)).genesis
     with progress("executing") as tell:
         place = find_place(directory)

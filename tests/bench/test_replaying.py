@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +10,6 @@ from daemon.audit.places import find_place
 from daemon.bench.replaying import replay_cost
 from protocol.errors import OperatorFault
 from tests.audit.kit import HEIGHT, flip, made_world, node_directory
-
-
-@pytest.fixture(autouse=True)
-def collector() -> Iterator[None]:
-    """It looks as often as before when the command is done."""
-    usual = gc.get_threshold()
-    yield
-    gc.set_threshold(*usual)
-    gc.unfreeze()
 
 
 def test_a_whole_history_is_executed_again(tmp_path: Path) -> None:
