@@ -140,7 +140,7 @@ NOT_AUTHORISED = define("not_authorised", Fault.CLIENT, Retry.CHANGED, "these si
 QUOTA_EXCEEDED = define("quota_exceeded", Fault.NETWORK, Retry.ELSEWHERE, "the member whose node sealed it has used its state quota")
 
 # Pressure.
-POOL_FULL = define("pool_full", Fault.NETWORK, Retry.LATER, "this node holds as many waiting envelopes as it may; try again later or at another node")
+POOL_FULL = define("pool_full", Fault.NETWORK, Retry.LATER, "this node holds as many waiting envelopes as it may, or more than it can make final in time; try again later or at another node")
 ACCOUNT_SHARE_FULL = define("account_share_full", Fault.CLIENT, Retry.LATER, "this account has as many waiting envelopes as one account may")
 DISK_FULL = define("disk_full", Fault.NODE, Retry.ELSEWHERE, "this node's disk is nearly full or takes no writes; it accepts nothing until it does")
 STOPPING = define("stopping", Fault.NODE, Retry.ELSEWHERE, "this node is shutting down")
