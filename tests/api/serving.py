@@ -218,7 +218,7 @@ class Api:
                 while piece := await stream.receive_some(65_536):
                     received += piece
             except trio.BrokenResourceError:
-                pass
+                pass  # the server ended it: what had come is told
         return received
 
 

@@ -263,7 +263,7 @@ class Proxy:
                 self.captured += data
                 await sink.send_all(self.change(bytes(data)) if changed else data)
         except trio.BrokenResourceError:
-            pass
+            pass  # one side is gone: so is the other, now
         scope.cancel()
 
 
