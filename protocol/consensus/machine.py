@@ -166,7 +166,11 @@ class Machine:
     # -- Handlers -----------------------------------------------------------------------------------
 
     def on_proposal(self, given: ProposalReceived, now_ms: int) -> list[Effect]:
-        """C-6: the first proposal of the view's leader; one that is early waits; a second one is equivocation."""
+        """C-6: the first proposal of the view's leader; a second one is equivocation.
+
+        One that is early waits; so does one that comes while this node is held back: at a start of all, some know their
+        memory a moment sooner than others.
+        """
         core, proposal = self.core, given.proposal
         leader = core.rotation.leader(proposal.view)
         vote = Vote(int(VoteKind.NOTARIZE), proposal.epoch, proposal.view, proposal, leader, given.signature)
@@ -180,7 +184,7 @@ class Machine:
         spreading.note_vote(core, vote)
         self._note_equivocation(vote)
         effects = counting.take(core, vote, verified=True, now_ms=now_ms)
-        if proposal.view > core.view:
+        if proposal.view > core.view or (proposal.view == core.view and core.held_back):
             core.early.setdefault(proposal.view, (proposal, given.signature))
         elif proposal.view == core.view and core.phase is Phase.WAIT and not core.leading:
             effects += voting.take_proposal(core, proposal, now_ms)

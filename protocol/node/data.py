@@ -75,7 +75,7 @@ def seal(body: Body) -> None:
     transactions = tuple(entry.transaction for entry in entries)
     body.batches.add(Held(reference, data, expiry, State.READY, now, transactions))
     body.persist(JournalKind.BATCH, data, patient=True)
-    body.send(body.neighbours.carriers(body.setup.node_key), Priority.BATCHES, data)
+    body.send(_carriers(body), Priority.BATCHES, data)
     body.count("batches_sealed")
     _ready(body, reference.digest)
 
@@ -156,13 +156,17 @@ def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted
     _ready(body, digest)
 
 
+def _carriers(body: Body) -> tuple[bytes, ...]:
+    return body.neighbours.carriers(body.setup.node_key)
+
+
 def _pass_on_batch(body: Body, digest: bytes, data: bytes, sender: bytes) -> None:
     held = body.batches.held.get(digest)
     if held is None or held.state is State.CHECKING:
         return
     origin = body.roster.node_of.get(held.reference.author, sender)
     to = body.neighbours.pass_on(message_hash(digest), origin, sender, body.now.monotonic_ms)
-    carriers = set(body.neighbours.carriers(body.setup.node_key))
+    carriers = set(_carriers(body))
     body.send(tuple(peer for peer in to if peer in carriers), Priority.BATCHES, data)
 
 
@@ -178,13 +182,17 @@ def _ready(body: Body, digest: bytes) -> None:
 
 
 def announced(body: Body, announcement: Announcement, peer: bytes) -> None:
-    """L-15: a batch known only from announcements for longer than relay_delay_ms is asked for."""
-    if peer not in body.roster.signer_of:
+    """L-15: a batch known only from announcements for longer than relay_delay_ms is asked for.
+
+    Where observers stand between validators theirs count too: what was lost on its way came no further than to them.
+    """
+    validator = peer in body.roster.signer_of
+    if not validator and peer not in _carriers(body):
         return
     for reference in announcement.references:
         held = body.batches.held.get(reference.digest)
         if held is not None:
-            held.announced_by.add(peer)
+            held.announced_by.update({peer} if validator else ())
         elif _would_take(body, reference):
             since = body.now.monotonic_ms + body.parameters.relay_delay_ms
             body.batch_wants.add(reference.digest, [peer], since)
@@ -196,12 +204,12 @@ def _would_take(body: Body, reference: Reference) -> bool:
 
 
 def announce(body: Body) -> None:
-    """C-15: who has batches that are not in the ancestry says so to every validator."""
+    """C-15: who has batches that are not in the ancestry says so to every validator, and to who stands between."""
     since = body.now.monotonic_ms - body.parameters.retry_interval_ms
     old = [held.reference for held in body.batches.unordered() if held.since_ms <= since]
     if old:
         chosen = tuple(old[: limits.REFERENCES_MAX])
-        body.send(body.neighbours.validators(), Priority.BATCHES, encode(Announcement(chosen)))
+        body.send(_carriers(body), Priority.BATCHES, encode(Announcement(chosen)))
 
 
 def drop_expired(body: Body) -> None:

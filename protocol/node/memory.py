@@ -82,7 +82,7 @@ class Memory:
     round: int = 1
     start_view: int = 0
     since_ms: int | None = None
-    """Since when a channel to a validator stands without a break; None: none does."""
+    """Since when there has been a way to some validator, by a channel or an observer; None: there is none."""
     asked_ms: int = -1
     answers: dict[int, Answer] = field(default_factory=dict)
     restored: VoteFloor | None = None
@@ -190,7 +190,8 @@ def next_epoch(body: Body, former: Roster, remembered: Journaled) -> None:
     memory.round, memory.start_view, memory.asked_ms, memory.went_on, memory.stale = 1, 1, -1, False, False
     memory.adopting = memory.forced = False
     memory.bound_view = None
-    memory.since_ms = body.now.monotonic_ms if body.neighbours.validators() else None
+    memory.since_ms = None
+    _note_channels(body)
     if core.me is None:
         memory.lost, memory.phase, memory.restored = lost, Phase.KNOWN, None if lost else restored
         if lost:
@@ -245,14 +246,13 @@ def _tell_amnesia(body: Body, why: str) -> None:
 
 def peer_up(body: Body, peer: bytes) -> None:
     """A channel is there; which process it leads to is not known yet."""
-    memory = body.memory
-    memory.life_of.pop(peer, None)
-    if body.roster.signer_of.get(peer) is not None and memory.since_ms is None:
-        memory.since_ms = body.now.monotonic_ms
+    body.memory.life_of.pop(peer, None)
+    _note_channels(body)
 
 
 def peer_down(body: Body, peer: bytes, *, replaced: bool) -> None:
     """A channel is gone; what it showed of its node stays."""
+    _note_channels(body, without=peer)
     memory, signer = body.memory, body.roster.signer_of.get(peer)
     life = memory.life_of.pop(peer, None)
     neighbour, view = body.neighbours.peers.get(peer), body.machine.core.peers.get(peer)
@@ -260,8 +260,15 @@ def peer_down(body: Body, peer: bytes, *, replaced: bool) -> None:
         return
     seen = 0 if view is None else view.view
     lives_of(body, signer).gone(life, seen, neighbour.heard_ms, body.now.monotonic_ms, replaced=replaced)
-    if all(other == peer for other in body.neighbours.validators()):
-        memory.since_ms = None
+
+
+def _note_channels(body: Body, without: bytes | None = None) -> None:
+    """Note since when there is a way to validators: a channel, or one to an observer that hears some (L-14)."""
+    there = any(peer != without for peer in body.neighbours.carriers(body.setup.node_key))
+    if not there:
+        body.memory.since_ms = None
+    elif body.memory.since_ms is None:
+        body.memory.since_ms = body.now.monotonic_ms
 
 
 def lives_of(body: Body, signer: int) -> Lives:
@@ -308,6 +315,7 @@ def look(body: Body) -> None:
     memory.stale = False
     if not memory.silent or body.halted:
         return
+    _note_channels(body)  # whom an observer hears, it says later
     suspects, twins = _claims(body, 1), _claims(body, 2)
     tolerated = recall.tolerated(body.roster.validators)
     if twins > tolerated:

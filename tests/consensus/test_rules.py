@@ -295,3 +295,15 @@ def test_idle_networks_wait_and_go_when_work_comes() -> None:
     world.run(1100)
     assert min(world.final_views()) >= 2
     assert not any(member.machine.core.nullifications for member in world.members)
+
+
+def test_a_proposal_that_comes_while_nothing_may_be_signed_is_taken_up_afterwards() -> None:
+    """C-6, C-24: at a start of all, the leader may know its memory a moment before the others do."""
+    machine = machine_in(Phase.WAIT)
+    leader = machine.core.rotation.leader(1)
+    machine.hold_back(True, 1)
+    shown = vote(VoteKind.NOTARIZE, 1, proposal_of(1), leader)
+    assert machine.step(given.ProposalReceived(proposal_of(1), shown.signature, b"peer"), 2) == []
+    effects = machine.hold_back(False, 3)
+    assert [type(effect) for effect in effects] == [given.Judge]
+    assert (machine.core.phase, machine.core.proposal) == (Phase.JUDGE, proposal_of(1))

@@ -110,3 +110,24 @@ def test_members_vote_nobody_out_without_whom_liars_are_too_many() -> None:
     report = run(SCENARIOS["changes-byzantine"], 4_000_008)
     assert report.ok, report.text()
     assert report.clients["epochs"] >= 2
+
+
+def test_who_is_joined_to_the_others_by_observers_only_ends_its_asking() -> None:
+    """C-24: in seed 5000016 two validators crash whose only channel leads to a centre that was voted out.
+
+    A start waits three Δ with a channel to a validator, which they never had: they asked for ever, two of five.
+    """
+    report = run(SCENARIOS["changes-in-a-star"], 5_000_016)
+    assert report.ok, report.text()
+    assert report.faults["crash"] >= 2
+
+
+def test_a_batch_that_was_lost_on_its_way_to_an_observer_is_fetched_by_it() -> None:
+    """L-14, L-15: in seed 5000017 links break while the centre is an observer.
+
+    Batches were announced to validators only: nobody but its author ever had such a one, and each view of a leader that
+    had some failed.
+    """
+    report = run(SCENARIOS["changes-in-a-star"], 5_000_017)
+    assert report.ok, report.text()
+    assert report.faults["cut"] >= 1

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import permutations
+from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -218,3 +221,34 @@ def _plant_a_memory_without_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
         whole(body, former, remembered)
 
     monkeypatch.setattr(memory, "next_epoch", next_epoch)
+
+
+def _world(*others: dict[str, Any] | None) -> Any:
+    """Validator 0 is well; of each other what its status says besides, or None: it is down."""
+    states = [{}, *others]
+    well = {"memory": "known", "epoch": 2, "view": 44, "vote_floor": 43}
+    return SimpleNamespace(
+        powers=(1,) * len(states),
+        hosts=[SimpleNamespace(node=_node(well, state), honest=True) for state in states],
+    )
+
+
+def _node(well: dict[str, Any], state: dict[str, Any] | None) -> Any:
+    return None if state is None else SimpleNamespace(status=lambda: SimpleNamespace(**{**well, **state}))
+
+
+@pytest.mark.parametrize("kind", sorted(memories.KINDS))
+@pytest.mark.parametrize(
+    ("other", "hit"),
+    [
+        ({}, True),
+        (None, False),
+        ({"memory": "amnesiac"}, False),
+        ({"memory": "probation"}, False),
+        ({"epoch": 1}, False),
+        ({"view": 43}, False),  # seed 5000008 of old-backup: restored, crashed since, and not above its floor yet
+    ],
+)
+def test_one_memory_at_a_time_is_taken(kind: str, other: dict[str, Any] | None, hit: bool) -> None:
+    aim = memories.KINDS[kind].draw(_world(other, {}, {}), Random(1), 1_000_000)
+    assert (aim is not None) is hit

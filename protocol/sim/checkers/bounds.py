@@ -166,7 +166,7 @@ BOUNDS: dict[str, Limit] = {
     "machine.core.certificate_checks": _fixed(CHECKS_IN_FLIGHT_MAX),
     "machine.core.evidence_checks": _fixed(CHECKS_IN_FLIGHT_MAX),
     "machine.core.vote_checks": _fixed(3 * KEPT_VIEWS_MAX),
-    "machine.core.early": _fixed(limits.VIEW_LOOKAHEAD),
+    "machine.core.early": _fixed(limits.VIEW_LOOKAHEAD + 1),
     "machine.core.equivocated": _fixed(VIEWS_MAX),
     "machine.core.keeper.proven": _validators(KEPT_VIEWS_MAX),
     "machine.core.keeper.views": _fixed(KEPT_VIEWS_MAX),

@@ -29,14 +29,15 @@ def put(host: Host, disk: Disk) -> None:
 
 
 def _all_remember(world: World) -> bool:
-    """Whether every validator runs and knows what it signed, in the present epoch.
+    """Whether every validator runs, knows what it signed, and may sign, in the present epoch.
 
-    Who begins again below it does not look for its memory before it has come there (C-24).
+    Who begins again below it does not look for its memory before it has come there (C-24); and who crashed after it was
+    restored remembers from then on, but votes only above its floor.
     """
     nodes = [host.node for host in world.hosts[: len(world.powers)]]
     states = [node.status() for node in nodes if node is not None]
-    known = all(status.memory == "known" and status.epoch == states[0].epoch for status in states)
-    return known and len(states) == len(nodes)
+    ready = all(status.memory == "known" and status.view > status.vote_floor for status in states)
+    return ready and len(states) == len(nodes) and len({status.epoch for status in states}) == 1
 
 
 def _hit(world: World, aim: Aim) -> Host | None:
