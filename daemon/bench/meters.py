@@ -19,10 +19,10 @@ from typing import Final
 import trio
 
 from daemon.observe.cpu import Part
+from daemon.runtime.workers.child import NAMED
 
 PROC: Final = Path("/proc")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
-WORKER: Final = "daemon.runtime.workers."
 PROCESSES: Final = ("loop", "threads", "verify", "execute")
 """Of one node's CPU: its own process (event loop, other threads) and its workers."""
 PARTS: Final = tuple(part.value for part in Part)
@@ -144,8 +144,8 @@ def _cpu(stat: Path) -> float:
 
 
 def _kind(pid: int) -> str:
-    words = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
-    return next((word.removeprefix(WORKER) for word in words if word.startswith(WORKER)), "other")
+    name = (PROC / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
+    return name.removeprefix(NAMED) if name.startswith(NAMED) else "other"
 
 
 def _anonymous_bytes(pid: int) -> int:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.config.creation import NODE_FILE
-from daemon.config.node import Node, load_node
 from protocol.errors import OperatorFault
 
 if TYPE_CHECKING:
+    from daemon.config.node import Node
     from daemon.runtime.edges import Edge
 
 
@@ -31,14 +30,22 @@ def run(place: Path | None, config: Path | None) -> int:
     """
     if (place is None) == (config is None):
         raise click.UsageError("say which node: its directory, or --config with its node.toml")
-    node = load_node(file_of(config or place or Path()))
+    from daemon.observe.lean import import_structlog_alone
+    from daemon.runtime.workers.spare import fork_spares
+
+    fork_spares()  # before anything else is even imported
+    import_structlog_alone()
+    from daemon.config.node import load_node
     from daemon.runtime.main import run_node
 
+    node = load_node(file_of(config or place or Path()))
     return run_node(node, edges_of(node))
 
 
 def file_of(place: Path) -> Path:
     """The node.toml that `place`, a directory or the file itself, means. Raises OperatorFault."""
+    from daemon.config.creation import NODE_FILE
+
     file = place / NODE_FILE if place.is_dir() else place
     if not file.is_file():
         raise OperatorFault(

@@ -13,7 +13,7 @@ from daemon.store.tables import StateStore
 
 def main() -> None:
     """Serve the node that started this process."""
-    pipe, (directory, network_id, offer) = start()
+    pipe, (directory, network_id, offer) = start("snap")
     os.nice(19)
     try:
         state = StateStore.open(state_directory(Path(directory)), network_id, writer=False)

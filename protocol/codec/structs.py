@@ -34,7 +34,7 @@ from msgspec import Meta, Struct, StructMeta
 from msgspec.msgpack import Decoder, Encoder
 
 from protocol.codec.fields import Items, Octets, Range, Text
-from protocol.values import NOT_COPIED
+from protocol.values import NOT_COPIED, answer_as_dataclass, fields_of
 
 HEAD: Final = ("_kind", "_version")
 """The fields in front of a record's own."""
@@ -80,7 +80,7 @@ _QUICK: dict[type[Any], Quick] = {}
 def quick(cls: type[Any], hints: dict[str, Any], head: tuple[int, int] | None) -> Quick:
     """Make a struct of a class that was written like a dataclass. hints: its fields. head: kind and version."""
     own = {name: content for name, content in vars(cls).items() if not _gone(name, content)}
-    like: Any = dataclass(init=False, repr=False, eq=False, match_args=False, frozen=True)(cls)
+    fields = fields_of(cls)
     front = dict(zip(HEAD, (Literal[number] for number in head or ()), strict=False))
     own["__annotations__"] = {**front, **{name: _type_of(hint) for name, hint in hints.items()}}
     own["__repr__"] = _shown
@@ -92,8 +92,7 @@ def quick(cls: type[Any], hints: dict[str, Any], head: tuple[int, int] | None) -
         made.head = head
     found = Quick(made, hints, Decoder(made).decode, _fits_class(hints))
     made.__annotations__ = hints
-    made.__dataclass_fields__ = like.__dataclass_fields__
-    made.__dataclass_params__ = like.__dataclass_params__
+    answer_as_dataclass(made, fields)
     _QUICK[made] = found
     return found
 

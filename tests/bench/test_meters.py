@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,15 +31,16 @@ def test_cpu_and_memory_of_a_process_and_its_workers() -> None:
 
 
 @needs_proc
-def test_children_are_told_apart_by_their_module() -> None:
-    code = "import sys; sys.stdin.read()"
-    words = ["-c", code, "daemon.runtime.workers.verify"]
-    with subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE) as child:
-        try:
-            assert child.pid in processes_of(os.getpid())["verify"]
-        finally:
-            assert child.stdin is not None
-            child.stdin.close()
+def test_children_are_told_apart_by_their_name() -> None:
+    code = "from daemon.runtime.workers.child import start; start('verify')"
+    ours, theirs = socket.socketpair()
+    with ours, theirs, subprocess.Popen([sys.executable, "-c", code], stdin=theirs.fileno()) as child:
+        theirs.close()
+        while child.pid not in processes_of(os.getpid()).get("verify", ()):
+            assert child.poll() is None
+            time.sleep(0.01)
+        ours.close()
+        assert child.wait() == 0, "it was not wanted"
 
 
 def test_a_process_that_has_ended_has_no_figures() -> None:

@@ -49,6 +49,6 @@ def begin(kind: int, content: Any) -> Job:
 
 
 if __name__ == "__main__":
-    pipe, needs = start()
+    pipe, needs = start("fake")
     assert needs == {"for": "tests"}
     serve(pipe, begin)

@@ -22,7 +22,8 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Generator
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 from daemon.collector import calm_collector
 from daemon.runtime.workers.frames import READ_BYTES, Unframer, pack
@@ -32,6 +33,9 @@ Job = Generator[None, None, Any]
 START = "start"
 """First message of the parent: [START, parent's process id, what this worker needs]."""
 
+NAMED: Final = "papilio-"
+"""Before the name of a worker's process."""
+COMM: Final = Path("/proc/self/comm")
 FAULT_JOB = 0
 """Number under which a worker tells why it ends; jobs count from 1."""
 FAULT_EXIT_CODE = 70
@@ -89,14 +93,22 @@ def die_with_parent(parent: int) -> None:
         os._exit(0)
 
 
-def start() -> tuple[Pipe, Any]:
-    """Take over standard input as the pipe; the parent's first message says what this worker needs."""
+def start(name: str) -> tuple[Pipe, Any]:
+    """Take over standard input as the pipe; the parent's first message says what this worker needs.
+
+    name: what it is, in one word; `ps` and `top` show it as papilio-NAME, of which Linux keeps 15 characters.
+    """
+    if sys.platform == "linux":
+        COMM.write_text(NAMED + name, encoding="ascii")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pipe = Pipe(socket.socket(fileno=os.dup(0)))
     values: list[Any] = []
-    while not values:
-        values = pipe.receive(wait=True)
+    try:
+        while not values:
+            values = pipe.receive(wait=True)
+    except EndOfPipe:  # the node ended before it wanted a worker
+        sys.exit()
     (tag, parent, needs), *rest = values
     assert tag == START, "the parent says first what this worker needs"
     pipe.put_back(rest)

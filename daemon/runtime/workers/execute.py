@@ -141,7 +141,7 @@ def serve_blocks(pipe: Pipe, ledger: Ledger) -> None:
 
 def main() -> None:
     """Serve the node that started this process."""
-    pipe, needs = start()
+    pipe, needs = start("execute")
     try:
         ledger = Ledger(ExecuteNeeds(*needs))
         try:

@@ -25,14 +25,13 @@ from typing import Any
 import trio
 
 from daemon import limits
-from daemon.runtime.workers.kinds import STATE_JOB
+from daemon.runtime.workers.kinds import EXECUTE, STATE_JOB
 from daemon.runtime.workers.link import Link, LinkFault, LinkLost, keep_alive, talk
 from daemon.runtime.workers.results import unpack_executed
 from daemon.store.errors import StateDamaged, StoreFailed
 from protocol.errors import STATE_DAMAGED, STORE_FAILED, BrokenInvariant
 from protocol.node.interface import BlockExecuted, Execute
 
-MODULE = "daemon.runtime.workers.execute"
 ReadAgain = Callable[[int], Awaitable[Execute]]
 
 
@@ -61,7 +60,7 @@ class Executor:
         done: Callable[[BlockExecuted, int], None],
         read_again: ReadAgain,
         lost: Callable[[str], None],
-        module: str = MODULE,
+        module: str = EXECUTE,
     ) -> None:
         self._needs = needs
         self._done = done

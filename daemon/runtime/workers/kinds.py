@@ -5,6 +5,15 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+EXECUTE: Final = "daemon.runtime.workers.execute"
+"""Module of the execute worker."""
+VERIFY: Final = "daemon.runtime.workers.verify"
+"""Module of a verify worker."""
+ENVIRONMENT: Final = frozenset(
+    {"PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "PYTHONHASHSEED", "PYTHONWARNINGS", "LD_LIBRARY_PATH"}
+)
+"""Environment that a worker gets: nothing that somebody may have put a secret into."""
+
 
 class Urgency(IntEnum):
     """Lower goes first."""

@@ -4,9 +4,10 @@
 (`LinkLost`) or the task is cancelled. Pauses between lives grow (`WORKER_RESTART_SECONDS`) and fall back once a life
 was long enough. What was under way in the lost life is for the caller to give again.
 
-The process is started from Trio's own thread, not with `trio.lowlevel.open_process`: that starts it from a cached
-helper thread, and the kernel's death signal (child.py) follows the *thread* that started the child, which Trio lets go
-after some idle seconds. Starting takes about a millisecond.
+The first life of a worker takes the process that was forked for it before the node read anything (spare.py), if there
+is one; any other is started as a program. That is done from Trio's own thread, not with `trio.lowlevel.open_process`:
+that starts it from a cached helper thread, and the kernel's death signal (child.py) follows the *thread* that started
+the child, which Trio lets go after some idle seconds. Starting takes about a millisecond.
 
 Whatever ends a life, its process is killed and reaped before the next begins or the task ends: none is left behind.
 """
@@ -22,7 +23,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
@@ -30,6 +31,8 @@ import daemon
 from daemon import limits
 from daemon.runtime.workers.child import FAULT_JOB, START
 from daemon.runtime.workers.frames import READ_BYTES, Unframer, pack
+from daemon.runtime.workers.kinds import ENVIRONMENT
+from daemon.runtime.workers.spare import take_spare
 
 _ROOT = str(Path(daemon.__file__).resolve().parent.parent)
 """Where this program's packages lie: a worker uses these and no others of the same name."""
@@ -57,10 +60,24 @@ class LinkFault(LinkLost):
         self.words = words
 
 
+class Process(Protocol):
+    """What is needed of a process, however it was started."""
+
+    pid: int
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Exit code, or minus the signal. Raises subprocess.TimeoutExpired after so many seconds."""
+        ...
+
+
 class Link:
     """A live worker: send values, iterate over what it answers."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stream: trio.SocketStream) -> None:
+    def __init__(self, process: Process, stream: trio.SocketStream) -> None:
         self._process = process
         self._stream = stream
         self._unframer = Unframer()
@@ -98,14 +115,8 @@ class Link:
 
 @asynccontextmanager
 async def open_link(module: str, needs: Any) -> AsyncIterator[Link]:
-    """Start `python -m module` and tell it what it needs. The process is dead and reaped when the block is left."""
-    ours, theirs = socket.socketpair()
-    environment = {name: value for name, value in os.environ.items() if name in _KEPT}
-    environment["PYTHONPATH"] = os.pathsep.join([_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
-    process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program, from this thread (see the essay)
-        [sys.executable, "-P", "-m", module], stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=environment
-    )
-    theirs.close()
+    """Start the worker `module` and tell it what it needs. The process is dead and reaped when the block is left."""
+    process, ours = take_spare(module) or _started(module)
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
     try:
         link = Link(process, stream)
@@ -121,19 +132,25 @@ async def open_link(module: str, needs: Any) -> AsyncIterator[Link]:
             await trio.to_thread.run_sync(process.wait)
 
 
-async def _was_killed(process: subprocess.Popen[bytes]) -> bool:
+def _started(module: str) -> tuple[Process, socket.socket]:
+    """`python -m module`, and our end of its pipe."""
+    ours, theirs = socket.socketpair()
+    environment = {name: value for name, value in os.environ.items() if name in ENVIRONMENT}
+    environment["PYTHONPATH"] = os.pathsep.join([_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-P", "-m", module], stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=environment
+    )
+    theirs.close()
+    return process, ours
+
+
+async def _was_killed(process: Process) -> bool:
     """Whether a process whose pipe has ended was killed by somebody else."""
     try:
         code = await trio.to_thread.run_sync(partial(process.wait, limits.WORKER_END_SECONDS))
     except subprocess.TimeoutExpired:
         return False
     return code == -signal.SIGKILL
-
-
-_KEPT = frozenset(
-    {"PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "PYTHONHASHSEED", "PYTHONWARNINGS", "LD_LIBRARY_PATH"}
-)
-"""Environment that a worker gets: nothing that somebody may have put a secret into."""
 
 
 async def keep_alive(

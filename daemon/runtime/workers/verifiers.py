@@ -20,10 +20,9 @@ from typing import Any
 import trio
 
 from daemon import limits
-from daemon.runtime.workers.kinds import CheckKind, Urgency
+from daemon.runtime.workers.kinds import VERIFY, CheckKind, Urgency
 from daemon.runtime.workers.link import Link, keep_alive, talk
 
-MODULE = "daemon.runtime.workers.verify"
 ATTEMPTS_MAX = 2
 
 
@@ -46,7 +45,7 @@ class Verifiers:
     lost: told the words of each worker's death.
     """
 
-    def __init__(self, count: int, needs: Any, *, lost: Callable[[str], None], module: str = MODULE) -> None:
+    def __init__(self, count: int, needs: Any, *, lost: Callable[[str], None], module: str = VERIFY) -> None:
         self._count = count
         self._needs = needs
         self._lost = lost

@@ -85,7 +85,7 @@ def begin(judge: Judge, kind: int, content: Any) -> Job:
 
 def main() -> None:
     """Serve the node that started this process."""
-    pipe, raw = start()
+    pipe, raw = start("verify")
     needs = VerifyNeeds(*raw)
     genesis = decode_genesis(needs.genesis)
     state = StateStore.open(Path(needs.state), network_id(genesis), writer=False)
