@@ -13,7 +13,7 @@ import sys
 from threading import Thread
 
 from daemon.cli import main
-from daemon.runtime.workers.spare import fork_spares
+from daemon.runtime.workers.spare import spare_workers
 
 
 def _hold() -> None:
@@ -23,6 +23,6 @@ def _hold() -> None:
 
 
 if __name__ == "__main__":
-    fork_spares()  # before there is another thread
-    Thread(target=_hold, daemon=True).start()
-    sys.exit(main())
+    with spare_workers():  # before there is another thread
+        Thread(target=_hold, daemon=True).start()
+        sys.exit(main())

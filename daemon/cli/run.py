@@ -30,15 +30,20 @@ def run(place: Path | None, config: Path | None) -> int:
     """
     if (place is None) == (config is None):
         raise click.UsageError("say which node: its directory, or --config with its node.toml")
-    from daemon.observe.lean import import_structlog_alone
-    from daemon.runtime.workers.spare import fork_spares
+    from daemon.runtime.workers.spare import spare_workers
 
-    fork_spares()  # before anything else is even imported
+    with spare_workers():  # before anything else is even imported
+        return _run(config or place or Path())
+
+
+def _run(place: Path) -> int:
+    from daemon.observe.lean import import_structlog_alone
+
     import_structlog_alone()
     from daemon.config.node import load_node
     from daemon.runtime.main import run_node
 
-    node = load_node(file_of(config or place or Path()))
+    node = load_node(file_of(place))
     return run_node(node, edges_of(node))
 
 

@@ -15,7 +15,6 @@ On other systems than Linux, and where there are threads already, nothing is for
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -24,6 +23,8 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -65,15 +66,28 @@ _there: dict[str, tuple[Forked, socket.socket]] = {}
 """By module: the process, and our end of its pipe."""
 
 
-def fork_spares() -> None:
-    """Fork one worker of each kind, once; see the essay. To be called before anything is read."""
+@contextmanager
+def spare_workers() -> Iterator[None]:
+    """Fork one worker of each kind, before anything is read (see the essay); those that nobody took end with the block.
+
+    A block within another one forks nothing.
+    """
     if _there or sys.platform != "linux" or threading.active_count() > 1:
+        yield
         return
     for module in (EXECUTE, VERIFY):
         import_module(module)
     calm_collector()  # so that no look for garbage copies what is shared
-    for module in (EXECUTE, VERIFY):
-        _there[module] = _fork(module)
+    try:
+        for module in (EXECUTE, VERIFY):
+            _there[module] = _fork(module)
+        yield
+    finally:
+        while _there:
+            _, (process, pipe) = _there.popitem()
+            pipe.close()
+            process.kill()
+            process.wait()
 
 
 def take_spare(module: str) -> tuple[Forked, socket.socket] | None:
@@ -108,10 +122,10 @@ def _be_worker(module: str, pipe: int, parent: int) -> NoReturn:
         import_module(module).main()
         code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)  # as the interpreter does
     except BaseException:  # noqa: BLE001 - told, as the interpreter tells it; nothing may reach the caller's stack
         traceback.print_exc()
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             sys.stderr.flush()
         os._exit(code)
