@@ -16,6 +16,7 @@ from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
 from protocol.consensus.validators import Validators
 from protocol.consensus.votes import VoteKeeper
 from protocol.crypto.signing import SigningKey
+from protocol.values import frozen
 
 
 class Phase(StrEnum):
@@ -58,6 +59,14 @@ class Own:
     def votes(self) -> list[Vote]:
         """All of them, in the order of a view."""
         return [vote for vote in (self.notarized, self.nullified, self.finalized) if vote is not None]
+
+
+@frozen
+class Recalled:
+    """What a disk remembered at a start: the final view that it implied, and what was signed above that."""
+
+    final_view: int
+    votes: frozenset[Vote]
 
 
 @dataclass(slots=True)
@@ -103,6 +112,9 @@ class Core:
     phase: Phase = Phase.WAIT
     held_back: bool = False
     """Signs nothing new: disk full (L-28) or amnesiac (C-24)."""
+    recalled: Recalled | None = None
+    """While a start asks (C-24). What was signed above that is in the journal, or the journal is not whole: that a view
+    has become final meanwhile excuses nothing."""
     proposal: Proposal | None = None
     """The proposal of the current view in hand."""
     judging: bool = False

@@ -33,7 +33,7 @@ from typing import Any, Final
 
 from protocol.consensus import counting, spreading, views, voting
 from protocol.consensus.certificates import certificate_items, vote_well_formed, well_formed
-from protocol.consensus.core import Core, Instance, PeerView, Phase
+from protocol.consensus.core import Core, Instance, PeerView, Phase, Recalled
 from protocol.consensus.inputs import (
     CertificateReceived,
     Charge,
@@ -196,6 +196,16 @@ class Machine:
         if held is not None and held.kind == VoteKind.NOTARIZE and vote.signer == self.core.rotation.leader(vote.view):
             self.core.equivocated.add(vote.view)
 
+    def begin_asking(self) -> None:
+        """C-24: what is remembered now is what others' word will be held against."""
+        core = self.core
+        votes = frozenset(vote for own in core.own.values() for vote in own.votes())
+        core.recalled = Recalled(core.final_view, votes)
+
+    def end_asking(self) -> None:
+        """C-24: what this process signs is remembered by itself from now on."""
+        self.core.recalled = None
+
     def raise_floor(self, view: int) -> None:
         """C-24: at and below `view` nothing is ever signed again. Durable before."""
         core = self.core
@@ -219,10 +229,11 @@ class Machine:
 
     def _own_seen(self, vote: Vote) -> list[Effect]:
         """C-24: a statement by our key that we do not remember. Ours, come back to us, is nothing new."""
-        core = self.core
-        if vote.view <= max(core.vote_floor, core.final_view) or vote in core.has_signed(vote.view).votes():
+        core, recalled = self.core, self.core.recalled
+        final_view = core.final_view if recalled is None else recalled.final_view
+        if vote.view <= max(core.vote_floor, final_view) or vote in core.has_signed(vote.view).votes():
             return []
-        return [Twin(vote)]
+        return [] if recalled is not None and vote in recalled.votes else [Twin(vote)]
 
     def on_vote(self, given: VoteReceived, now_ms: int) -> list[Effect]:
         """C-18, C-19: a vote takes its slot. One from below shows a peer that is behind (C-12)."""

@@ -27,7 +27,7 @@ from protocol.consensus.statements import Certificate, Vote
 from protocol.crypto.contexts import Context
 from protocol.errors import Malformed
 from protocol.node.interface import Priority
-from protocol.node.memory import Answer, Phase, lives_of
+from protocol.node.memory import Answer, lives_of
 from protocol.wire.memory import (
     STATEMENTS_SHOWN_MAX,
     Challenge,
@@ -67,7 +67,7 @@ def _challenge(body: Body) -> bytes | None:
     core, memory = body.machine.core, body.memory
     if core.me is None or core.key is None or not body.setup.life:
         return None
-    above = max(core.vote_floor, core.final_view if memory.phase is Phase.ASKING else 0)
+    above = max(core.vote_floor, 0 if core.recalled is None else core.recalled.final_view)
     challenge = Challenge(body.setup.life, memory.round, core.instance.epoch, above, memory.silent, core.me)
     signature = core.key.sign(Context.RESTORE, body.network_id, encode(challenge))
     return encode(ChallengeMessage(challenge, signature))

@@ -142,6 +142,7 @@ def _begin_asking(body: Body) -> None:
     memory = body.memory
     if body.setup.life and len(body.machine.core.instance.validators.keys) > 1:
         memory.phase = Phase.ASKING
+        body.machine.begin_asking()
     else:
         memory.phase, memory.asked = Phase.KNOWN, True
 
@@ -230,6 +231,7 @@ def _find_hole(body: Body, why: str) -> None:
     """Durable too: who once saw a hole in its memory has it at the next start, whether or not it is shown again."""
     memory = body.memory
     memory.phase, memory.restored = Phase.AMNESIAC, None
+    body.machine.end_asking()
     body.persist(JournalKind.FORGOTTEN, encode(VoteFloor(body.machine.core.instance.epoch, memory.start_view)))
     _tell_amnesia(body, why)
 
@@ -412,6 +414,7 @@ def _know(body: Body) -> None:
     if memory.forgetful:
         body.note("memory_known", view=core.view, vote_floor=core.vote_floor)
     memory.phase, memory.asked = Phase.KNOWN, True
+    body.machine.end_asking()
     memory.answers.clear()
 
 

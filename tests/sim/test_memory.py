@@ -24,7 +24,7 @@ from protocol.sim.faults import memories
 from protocol.sim.faults.driver import FaultPlan
 from protocol.sim.faults.memories import empty_disk, put
 from protocol.sim.host import Host
-from protocol.sim.run import make_world, report_of
+from protocol.sim.run import make_world, report_of, run
 from protocol.sim.scenarios import Scenario
 from protocol.sim.twin import TWINS
 from protocol.sim.world import World
@@ -221,6 +221,23 @@ def _plant_a_memory_without_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
         whole(body, former, remembered)
 
     monkeypatch.setattr(memory, "next_epoch", next_epoch)
+
+
+def test_an_older_copy_is_noticed_by_statements_that_are_final_by_now() -> None:
+    """C-24, C-10: in seed 6000046 all others hold a vote that the copy lacks, in a view that is final when it asks.
+
+    It asked for statements above what was final then, was told of none, and proposed again where it had proposed.
+    """
+    report = run(SCENARIOS["old-backup"], 6_000_046)
+    assert report.ok, report.text()
+    assert report.hosts["put_back"] >= 1
+    assert report.hosts["amnesiac"] >= 1
+
+
+def test_no_machine_is_put_back_before_anybody_has_seen_what_it_signed_since() -> None:
+    """Seed 6000258 did so: nobody can notice such a copy, and C-24 says so."""
+    report = run(SCENARIOS["old-backup"], 6_000_258)
+    assert report.ok, report.text()
 
 
 def _world(*others: dict[str, Any] | None) -> Any:

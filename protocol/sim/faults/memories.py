@@ -6,12 +6,18 @@ tolerates, and tests of their own say what then happens. So a timetable that nam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
+from protocol.codec import decode
+from protocol.consensus.core import Core
+from protocol.consensus.statements import Vote, VoteKind
+from protocol.node.interface import JournalKind, JournalRecord
 from protocol.sim.disk import Disk
 from protocol.sim.events import MS_US
 from protocol.sim.faults.aim import Aim, End, Hits, Kind, World
 from protocol.sim.host import Host
+from protocol.wire.messages import ProposalMessage
 
 
 def empty_disk(host: Host) -> Disk:
@@ -62,15 +68,56 @@ def lost_disk(world: World, aim: Aim) -> End | None:
     return end
 
 
+def _signed(records: Sequence[JournalRecord]) -> set[tuple[int, int, int]]:
+    """(epoch, view, kind) of the own statements in a journal."""
+    votes = [decode(Vote, record.data) for record in records if record.kind is JournalKind.VOTE]
+    messages = [decode(ProposalMessage, record.data) for record in records if record.kind is JournalKind.PROPOSAL]
+    proposals = [message.proposal for message in messages]
+    return {(vote.epoch, vote.view, vote.kind) for vote in votes} | {
+        (proposal.epoch, proposal.view, int(VoteKind.NOTARIZE)) for proposal in proposals
+    }
+
+
+def _can_be_noticed(world: World, host: Host, image: Disk) -> bool:
+    """Whether others can tell that the image is older (C-24): by what was signed since, and has reached enough of them.
+
+    What reached nobody exists nowhere but on the disk that is thrown away, and no start can learn of it. Enough: those
+    whom it did not reach are no quorum with the one that asks.
+    """
+    lacking = _signed(host.disk.journal[: host.disk.journal_synced]) - _signed(image.journal)
+    aware = [other is not host and _has_seen(other, host, lacking) for other in world.hosts]
+    unaware = sum(power for power, knows in zip(world.powers, aware, strict=False) if not knows)
+    return not lacking or unaware < 2 * sum(world.powers) // 3 + 1
+
+
+def _has_seen(other: Host, host: Host, statements: set[tuple[int, int, int]]) -> bool:
+    """Whether an honest node holds one of these statements of `host`."""
+    key, body = host.setup.voting_key, getattr(other.node, "body", None)
+    if body is None or not other.honest or key is None:
+        return False
+    core: Core = body.machine.core
+    signer = core.instance.validators.index_of(key.public)
+    seen = {
+        (core.instance.epoch, view, int(kind))
+        for view, votes in core.keeper.views.items()
+        for kind in VoteKind
+        if signer in votes.slots[kind]
+    }
+    return bool(seen & statements)
+
+
 def old_image(world: World, aim: Aim) -> End | None:
-    """At the end a validator's machine is put back to how it was at the beginning, if all remember then too."""
+    """At the end a validator's machine is put back to how it was at the beginning.
+
+    If all remember then too, and the others can tell: else it is more than C-24 promises.
+    """
     host = _hit(world, aim)
     if host is None:
         return None
     image = host.disk.image()
 
     def end() -> None:
-        if _all_remember(world):
+        if _all_remember(world) and _can_be_noticed(world, host, image):
             host.count("put_back")
             put(host, image)
 
