@@ -111,7 +111,7 @@ class _Shown:
         seen = self._stage.watcher.seen[self.index]
         if not seen.answers:
             return None
-        return SimpleNamespace(status=lambda: SimpleNamespace(memory=seen.memory, epoch=seen.epoch))
+        return SimpleNamespace(status=lambda: seen)
 
     @property
     def disk(self) -> object:

@@ -43,11 +43,12 @@ class Seen:
 
     answers: bool = False
     epoch: int = 1
-    view: int = 0
+    view: int = 1
     leader: int | None = None
     final_height: int = 0
     executed_height: int = 0
     memory: str = "known"
+    vote_floor: int = 0
 
 
 @dataclass(slots=True)
@@ -190,7 +191,8 @@ class Watcher:
         seen.answers = True
         seen.epoch, seen.view = int(told["epoch"]), int(told["view"])
         seen.leader = self._leaders[int(told["leader"])] if seen.epoch == 1 else None
-        seen.executed_height, seen.memory = int(told["executed_height"]), str(told["memory"]["phase"])
+        seen.executed_height = int(told["executed_height"])
+        seen.memory, seen.vote_floor = str(told["memory"]["phase"]), int(told["memory"]["vote_floor"])
         height, name = int(told["final_height"]), str(told["final_hash"])
         if height != seen.final_height or first:
             seen.final_height = height

@@ -69,6 +69,7 @@ def settle(body: Body) -> bool:
         body.closings.popitem(last=False)
     body.closed = None
     place(body, ended + 1, validators, closed.hash)
+    _keep_announcers(body)
     left = former.keys - body.roster.keys
     body.former = (body.former if len(body.former) + len(left) <= FORMER_KEYS_MAX else set()) | left
     _forget(body)
@@ -220,6 +221,13 @@ def _know(body: Body, nodes: tuple[ValidatorNode, ...]) -> None:
         if signer != neighbour.signer:
             neighbour.signer = signer
             body.inbox.append(agree.PeerJoined(peer, signer))
+    _keep_announcers(body)
+
+
+def _keep_announcers(body: Body) -> None:
+    """L-15 counts what validators' nodes have announced: of those that are none any more nothing is kept."""
+    for held in body.batches.held.values():
+        held.announced_by.intersection_update(body.roster.signer_of)
 
 
 def _prune_sets(body: Body) -> None:

@@ -18,7 +18,7 @@ from daemon.lab.watching import Watcher
 
 NODE = {
     "epoch": 1, "view": 3, "leader": 0, "final_height": 2, "final_hash": "ab", "executed_height": 2,
-    "memory": {"phase": "known"},
+    "memory": {"phase": "known", "vote_floor": 0},
 }  # fmt: skip
 METRICS = 'papilio_node_notes_total{note="view_nullified"} 7\n'
 

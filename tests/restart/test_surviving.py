@@ -11,7 +11,7 @@ from protocol.restart.weighing import Weighed
 from tests.restart.survivors import Stopped, kept_hashes, stopped, weighed
 from tests.sim.named import SCENARIOS
 
-RUNS = (("lossy", 2), ("seven", 0), ("power-cuts", 12), ("sites", 1), ("changes", 0), ("changes", 4))
+RUNS = (("lossy", 2), ("seven", 0), ("power-cuts", 15), ("sites", 1), ("changes", 0), ("changes", 4))
 """In most of them something final is known to the lost alone, in the last two the validators have changed before."""
 LONG = ("lossy", "seven", "power-cuts", "sites", "changes", "changes-without-memory")
 

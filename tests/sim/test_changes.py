@@ -40,7 +40,7 @@ def test_in_quiet_a_change_costs_no_view_and_old_keys_are_erased() -> None:
 
 def test_keys_kept_after_their_epoch_do_no_harm() -> None:
     """C-23: a removed node that goes on voting, and whoever stole a key before it was replaced."""
-    world = make_world(HOSTILE, 4)
+    world = make_world(HOSTILE, 7)
     world.run()
     assert world.bench.violation is None, world.bench.violation
     assert world.bench.chain.epoch >= 2
