@@ -370,7 +370,12 @@ def _look_amnesiac(body: Body, suspect: bool) -> None:
         memory.bound_view = floor  # also while it is suspect: a statement above is a living process's
     if suspect:
         return
-    if floor is None and memory.forced and _waited(body, FORCED_RETRIES * body.parameters.retry_interval_ms):
+    if (
+        floor is None
+        and memory.forced
+        and memory.answers
+        and _waited(body, FORCED_RETRIES * body.parameters.retry_interval_ms)
+    ):
         floor = max([core.view, *views.values()]) - 1
         memory.adopting = True
     if floor is None or memory.restored is not None:

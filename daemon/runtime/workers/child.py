@@ -99,7 +99,8 @@ def start(name: str) -> tuple[Pipe, Any]:
     name: what it is, in one word; `ps` and `top` show it as papilio-NAME, of which Linux keeps 15 characters.
     """
     if sys.platform == "linux":
-        COMM.write_text(NAMED + name, encoding="ascii")
+        with contextlib.suppress(OSError):  # a container may have no /proc that can be written
+            COMM.write_text(NAMED + name, encoding="ascii")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     pipe = Pipe(socket.socket(fileno=os.dup(0)))

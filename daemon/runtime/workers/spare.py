@@ -10,7 +10,7 @@ configuration, as one started as a program; there is one thread, so no lock is h
 no file of the node's is open, and whatever else was inherited is closed. What differs from a program: the layout of
 memory is the node's own, and so is the first environment (from which all is removed that a worker does not get).
 
-On other systems than Linux, and where there are threads already, nothing is forked and all workers are programs.
+On other systems than Linux, without /proc, and where there are threads already, nothing is forked and all workers are programs.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Final, NoReturn
 
 from daemon.collector import calm_collector
@@ -34,6 +35,7 @@ from daemon.runtime.workers.kinds import ENVIRONMENT, EXECUTE, VERIFY
 
 _POLL_SECONDS: Final = 0.01
 _STDIN, _STDOUT, _FIRST_OTHER = 0, 1, 3
+_ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 class Forked:
@@ -72,12 +74,13 @@ def spare_workers() -> Iterator[None]:
 
     A block within another one forks nothing.
     """
-    if _there or sys.platform != "linux" or threading.active_count() > 1:
+    if _there or not Path("/proc/self/fd").is_dir() or sys.platform != "linux" or threading.active_count() > 1:
         yield
         return
     for module in (EXECUTE, VERIFY):
         import_module(module)
     calm_collector()  # so that no look for garbage copies what is shared
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who started this may ignore it: then nobody could be waited for
     try:
         for module in (EXECUTE, VERIFY):
             _there[module] = _fork(module)
@@ -100,9 +103,12 @@ def _fork(module: str) -> tuple[Forked, socket.socket]:
     parent = os.getpid()
     sys.stdout.flush()
     sys.stderr.flush()
+    # Until the child is on its own way, nothing may send it back through the stack that it has from its parent.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     pid = os.fork()
     if pid == 0:
         _be_worker(module, theirs.fileno(), parent)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     return Forked(pid), ours
 
@@ -111,12 +117,17 @@ def _be_worker(module: str, pipe: int, parent: int) -> NoReturn:
     """The child's whole life: what `python -m module` would be. It never comes back to who called the fork."""
     code = 1
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         die_with_parent(parent)
         os.dup2(pipe, _STDIN)
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
-        os.closerange(_FIRST_OTHER, os.sysconf("SC_OPEN_MAX"))
+        # Not all numbers up to the limit: where there is no close_range(2) that may be a thousand million calls.
+        for file in map(int, os.listdir("/proc/self/fd")):
+            if file >= _FIRST_OTHER:
+                with suppress(OSError):
+                    os.close(file)
         for name in os.environ.keys() - ENVIRONMENT:
             del os.environ[name]
         import_module(module).main()
