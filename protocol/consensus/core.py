@@ -63,9 +63,8 @@ class Own:
 
 @frozen
 class Recalled:
-    """What a disk remembered at a start: the final view that it implied, and what was signed above that."""
+    """What a journal remembered at a start: all that was signed above the vote floor that it begins with (L-24)."""
 
-    final_view: int
     votes: frozenset[Vote]
 
 
@@ -113,8 +112,8 @@ class Core:
     held_back: bool = False
     """Signs nothing new: disk full (L-28) or amnesiac (C-24)."""
     recalled: Recalled | None = None
-    """While a start asks (C-24). What was signed above that is in the journal, or the journal is not whole: that a view
-    has become final meanwhile excuses nothing."""
+    """While a start asks (C-24): what was signed above the vote floor is in the journal, or that is not whole. That a
+    view is final excuses nothing, since an older copy catches up, also over restarts."""
     proposal: Proposal | None = None
     """The proposal of the current view in hand."""
     judging: bool = False

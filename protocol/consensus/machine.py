@@ -110,6 +110,7 @@ class Machine:
         for proposal, vote in proposals:
             self._remember(vote)
             core.own_of(proposal.view).proposal = proposal
+        core.recalled = Recalled(frozenset(vote for own in core.own.values() for vote in own.votes()))
         for view in [view for view in core.own if view <= core.final_view]:
             del core.own[view]
 
@@ -196,14 +197,8 @@ class Machine:
         if held is not None and held.kind == VoteKind.NOTARIZE and vote.signer == self.core.rotation.leader(vote.view):
             self.core.equivocated.add(vote.view)
 
-    def begin_asking(self) -> None:
-        """C-24: what is remembered now is what others' word will be held against."""
-        core = self.core
-        votes = frozenset(vote for own in core.own.values() for vote in own.votes())
-        core.recalled = Recalled(core.final_view, votes)
-
     def end_asking(self) -> None:
-        """C-24: what this process signs is remembered by itself from now on."""
+        """C-24: others' word is not held any more against what the disk remembered."""
         self.core.recalled = None
 
     def raise_floor(self, view: int) -> None:
@@ -230,10 +225,9 @@ class Machine:
     def _own_seen(self, vote: Vote) -> list[Effect]:
         """C-24: a statement by our key that we do not remember. Ours, come back to us, is nothing new."""
         core, recalled = self.core, self.core.recalled
-        final_view = core.final_view if recalled is None else recalled.final_view
-        if vote.view <= max(core.vote_floor, final_view) or vote in core.has_signed(vote.view).votes():
-            return []
-        return [] if recalled is not None and vote in recalled.votes else [Twin(vote)]
+        settled = core.vote_floor if recalled is not None else max(core.vote_floor, core.final_view)
+        known = vote in core.has_signed(vote.view).votes() or (recalled is not None and vote in recalled.votes)
+        return [] if known or vote.view <= settled else [Twin(vote)]
 
     def on_vote(self, given: VoteReceived, now_ms: int) -> list[Effect]:
         """C-18, C-19: a vote takes its slot. One from below shows a peer that is behind (C-12)."""

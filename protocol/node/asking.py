@@ -67,8 +67,7 @@ def _challenge(body: Body) -> bytes | None:
     core, memory = body.machine.core, body.memory
     if core.me is None or core.key is None or not body.setup.life:
         return None
-    above = max(core.vote_floor, 0 if core.recalled is None else core.recalled.final_view)
-    challenge = Challenge(body.setup.life, memory.round, core.instance.epoch, above, memory.silent, core.me)
+    challenge = Challenge(body.setup.life, memory.round, core.instance.epoch, core.vote_floor, memory.silent, core.me)
     signature = core.key.sign(Context.RESTORE, body.network_id, encode(challenge))
     return encode(ChallengeMessage(challenge, signature))
 

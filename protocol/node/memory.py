@@ -142,7 +142,6 @@ def _begin_asking(body: Body) -> None:
     memory = body.memory
     if body.setup.life and len(body.machine.core.instance.validators.keys) > 1:
         memory.phase = Phase.ASKING
-        body.machine.begin_asking()
     else:
         memory.phase, memory.asked = Phase.KNOWN, True
 
@@ -215,6 +214,8 @@ def entered(body: Body) -> None:
     What others have seen of earlier processes with this key is compared with that view.
     """
     body.memory.start_view = body.machine.core.view
+    if body.memory.phase is not Phase.ASKING:
+        body.machine.end_asking()
 
 
 def begin(body: Body) -> None:
@@ -370,12 +371,9 @@ def _look_amnesiac(body: Body, suspect: bool) -> None:
         memory.bound_view = floor  # also while it is suspect: a statement above is a living process's
     if suspect:
         return
-    if (
-        floor is None
-        and memory.forced
-        and memory.answers
-        and _waited(body, FORCED_RETRIES * body.parameters.retry_interval_ms)
-    ):
+    waited = _waited(body, FORCED_RETRIES * body.parameters.retry_interval_ms)
+    # An observer's word that it hears validators is not enough for this: one has to be there, or to have answered.
+    if floor is None and memory.forced and waited and (memory.answers or body.neighbours.validators()):
         floor = max([core.view, *views.values()]) - 1
         memory.adopting = True
     if floor is None or memory.restored is not None:

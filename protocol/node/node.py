@@ -335,7 +335,9 @@ class Node:
         """What a truncated journal begins with (L-24): the vote floor first. Segments are synced before."""
         body = self.body
         core = body.machine.core
-        floor = VoteFloor(body.epoch, max(core.vote_floor, core.final_view))
+        # What a start remembers stays while it asks: else who crashes then would be told of nothing it lacks (C-24).
+        asking = core.recalled
+        floor = VoteFloor(body.epoch, max(core.vote_floor, 0 if asking else core.final_view))
         if body.closed is not None:
             floor = VoteFloor(body.epoch + 1, 0)  # nothing of an ended epoch is ever signed again
         floor = VoteFloor(*max((floor.epoch, floor.view), body.vote_floor))
@@ -359,6 +361,9 @@ class Node:
                     records.append(JournalRecord(JournalKind.PROPOSAL, encode(message)))
                 else:
                     records.append(JournalRecord(JournalKind.VOTE, encode(vote)))
+        recalled = () if asking is None else asking.votes
+        for vote in sorted((vote for vote in recalled if vote.view <= core.final_view), key=lambda v: (v.view, v.kind)):
+            records.append(JournalRecord(JournalKind.VOTE, encode(vote)))
         for journaled in body.journaled.values():  # of epochs that have not begun again here
             records += [JournalRecord(JournalKind.VOTE, encode(vote)) for vote in journaled.votes]
             records += [JournalRecord(JournalKind.PROPOSAL, encode(message)) for message in journaled.proposals]

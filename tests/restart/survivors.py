@@ -14,6 +14,7 @@ from protocol.consensus.statements import Proposal, VoteKind
 from protocol.crypto.signing import SigningKey
 from protocol.ledger.closings import closings
 from protocol.ledger.records import Block, Header, header_hash
+from protocol.node.interface import JournalKind
 from protocol.node.setup import recall_epochs
 from protocol.restart.opening import open_report
 from protocol.restart.reporting import Held, make_report
@@ -23,6 +24,7 @@ from protocol.sim.host import Host
 from protocol.sim.run import make_world
 from protocol.sim.scenarios import Scenario
 from protocol.sim.world import World
+from protocol.wire.messages import ProposalMessage
 
 VERIFIERS = ("protocol.proofs.finality", "protocol.consensus.certificates", "protocol.restart.opening")
 """Modules that verify signatures by themselves: a run with stand-in signatures gives them its own verification."""
@@ -156,11 +158,19 @@ def weighed(given: Stopped, patch: pytest.MonkeyPatch) -> Weighed:
 
 
 def kept_hashes(given: Stopped, result: Weighed) -> set[bytes]:
-    """Hashes of all blocks that are kept: those in any survivor's segments, and those above."""
-    below = {
-        hashed
-        for host, _ in given.survivors
-        for height, hashed in enumerate(_appended(host), 1)
-        if height <= result.base.header.height
-    }
-    return below | {result.base.hash} | {header_hash(header) for header in result.kept}
+    """Hashes of all blocks that are kept: the base, those below it that survivors hold, and those above."""
+    held: dict[bytes, Header] = {}
+    for host, _ in given.survivors:
+        headers = [decode(Block, block.short).header for block in host.disk.blocks]
+        for record in host.disk.journal:
+            if record.kind == JournalKind.HEADER:
+                headers.append(record.data)
+            elif record.kind == JournalKind.PROPOSAL:
+                headers.append(decode(ProposalMessage, record.data).header)
+        held.update((header_hash(header), header) for header in (decode(Header, data) for data in headers))
+    kept = {result.base.hash} | {header_hash(header) for header in result.kept}
+    parent = result.base.header.parent
+    while parent in held:
+        kept.add(parent)
+        parent = held[parent].parent
+    return kept

@@ -10,7 +10,8 @@ configuration, as one started as a program; there is one thread, so no lock is h
 no file of the node's is open, and whatever else was inherited is closed. What differs from a program: the layout of
 memory is the node's own, and so is the first environment (from which all is removed that a worker does not get).
 
-On other systems than Linux, without /proc, and where there are threads already, nothing is forked and all workers are programs.
+On other systems than Linux, without /proc, and where there are threads already, nothing is forked: all workers are
+programs.
 """
 
 from __future__ import annotations

@@ -43,7 +43,9 @@ def _all_remember(world: World) -> bool:
     nodes = [host.node for host in world.hosts[: len(world.powers)]]
     states = [node.status() for node in nodes if node is not None]
     ready = all(status.memory == "known" and status.view > status.vote_floor for status in states)
-    return ready and len(states) == len(nodes) and len({status.epoch for status in states}) == 1
+    bodies = [getattr(node, "body", None) for node in nodes]
+    whole = not any(body.memory.lost for body in bodies if body is not None)  # known to itself once it is a validator
+    return ready and whole and len(states) == len(nodes) and len({status.epoch for status in states}) == 1
 
 
 def _hit(world: World, aim: Aim) -> Host | None:
