@@ -2,7 +2,8 @@
 
 What can be refused without a look is refused at once; the rest is checked elsewhere, waits in the pool, and the client
 is told. A node that seals no batches itself passes on what waits here to a validator, again and again, ever more
-rarely, until it is final. `data` makes batches of what waits.
+rarely, until it is final; where it has a channel to none, to an observer that has one. `data` makes batches of what
+waits.
 """
 
 from __future__ import annotations
@@ -39,7 +40,12 @@ def submit(body: Body, given: Submit) -> None:
 
 
 def relayed(body: Body, envelopes: tuple[bytes, ...], peer: bytes) -> None:
-    """What an observer passes on, within a part of a client's bounds (L-31); it passes the rest on again later."""
+    """What an observer passes on, within a part of a client's bounds (L-31); it passes the rest on again later.
+
+    An observer takes it too where it has a channel to a validator: then it never goes from observer to observer twice.
+    """
+    if not authors(body) and not body.neighbours.validators():
+        return
     checks = sum(1 for purpose in body.jobs.values() if purpose[0] == "envelopes" and purpose[3] == peer)
     waiting = len(body.pool.waiting) + body.checking_envelopes + len(envelopes)
     # Half of the pool is for this node's own clients, whatever observers pass on.
@@ -57,8 +63,8 @@ def _refuses_all(body: Body, envelopes: tuple[bytes, ...]) -> Refusal | None:
     full = body.pool.waiting_bytes + body.checking_bytes + sum(map(len, envelopes)) > limits.POOL_BYTES_MAX
     if full or waiting + len(envelopes) > limits.POOL_ENVELOPES_MAX:
         return Refusal(POOL_FULL, f"{waiting} envelopes wait here; try again in a second, or another node")
-    if not authors(body) and not body.neighbours.validators():
-        return Refusal(NOT_VALIDATOR, "this node seals nothing itself and has no channel to a validator just now")
+    if not authors(body) and not _takers(body):
+        return Refusal(NOT_VALIDATOR, "this node seals nothing itself and reaches no validator just now")
     words = _busy(body, b"")
     return None if words is None else Refusal(POOL_FULL, words)
 
@@ -71,6 +77,11 @@ def _busy(body: Body, account: bytes) -> str | None:
         return None
     body.count("envelopes_too_many")
     return f"what waits here will take {wait_ms // 1000} s; try again later, or another node"
+
+
+def _takers(body: Body) -> tuple[bytes, ...]:
+    """Who is passed envelopes: validators; where this node has a channel to none, observers that hear one."""
+    return body.neighbours.validators() or body.neighbours.carriers(body.setup.node_key)
 
 
 def authors(body: Body) -> bool:
@@ -158,20 +169,20 @@ def pass_on_waiting(body: Body) -> None:
 
 
 def pass_on(body: Body, transactions: list[bytes]) -> None:
-    """Pass these waiting envelopes on to a validator that accepts."""
+    """Pass these waiting envelopes on to a validator, or to who stands before one, that accepts."""
     peers = body.neighbours.peers
-    validators = sorted(peer for peer in body.neighbours.validators() if peers[peer].accepting)
+    takers = sorted(peer for peer in _takers(body) if peers[peer].accepting)
     chunks: dict[bytes, list[bytes]] = {}
-    for transaction in transactions if validators else ():
+    for transaction in transactions if takers else ():
         entry = body.pool.waiting.get(transaction)
         if entry is not None:
             _, times = body.relays.get(transaction, (0, 0))
             body.relays[transaction] = (body.now.monotonic_ms, times + 1)
-            chunks.setdefault(validators[(body.setup.seed + times) % len(validators)], []).append(entry.data)
+            chunks.setdefault(takers[(body.setup.seed + times) % len(takers)], []).append(entry.data)
     for peer, envelopes in chunks.items():
         for group in _groups(envelopes):
             body.send((peer,), Priority.BATCHES, encode(EnvelopesRelayed(group)))
-    if not validators:
+    if not takers:
         for transaction in transactions:
             body.relays.setdefault(transaction, (body.now.monotonic_ms, 1))
 

@@ -24,7 +24,7 @@ from protocol.ledger.records import Batch, Header
 from protocol.node import asking, catching_up, epochs, mending
 from protocol.node.body import JOBS_MAX, Body, message_hash
 from protocol.node.data import announced, batch_received
-from protocol.node.envelopes import authors, relayed
+from protocol.node.envelopes import relayed
 from protocol.node.interface import BlocksRead, Priority, ReadBlocks, ReadSnapshot, SnapshotRead
 from protocol.node.ordering import header_arrived
 from protocol.sync import end_of_answer, parts_of
@@ -158,8 +158,7 @@ def _announcement(body: Body, message: wire.Announcement, _data: bytes, peer: by
 
 
 def _envelopes_relayed(body: Body, message: wire.EnvelopesRelayed, _data: bytes, peer: bytes) -> None:
-    if authors(body):
-        relayed(body, message.envelopes, peer)
+    relayed(body, message.envelopes, peer)
 
 
 def _batches_wanted(body: Body, message: wire.BatchesWanted, _data: bytes, peer: bytes) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.codec import decode, encode
+from protocol.errors import NOT_VALIDATOR
 from protocol.ledger.records import Block, Executed, Header, header_hash
 from protocol.node import data, envelopes
 from protocol.node import interface as node_io
@@ -166,3 +167,33 @@ def test_what_waits_when_a_node_seals_no_more_is_passed_on(monkeypatch: pytest.M
     relayed = [message for message in sent if isinstance(message, wire.EnvelopesRelayed)]
     assert relayed, "and again while it is not final"
     assert list(driver.node.body.relays) == [result.transaction]
+
+
+def test_who_reaches_validators_through_an_observer_only_passes_envelopes_on_to_it() -> None:
+    """L-16: and that one to a validator; where neither reaches one, a client is refused, and nothing goes in circles."""
+    between, far = key(901).public, Driver(one_of_four().genesis, observer=True)
+    far.step(node_io.PeerUp(between))
+    data = envelope(far, 1)
+    (result,) = submit(far, data)
+    assert isinstance(result, node_io.Refusal)
+    assert result.code == NOT_VALIDATOR
+    far.step(node_io.Received(between, encode(wire.EnvelopesRelayed((data,)))))
+    assert not far.all(node_io.CheckEnvelopes), "it could do nothing with it"
+
+    hears = wire.heard_bitmap([1], 4)
+    far.step(node_io.Received(between, encode(wire.Keepalive(1, 0, 0, 0, hears, True, 1))))
+    (result,) = submit(far, data)
+    assert isinstance(result, node_io.Admitted)
+    assert passed_on(far) == [((between,), (data,))]
+
+    middle = Driver(far.genesis, observer=True)
+    middle.step(node_io.PeerUp(PEER))
+    middle.step(node_io.PeerUp(between))
+    middle.step(node_io.Received(between, encode(wire.EnvelopesRelayed((data,)))))
+    assert passed_on(middle) == [((PEER,), (data,))], "who hears a validator needs nobody else"
+
+
+def passed_on(driver: Driver) -> list[tuple[tuple[bytes, ...], tuple[bytes, ...]]]:
+    """To whom which envelopes went."""
+    sent = [(send.to, wire.read(send.data)) for send in driver.all(node_io.Send)]
+    return [(to, message.envelopes) for to, message in sent if isinstance(message, wire.EnvelopesRelayed)]

@@ -131,3 +131,10 @@ def test_a_batch_that_was_lost_on_its_way_to_an_observer_is_fetched_by_it() -> N
     report = run(SCENARIOS["changes-in-a-star"], 5_000_017)
     assert report.ok, report.text()
     assert report.faults["cut"] >= 1
+
+
+def test_who_is_joined_to_validators_by_an_observer_only_passes_on_what_it_took_in() -> None:
+    """L-16: in seed 8000013 a validator that was voted out has an envelope, and a channel to an observer alone."""
+    report = run(SCENARIOS["changes-in-a-star"], 8_000_013)
+    assert report.ok, report.text()
+    assert report.clients["changes remove"] >= 1
