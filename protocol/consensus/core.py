@@ -117,7 +117,7 @@ class Core:
     proposal: Proposal | None = None
     """The proposal of the current view in hand."""
     judging: bool = False
-    early: dict[int, tuple[Proposal, bytes]] = field(default_factory=dict)
+    early: dict[int, Proposal] = field(default_factory=dict)
     own: dict[int, Own] = field(default_factory=dict)
     notarizations: dict[int, Certificate] = field(default_factory=dict)
     nullifications: dict[int, Certificate] = field(default_factory=dict)

@@ -143,6 +143,8 @@ class Machine:
             return []
         core.held_back = held_back
         if held_back:
+            if core.phase is Phase.JUDGE and core.proposal is not None:
+                core.early[core.view] = core.proposal
             core.phase = Phase.FOLLOW
             return []
         return self._settled(views.resume(core, now_ms), now_ms)
@@ -186,7 +188,7 @@ class Machine:
         self._note_equivocation(vote)
         effects = counting.take(core, vote, verified=True, now_ms=now_ms)
         if proposal.view > core.view or (proposal.view == core.view and core.held_back):
-            core.early.setdefault(proposal.view, (proposal, given.signature))
+            core.early.setdefault(proposal.view, proposal)
         elif proposal.view == core.view and core.phase is Phase.WAIT and not core.leading:
             effects += voting.take_proposal(core, proposal, now_ms)
         return effects
@@ -229,6 +231,10 @@ class Machine:
         known = vote in core.has_signed(vote.view).votes() or (recalled is not None and vote in recalled.votes)
         return [] if known or vote.view <= settled else [Twin(vote)]
 
+    def _own_seen_in(self, certificate: Certificate) -> list[Effect]:
+        own = None if self.core.me is None else statement_in(certificate, self.core.me)
+        return [] if own is None else self._own_seen(own)
+
     def on_vote(self, given: VoteReceived, now_ms: int) -> list[Effect]:
         """C-18, C-19: a vote takes its slot. One from below shows a peer that is behind (C-12)."""
         core, vote = self.core, given.vote
@@ -251,13 +257,17 @@ class Machine:
         return counting.take(self.core, given.vote, verified=True, now_ms=now_ms)
 
     def on_certificate(self, given: CertificateReceived, now_ms: int) -> list[Effect]:
-        """C-12, C-18: a certificate is used whatever its view, once; one already held is not checked again."""
+        """C-12, C-18: a certificate is used whatever its view, once; one already held is not checked again.
+
+        Unless it says that this validator has signed what it does not remember (C-24).
+        """
         del now_ms
         core, certificate = self.core, given.certificate
         kind = VoteKind(certificate.kind)
         if not well_formed(core.instance.validators, certificate, core.instance.epoch):
             return [Charge(None, given.peer, "a certificate that is not well formed")]
-        if counting.known(core, certificate.view, kind) and not counting.contradicts(core, certificate):
+        known = counting.known(core, certificate.view, kind) and not self._own_seen_in(certificate)
+        if known and not counting.contradicts(core, certificate):
             spreading.note_certificate(core, certificate, given.peer)
             return []
         if any(held == certificate for held, _ in core.certificate_checks.values()):
@@ -278,13 +288,13 @@ class Machine:
             if not all(given.good):
                 return [Charge(None, peer, "a certificate with a bad signature")]
             spreading.note_certificate(core, certificate, peer)
-            own = None if core.me is None else statement_in(certificate, core.me)
-            unremembered = [] if own is None else self._own_seen(own)
+            unremembered = self._own_seen_in(certificate)
             if counting.contradicts(core, certificate):
                 assert core.finalization is not None, "it is what is contradicted"
                 return [Forked(core.finalization, certificate)]
-            known = counting.known(core, certificate.view, VoteKind(certificate.kind))
-            return [] if known else [*unremembered, *counting.certified(core, certificate, now_ms)]
+            if not counting.known(core, certificate.view, VoteKind(certificate.kind)):
+                return [*unremembered, *counting.certified(core, certificate, now_ms)]
+            return unremembered
         if given.job in core.evidence_checks:
             first, second = core.evidence_checks.pop(given.job)
             if not all(given.good):

@@ -39,7 +39,7 @@ def resume(core: Core, now_ms: int) -> list[Effect]:
         return []
     early = core.early.pop(core.view, None)
     if early is not None and not core.leading:
-        return voting.take_proposal(core, early[0], now_ms)
+        return voting.take_proposal(core, early, now_ms)
     return voting.lead(core, now_ms)
 
 

@@ -311,16 +311,20 @@ class Joining:
         """Another joiner asks: there is none here yet."""
         self._say(peer, wire.SnapshotOffer(0, (), None, 0))
 
-    def on_offered(self, _peer: bytes, known: Peer, offer: wire.SnapshotOffer) -> None:
-        """A snapshot that a peer has."""
+    def on_offered(self, peer: bytes, known: Peer, offer: wire.SnapshotOffer) -> None:
+        """A snapshot that a peer has. What it offered before it was asked once more it may have no more."""
+        if known.listing_until_ms:
+            known.offers.clear()
         known.answered, known.listing_until_ms = True, 0
         if offer.height:
             read = read_offer(offer)
-            if self._pinned is not None and read.tip.height <= self._pinned[0]:
-                return  # no lie, but nothing would tell it from one (`offers.check_pin`)
-            known.offers[offer.height] = offer
+            # Below the pin it is no lie, but nothing would tell it from one (`offers.check_pin`).
+            if self._pinned is None or read.tip.height > self._pinned[0]:
+                known.offers[offer.height] = offer
             while len(known.offers) > OFFERS_OF_A_PEER_MAX:
                 del known.offers[min(known.offers)]
+        if not known.offers and self._candidate is not None and peer == self._candidate[0]:
+            self._candidate = None
 
     def on_epochs_found(self, _peer: bytes, known: Peer, found: wire.EpochsFound) -> None:
         """How epochs ended."""
@@ -412,7 +416,9 @@ class Joining:
             self._asked_ms = self._now_ms
             sources = set(self._sources())
             for key, peer in self.peers.items():
-                if key not in sources and peer.free(self._now_ms):
+                # A source that gives nothing may have dropped it since.
+                useful = key in sources and peer.avoid_until_ms <= self._now_ms
+                if not useful and peer.free(self._now_ms):
                     self._ask_for_offers(key)
         if self.offer is None or not self.peers or self.complete:
             self._progress_ms = self._now_ms

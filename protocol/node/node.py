@@ -319,7 +319,7 @@ class Node:
             peers=body.everyone(),
             hears=body.neighbours.hears(body.now.monotonic_ms),
             syncing_to_height=body.sync.target_height if body.sync.peer is not None else 0,
-            voting=core.me is not None and not core.held_back,
+            voting=core.may_sign(core.view),
             memory=body.memory.phase.value,
             vote_floor=core.vote_floor,
             memory_missing=memory.missing(body),

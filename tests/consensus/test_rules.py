@@ -322,3 +322,29 @@ def test_a_proposal_that_comes_while_nothing_may_be_signed_is_taken_up_afterward
     effects = machine.hold_back(False, 3)
     assert [type(effect) for effect in effects] == [given.Judge]
     assert (machine.core.phase, machine.core.proposal) == (Phase.JUDGE, proposal_of(1))
+    assert machine.hold_back(True, 4) == []
+    effects = machine.hold_back(False, 5)
+    assert [type(effect) for effect in effects] == [given.Judge], "L-28: one in hand when a disk filled, too"
+
+
+def test_a_certificate_that_is_held_is_looked_at_for_what_this_validator_does_not_remember() -> None:
+    """C-24: the one that is held may have been made of others' votes."""
+    machine = machine_in(Phase.WAIT)
+    me = machine.core.me
+    assert me is not None
+    others = tuple(signer for signer in range(4) if signer != me)
+    held = certificate_of(VoteKind.NULLIFY, 1, None, others)
+    assert shown(machine, held)
+    assert shown(machine, held) == [], "nothing new"
+    named = certificate_of(VoteKind.NULLIFY, 1, None, tuple(sorted((me, *others[:2]))))
+    twins = [effect for effect in shown(machine, named) if isinstance(effect, given.Twin)]
+    assert [twin.vote.signer for twin in twins] == [me]
+
+
+def shown(machine: Machine, certificate: Certificate) -> list[given.Effect]:
+    """A peer shows it; what it makes of it once the signatures are checked."""
+    effects = machine.step(given.CertificateReceived(certificate, b"peer"), 1)
+    checks = [effect for effect in effects if isinstance(effect, given.Verify)]
+    for check in checks:
+        effects = machine.step(given.SignaturesVerified(check.job, tuple(map(good, check.items))), 2)
+    return effects

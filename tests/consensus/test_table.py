@@ -50,9 +50,12 @@ def proposal_of(view: int, parent: int = 0, name: bytes = b"p") -> Proposal:
     return Proposal(1, view, parent, name.ljust(32, b"."))
 
 
-def certificate_of(kind: VoteKind, view: int, proposal: Proposal | None) -> Certificate:
-    votes = [vote(kind, view, proposal, signer) for signer in (0, 1, 2)]
-    return Certificate(kind, 1, view, proposal, bytes([0b0111]), tuple(v.signature for v in votes))
+def certificate_of(
+    kind: VoteKind, view: int, proposal: Proposal | None, signers: tuple[int, ...] = (0, 1, 2)
+) -> Certificate:
+    votes = [vote(kind, view, proposal, signer) for signer in signers]
+    bitmap = sum(1 << signer for signer in signers)
+    return Certificate(kind, 1, view, proposal, bytes([bitmap]), tuple(v.signature for v in votes))
 
 
 def machine_in(phase: Phase) -> Machine:

@@ -170,7 +170,7 @@ def test_what_waits_when_a_node_seals_no_more_is_passed_on(monkeypatch: pytest.M
 
 
 def test_who_reaches_validators_through_an_observer_only_passes_envelopes_on_to_it() -> None:
-    """L-16: and that one to a validator; where neither reaches one, a client is refused, and nothing goes in circles."""
+    """L-16: and that one to a validator; where nobody reaches one a client is refused."""
     between, far = key(901).public, Driver(one_of_four().genesis, observer=True)
     far.step(node_io.PeerUp(between))
     data = envelope(far, 1)

@@ -167,7 +167,7 @@ def test_twins_sign_what_excludes_each_other_where_starts_do_not_ask(
 ) -> None:
     """C-10, C-24: a start that asks the others first is what keeps two honest programs with one key apart."""
     if not asks:
-        monkeypatch.setattr(memory.Memory, "silent", property(lambda _self: False))
+        monkeypatch.setattr(memory, "_begin_asking", memory._know)
     world = make_world(SCENARIOS["twins"], 1)
     world.run()
     assert world.bench.violation is None, world.bench.violation

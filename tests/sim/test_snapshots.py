@@ -88,6 +88,14 @@ def test_joining_goes_on_after_crashes_in_its_middle() -> None:
     assert len(hit) >= 3, "it was not there yet, and fell twice while it gathered"
 
 
+def test_a_source_that_dropped_the_snapshot_in_silence_is_not_waited_for() -> None:
+    """In seed 9000031 a joiner is cut off while it gathers, and three newer ones are made meanwhile."""
+    report = run(JOINS, 9_000_031)
+    assert report.ok, report.text()
+    assert report.done["snapshot_joined"] == 2, report.text()
+    assert report.hosts["snapshot_given_up"] == 1
+
+
 @pytest.mark.parametrize("seed", [2])
 def test_joined_nodes_follow_the_validators_through_further_epochs(seed: int) -> None:
     """C-21 to C-23: ends of epochs before the snapshot are kept beside, those after it happen on the new node."""

@@ -19,6 +19,7 @@ from protocol.node.joining import (
     GONE_INTERVALS,
     OFFERS_INTERVALS,
     PATIENCE_INTERVALS,
+    SILENCE_INTERVALS,
     Forget,
     JoiningEffect,
     JoiningInput,
@@ -248,6 +249,35 @@ def test_a_snapshot_that_all_have_dropped_for_a_newer_one_is_not_waited_for() ->
     assert world.joining.complete, world.joining.status
     assert world.joining.offer == new
     assert GONE_INTERVALS + 2 * OFFERS_INTERVALS < PATIENCE_INTERVALS
+    check_installed(world)
+
+
+def test_a_source_that_says_nothing_is_asked_again_whether_it_still_has_the_snapshot() -> None:
+    """It lost what was asked of it, or the answer was lost, and meanwhile it dropped the snapshot for a newer one."""
+    there = history()
+    old, new = there.snapshots.offers()
+    asked_for_old = 0
+
+    def speak(question: bytes) -> list[bytes]:
+        nonlocal asked_for_old
+        asked = messages.read(question)
+        if isinstance(asked, snapshot.SnapshotsWanted):
+            return [encode(new if asked_for_old else old)]
+        if isinstance(asked, snapshot.PiecesWanted) and asked.height == old.height:
+            asked_for_old += 1
+            return there.answer(question) if asked_for_old == 1 else []
+        return there.answer(question)
+
+    world = World(there, {HONEST: speak, OTHER: speak})
+    world.connect()
+    assert world.joining.offer == old
+    interval_ms = there.driver.genesis.parameters.retry_interval_ms
+    soon = SILENCE_INTERVALS + GONE_INTERVALS + 4 * OFFERS_INTERVALS
+    assert soon < PATIENCE_INTERVALS
+    world.run(soon * interval_ms)
+    assert world.joining.complete, world.joining.status
+    assert world.joining.offer == new
+    assert not world.charged()
     check_installed(world)
 
 
