@@ -13,8 +13,8 @@ Reading order: arithmetic (percentiles, due times, series), workloads and mixes 
 generators tell each other), http, posting, following, bystanders, generator (the load), meters (/proc, disks,
 counters), conditions, network (nodes, and the accounts that act), judging, trial (one stretch of load, summed up),
 loading (the same, made), kinds (the workloads' table), search (the highest rate that is held), loads and histories (how
-each workload is run), run (all of it), report, report_more, page and digest (what a person reads), comparing (two
-reports), profiles.
+each workload is run), run (all of it), goals (what is to be reached), report, report_more, page and digest (what a
+person reads), comparing (two reports), profiles.
 
 Deliberately absent: any assertion on time. A slow machine gives slow figures, not failures; what fails a run is a node
 that ends, or a ledger that is not what was promised.

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from daemon.bench.comparing import at
+from daemon.bench.goals import DAY_SECONDS, goal_rows
 from daemon.bench.meters import MIB
-
-DAY_SECONDS = 86_400
 
 
 def digest(report: Mapping[str, Any]) -> Iterator[str]:
@@ -31,6 +30,11 @@ def digest(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"| `{workload['name']}` | {'; '.join(_figures(workload))} |"
     first = report["workloads"][0]["start_seconds"]
     yield f"| start of all | ready after {first['ready']} s, first final transaction after {first['first_final']} s |"
+    yield ""
+    yield "| workload | goal | measured | met |"
+    yield "|---|---|---|---|"
+    for workload, goal, figure, met in goal_rows(report):
+        yield f"| {workload} | {goal} | {figure} | {met} |"
 
 
 def _figures(workload: Mapping[str, Any]) -> Iterator[str]:

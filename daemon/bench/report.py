@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from daemon.bench.goals import MET, goal_rows
 from daemon.bench.meters import MIB
 from daemon.bench.report_more import more_rows
 
@@ -28,6 +29,10 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield f"{workload['name']}: {workload['words']}"
         yield from (_idle(workload) if workload["name"] == "idle" else _loaded(workload))
+    yield ""
+    yield "Goals (two cores, shared by nodes and load)"
+    for name, goal, figure, met in goal_rows(report):
+        yield from _wrapped(name, f"{goal}: {figure}, {MET[met]}")
 
 
 def condition_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
