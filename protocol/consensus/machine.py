@@ -259,14 +259,16 @@ class Machine:
     def on_certificate(self, given: CertificateReceived, now_ms: int) -> list[Effect]:
         """C-12, C-18: a certificate is used whatever its view, once; one already held is not checked again.
 
-        Unless it says that this validator has signed what it does not remember (C-24).
+        Unless it says that this validator has signed what it does not remember (C-24). Who knows that it has forgotten
+        compares nothing.
         """
         del now_ms
         core, certificate = self.core, given.certificate
         kind = VoteKind(certificate.kind)
         if not well_formed(core.instance.validators, certificate, core.instance.epoch):
             return [Charge(None, given.peer, "a certificate that is not well formed")]
-        known = counting.known(core, certificate.view, kind) and not self._own_seen_in(certificate)
+        remembers = core.recalled is not None or not core.held_back
+        known = counting.known(core, certificate.view, kind) and not (remembers and self._own_seen_in(certificate))
         if known and not counting.contradicts(core, certificate):
             spreading.note_certificate(core, certificate, given.peer)
             return []

@@ -130,7 +130,7 @@ def checked(body: Body, session: int, covered: int, certificate: Certificate, go
         _append(body, block, certificate if block is blocks[-1] else None)
         if body.halted:
             return
-    if body.closed is None:
+    if body.closed is None and certificate.epoch == body.epoch:
         body.inbox.append(agree.CertificateReceived(certificate, sync.peer))
     advance(body)
     go_on(body)

@@ -43,13 +43,16 @@ def relayed(body: Body, envelopes: tuple[bytes, ...], peer: bytes) -> None:
     """What an observer passes on, within a part of a client's bounds (L-31); it passes the rest on again later.
 
     An observer takes it too where it has a channel to a validator: then it never goes from observer to observer twice.
+    A validator without its memory does not: it is a validator to others, so two of them would pass it to and fro.
     """
-    if not authors(body) and not body.neighbours.validators():
+    if not authors(body) and (body.machine.core.me is not None or not body.neighbours.validators()):
         return
     checks = sum(1 for purpose in body.jobs.values() if purpose[0] == "envelopes" and purpose[3] == peer)
     waiting = len(body.pool.waiting) + body.checking_envelopes + len(envelopes)
+    size = body.pool.waiting_bytes + body.checking_bytes + sum(map(len, envelopes))
     # Half of the pool is for this node's own clients, whatever observers pass on.
-    crowded = checks >= ENVELOPE_JOBS_MAX or waiting > limits.POOL_ENVELOPES_MAX // 2
+    full = waiting > limits.POOL_ENVELOPES_MAX // 2 or size > limits.POOL_BYTES_MAX // 2
+    crowded = full or checks >= ENVELOPE_JOBS_MAX
     if crowded or _refuses_all(body, envelopes) is not None:
         body.count("relays_passed_over")
         return
@@ -109,8 +112,9 @@ def envelopes_checked(body: Body, purpose: Any, verdicts: tuple[Admitted | Refus
         if not data:
             result = Refusal(TOO_LARGE, f"an envelope has at most {limits.ENVELOPE_BYTES_MAX} bytes")
         elif isinstance(verdict, Admitted):
+            if not body.pool.holds(verdict.transaction):  # what waits already is passed on again by its own time
+                fresh.append(verdict.transaction)
             result = _pool(body, data, verdict, judged_anew=ticket is None and peer is None)
-            fresh.append(verdict.transaction)
         if isinstance(result, Refusal):
             _refused(body, result)
             if peer is not None and result.code in (MALFORMED, BAD_SIGNATURE):

@@ -57,6 +57,8 @@ SILENCE_INTERVALS: Final = 20
 AVOID_INTERVALS: Final = 40
 OFFERS_INTERVALS: Final = 4
 """Retry intervals in which offers are gathered before the highest is taken, and between two questions for them."""
+SETTLING_INTERVALS: Final = 2
+"""Retry intervals from the first offer that a peer makes when it is asked until the last."""
 JOINERS_INTERVALS: Final = 40
 """Retry intervals after which joiners among themselves believe that there is no network yet."""
 PATIENCE_INTERVALS: Final = 120
@@ -245,7 +247,7 @@ class Joining:
         self._ask_for_offers(peer)
 
     def _ask_for_offers(self, peer: bytes) -> None:
-        self.peers[peer].listing_until_ms = self._now_ms + OFFERS_INTERVALS * self._interval_ms
+        self.peers[peer].asked_for_offers(self._now_ms + OFFERS_INTERVALS * self._interval_ms)
         self._say(peer, wire.SnapshotsWanted(0))
 
     def _peer_down(self, peer: bytes) -> None:
@@ -311,20 +313,19 @@ class Joining:
         """Another joiner asks: there is none here yet."""
         self._say(peer, wire.SnapshotOffer(0, (), None, 0))
 
-    def on_offered(self, peer: bytes, known: Peer, offer: wire.SnapshotOffer) -> None:
-        """A snapshot that a peer has. What it offered before it was asked once more it may have no more."""
+    def on_offered(self, _peer: bytes, known: Peer, offer: wire.SnapshotOffer) -> None:
+        """A snapshot that a peer has."""
         if known.listing_until_ms:
-            known.offers.clear()
+            known.settles_ms = self._now_ms + SETTLING_INTERVALS * self._interval_ms
         known.answered, known.listing_until_ms = True, 0
+        known.stale.discard(offer.height)
         if offer.height:
             read = read_offer(offer)
-            # Below the pin it is no lie, but nothing would tell it from one (`offers.check_pin`).
-            if self._pinned is None or read.tip.height > self._pinned[0]:
-                known.offers[offer.height] = offer
+            if self._pinned is not None and read.tip.height <= self._pinned[0]:
+                return  # no lie, but nothing would tell it from one (`offers.check_pin`)
+            known.offers[offer.height] = offer
             while len(known.offers) > OFFERS_OF_A_PEER_MAX:
                 del known.offers[min(known.offers)]
-        if not known.offers and self._candidate is not None and peer == self._candidate[0]:
-            self._candidate = None
 
     def on_epochs_found(self, _peer: bytes, known: Peer, found: wire.EpochsFound) -> None:
         """How epochs ended."""
@@ -406,19 +407,20 @@ class Joining:
 
     def _tick(self) -> None:
         for key, peer in list(self.peers.items()):
-            if peer.asked is not None and self._now_ms >= peer.deadline_ms:
+            silent = peer.asked is not None and self._now_ms >= peer.deadline_ms
+            if silent:
                 self._leave(key)
-                if self._candidate is not None and key == self._candidate[0]:
-                    peer.offers.clear()
-                    self._candidate = None
-                    self.peers.failed({key})
+            if (peer.drop_stale(self._now_ms) or silent) and self._candidate is not None and key == self._candidate[0]:
+                peer.offers.clear()
+                self._candidate = None
+                self.peers.failed({key})
         if self._now_ms - self._asked_ms >= OFFERS_INTERVALS * self._interval_ms:
             self._asked_ms = self._now_ms
             sources = set(self._sources())
             for key, peer in self.peers.items():
                 # A source that gives nothing may have dropped it since.
                 useful = key in sources and peer.avoid_until_ms <= self._now_ms
-                if not useful and peer.free(self._now_ms):
+                if not useful and peer.free(self._now_ms) and peer.settles_ms <= self._now_ms:
                     self._ask_for_offers(key)
         if self.offer is None or not self.peers or self.complete:
             self._progress_ms = self._now_ms

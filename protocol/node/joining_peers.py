@@ -23,6 +23,10 @@ class Peer:
     """A connected peer: what it offers, and what it was asked."""
 
     offers: dict[int, SnapshotOffer] = field(default_factory=dict)
+    stale: set[int] = field(default_factory=set)
+    """Heights of offers from before it was asked last, that it has not made again."""
+    settles_ms: int = 0
+    """Until then, from its first word on, it may still say that it has more."""
     answered: bool = False
     """Whether it has said which snapshots it has."""
     runs: bool = False
@@ -37,6 +41,19 @@ class Peer:
     """Height behind the last block of its answer that was good."""
     deadline_ms: int = 0
     avoid_until_ms: int = 0
+
+    def asked_for_offers(self, until_ms: int) -> None:
+        """It is asked which snapshots it has, and should say so until then."""
+        self.listing_until_ms, self.stale = until_ms, set(self.offers)
+
+    def drop_stale(self, now_ms: int) -> bool:
+        """Forget what it did not offer again, once it has had time to; whether it offers nothing now."""
+        if not self.stale or self.listing_until_ms or now_ms < self.settles_ms:
+            return False
+        for height in self.stale:
+            self.offers.pop(height, None)
+        self.stale.clear()
+        return not self.offers
 
     def free(self, now_ms: int) -> bool:
         """Whether it can be asked something."""

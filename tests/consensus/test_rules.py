@@ -339,6 +339,9 @@ def test_a_certificate_that_is_held_is_looked_at_for_what_this_validator_does_no
     named = certificate_of(VoteKind.NULLIFY, 1, None, tuple(sorted((me, *others[:2]))))
     twins = [effect for effect in shown(machine, named) if isinstance(effect, given.Twin)]
     assert [twin.vote.signer for twin in twins] == [me]
+    machine.hold_back(True, 3)
+    machine.end_asking()
+    assert shown(machine, named) == [], "who has forgotten knows that already"
 
 
 def shown(machine: Machine, certificate: Certificate) -> list[given.Effect]:

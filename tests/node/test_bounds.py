@@ -38,6 +38,19 @@ def test_relayed_envelopes_count_for_the_pool_while_they_are_checked() -> None:
     assert any(isinstance(effect, node_io.CheckEnvelopes) for effect in effects), "there is room again"
 
 
+def test_observers_fill_half_of_the_pools_bytes_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-31: the rest is for this node's own clients."""
+    driver = one_of_four()
+    observer, made = key(900).public, [envelope(driver, number) for number in range(1, 9)]
+    monkeypatch.setattr(limits, "POOL_BYTES_MAX", 4 * len(made[0]))
+    driver.step(node_io.PeerUp(observer))
+    for data in made:
+        driver.step(node_io.Received(observer, encode(wire.EnvelopesRelayed((data,)))))
+    assert len(driver.all(node_io.CheckEnvelopes)) == 2
+    (result,) = submit(driver, made[7])
+    assert isinstance(result, node_io.Admitted)
+
+
 @pytest.mark.parametrize(("code", "charged"), [(INTERNAL_ERROR, 0), (BAD_SIGNATURE, 1)])
 def test_a_batch_that_this_node_failed_to_check_is_dropped_and_nobody_is_charged(code: str, charged: int) -> None:
     """L-13: a batch is refused whole; its author answers for what is bad in it, and not for our worker's death."""

@@ -191,6 +191,19 @@ def test_who_reaches_validators_through_an_observer_only_passes_envelopes_on_to_
     middle.step(node_io.PeerUp(between))
     middle.step(node_io.Received(between, encode(wire.EnvelopesRelayed((data,)))))
     assert passed_on(middle) == [((PEER,), (data,))], "who hears a validator needs nobody else"
+    middle.lists.clear()
+    middle.step(node_io.Received(between, encode(wire.EnvelopesRelayed((data, data)))))
+    assert passed_on(middle) == [], "what waits already is passed on again by its own time (L-16)"
+
+
+def test_validators_without_a_memory_do_not_pass_envelopes_to_and_fro() -> None:
+    """L-16, C-24: each would be a validator to the other."""
+    driver = one_of_four()
+    driver.restart(journal=False, amnesiac=True)
+    driver.step(node_io.PeerUp(key(201).public))
+    data = envelope(driver, 1)
+    driver.step(node_io.Received(key(201).public, encode(wire.EnvelopesRelayed((data,)))))
+    assert not driver.all(node_io.CheckEnvelopes)
 
 
 def passed_on(driver: Driver) -> list[tuple[tuple[bytes, ...], tuple[bytes, ...]]]:

@@ -281,6 +281,48 @@ def test_a_source_that_says_nothing_is_asked_again_whether_it_still_has_the_snap
     check_installed(world)
 
 
+def test_a_source_that_comes_back_may_take_its_time_to_say_what_it_has() -> None:
+    """It makes its newest offer first, and time passes before the one that is wanted: nothing is forgotten."""
+    there = history()
+    old, new = there.snapshots.offers()
+    world = World(there, {HONEST: offering(there, old)})
+    world.steps_max = 30
+    world.connect()
+    world.run()
+    assert world.joining.offer == old
+    assert world.joining.status.stage != "complete"
+    interval_ms = there.driver.genesis.parameters.retry_interval_ms
+    world.steps_max = None
+    world.peers[HONEST] = lambda _question: []
+    world.run((GONE_INTERVALS + 3) * interval_ms)
+    world.step(node_io.Received(HONEST, encode(new)))
+    world.step(node_io.Tick())
+    world.step(node_io.Received(HONEST, encode(old)))
+    world.peers[HONEST] = offering(there, old)
+    world.run(60 * interval_ms)
+    assert world.joining.complete, world.joining.status
+    assert world.joining.offer == old
+    assert not any(isinstance(effect, Forget) for effect in world.effects)
+
+
+def test_a_peer_whose_offer_is_looked_at_and_that_then_has_none_is_relied_on_in_vain() -> None:
+    """So that it does not come first again: it did not even say that its epochs are not to be had."""
+    there = history()
+    (offer, *_) = there.snapshots.offers()
+    later = replace(offer, chain=tuple(encode(replace(decode(Header, data), epoch=2)) for data in offer.chain[:1]))
+
+    def speak(question: bytes) -> list[bytes]:
+        asked = isinstance(messages.read(question), snapshot.SnapshotsWanted)
+        return [encode(snapshot.SnapshotOffer(0, (), None, 0))] if asked else []
+
+    world = World(there, {LIAR: speak})
+    world.connect()
+    world.step(node_io.Received(LIAR, encode(later)))
+    interval_ms = there.driver.genesis.parameters.retry_interval_ms
+    world.run((SILENCE_INTERVALS - 1) * interval_ms)
+    assert world.joining.peers.failures == {LIAR: 1}
+
+
 def test_of_the_snapshots_of_those_who_answer_at_once_the_newest_is_taken() -> None:
     """A joiner looks as soon as all have said something: what they say first is the one that lasts longest."""
     there = history()

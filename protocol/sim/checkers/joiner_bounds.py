@@ -39,6 +39,7 @@ JOINER_BOUNDS: dict[str, Limit] = {
     "gathering.staged.fresh": _fixed(max(EPOCHS_ASKED_MAX, HEADERS_ASKED_MAX)),
     "peers": _fixed(limits.PEERS_MAX),
     "peers[].offers": _fixed(OFFERS_OF_A_PEER_MAX),
+    "peers[].stale": _fixed(OFFERS_OF_A_PEER_MAX),
     "peers[].blocks.avoid": _fixed(limits.PEERS_MAX),
     "peers[].blocks.parts": _fixed(limits.SYNC_BLOCKS_MAX),
     "peers[].blocks.parts[]": _fixed(limits.REFERENCES_MAX),
