@@ -76,7 +76,7 @@ KINDS: Final = {
     ),
     "catch-up": Kind(words="a node that was away while others went on", transactions=10_000, nodes_min=4),
     "restart": Kind(words="start with a long history, to ready", transactions=20_000),
-    "overload": Kind(words="offered twice the highest rate that is held", seconds=60),
+    "overload": Kind(words="offered twice the most that it can do", seconds=60),
     "growth": Kind(words="the same load on a short and a long history", rate=400, seconds=10, transactions=50_000),
     "validators": Kind(words="the same load on four and on ten validators", rate=200, seconds=15),
     "idle": Kind(words="nobody uses it", rate=0, seconds=20),

@@ -51,7 +51,7 @@ def bench() -> None:
     leader-kill    light, and the leader killed with -9
     catch-up       a node away for 10,000 transactions (--transactions): how fast it comes back
     restart        start with a history of 20,000 transactions (--transactions), to ready
-    overload       offered twice the highest rate held: what is kept, what is refused, memory
+    overload       offered twice the most it can do: what is kept, what is refused, memory
     growth         CPU, memory, disk of a transaction at 10,000 and at 50,000 (--transactions)
     validators     CPU of a node for a transaction with four validators, and with ten
     idle           nobody uses it: CPU, memory, disk
