@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -24,20 +25,20 @@ def status(nodes: tuple[str, ...], timeout_seconds: float) -> None:
     with client_of(nodes) as client:
         network = client.network(timeout_seconds=timeout_seconds)
         node = client.node(timeout_seconds=timeout_seconds)
-    emit({"node": dict(node), "network": dict(network.raw)}, lambda: _lines(node, network.name, network.network_id))
+    emit({"node": dict(node), "network": dict(network.raw)}, lambda: _lines(node, network.raw, network.network_id))
 
 
-def _lines(node: object, name: str, network_id: bytes) -> None:
+def _lines(node: object, network: Mapping[str, Any], network_id: bytes) -> None:
     from protocol.proofs.explain import utc_text
 
     assert isinstance(node, dict), "a node's status is an object"
     free = node["disk"]["free_bytes"]
     sync = _sync(node["sync"])
     role = "votes" if node["voting"] else "follows, does not vote"
-    memory = _memory(node)
+    memory, unheard = _memory(node), unheard_text(node, network)
     final = utc_text(node["final_time_ms"]) if node["final_height"] else "no block yet"
     rows = {
-        "network": f"{safe(name)}, {NETWORK_ID.format(network_id)}",
+        "network": f"{safe(network['name'])}, {NETWORK_ID.format(network_id)}",
         "member": safe(node["member"] or "-"),
         "node": f"{node['node_key']}, papilio {safe(node['version'])}, up {duration_text(node['uptime_ms'])}",
         "state": f"{'ready' if node['ready'] else 'not ready'}, {role}, {sync}",
@@ -49,6 +50,7 @@ def _lines(node: object, name: str, network_id: bytes) -> None:
         "provable": f"up to height {node['covered_height']}",
         "consensus": f"epoch {node['epoch']}, view {node['view']}",
         "peers": f"{len(node['peers'])} connected, {len(node['hears'])} heard directly",
+        **({"not heard": unheard} if unheard else {}),
         "pool": f"{node['pool_envelopes']} envelopes, {bytes_text(node['pool_bytes'])}",
         "disk": "not known" if free is None else f"{bytes_text(free)} free",
     }
@@ -63,6 +65,25 @@ def _sync(sync: dict[str, Any]) -> str:
     left = sync.get("left_seconds")
     words = "" if left is None else f", about {duration_text(1000 * left)} left"
     return f"catching up to height {sync['target_height']}{words}"
+
+
+def unheard_text(node: Mapping[str, Any], network: Mapping[str, Any]) -> str:
+    """Whose validators this node does not hear itself, and whether a quorum is left without them; empty: it hears all.
+
+    Where not everyone has a channel to everyone, others pass on what these say (L-14), so it is no alarm by itself.
+    """
+    heard = {*node["hears"], node["node_key"]}
+    silent = [validator for validator in network["validators"] if validator["node_key"] not in heard]
+    if not silent:
+        return ""
+    names = ", ".join(safe(validator["member"]) for validator in silent)
+    left = network["total_power"] - sum(validator["power"] for validator in silent)
+    if left >= network["quorum_power"]:
+        return names
+    return (
+        f"{names}; without them {left} of {network['total_power']} power is left, and nothing becomes final with less"
+        f" than {network['quorum_power']}, unless other nodes pass on what they say"
+    )
 
 
 def _memory(node: dict[str, Any]) -> str:

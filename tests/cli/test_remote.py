@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.remote import bytes_text, duration_text, endpoints, safe
+from daemon.cli.status import unheard_text
 from daemon.client import Account
 from daemon.client.local import LocalNetwork, free_port
 from daemon.config.write import to_toml
@@ -210,6 +211,16 @@ def test_status_block_and_events(call: Call, node: LocalNetwork, alice: Path, do
     line = call("events", *after, "--count", "1", "--app", "evidence", "--account", account).out
     assert line.split()[0] == str(facts["log_index"])
     assert line.rstrip().endswith("evidence.record")
+
+
+def test_status_says_whom_it_does_not_hear_and_whether_a_quorum_is_left() -> None:
+    validators = [{"member": name, "node_key": name, "power": 1} for name in ("ash", "bay", "elm", "fig")]
+    network = {"validators": validators, "quorum_power": 3, "total_power": 4}
+    assert unheard_text({"node_key": "ash", "hears": ["bay", "elm", "fig"]}, network) == ""
+    assert unheard_text({"node_key": "ash", "hears": ["bay", "elm"]}, network) == "fig"
+    assert unheard_text({"node_key": "oak", "hears": ["bay", "elm"]}, network).startswith(
+        "ash, fig; without them 2 of 4"
+    )
 
 
 def test_a_proof_of_state_and_of_absence(call: Call, node: LocalNetwork, tmp_path: Path) -> None:
