@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from daemon.bench.comparing import at
-from daemon.bench.goals import DAY_SECONDS, goal_rows
+from daemon.bench.goals import idle_disk_mib, idle_memory_mib, judged
 from daemon.bench.meters import MIB
 
 
@@ -33,8 +33,8 @@ def digest(report: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| workload | goal | measured | met |"
     yield "|---|---|---|---|"
-    for workload, goal, figure, met in goal_rows(report):
-        yield f"| {workload} | {goal} | {figure} | {met} |"
+    for one in judged(report):
+        yield f"| {one.workload} | {one.goal} | {one.figure} | {'yes' if one.met else 'no'} |"
 
 
 def _figures(workload: Mapping[str, Any]) -> Iterator[str]:
@@ -100,6 +100,5 @@ def _validators(found: Mapping[str, Any]) -> str:
 
 
 def _idle(found: Mapping[str, Any]) -> str:
-    core, memory = max(found["core_percent"].values()), [sum(one.values()) for one in found["anonymous_bytes"].values()]
-    day = max(found["disk_grown_bytes"].values()) * DAY_SECONDS / found["seconds"] / MIB
-    return f"{core}% of a core, {max(memory) / MIB:.0f} MiB, {day:.1f} MiB of disk a day (each the worst node's)"
+    core, memory, day = max(found["core_percent"].values()), idle_memory_mib(found), idle_disk_mib(found)
+    return f"{core}% of a core, {memory:.0f} MiB, {day:.1f} MiB of disk a day (each the worst node's)"

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from daemon.bench.comparing import at
 from daemon.bench.meters import MIB
 
-DAY_SECONDS: Final = 86_400
 START: Final = "start of all"
-Figure = Callable[[Mapping[str, Any]], float | None]
-"""Of a workload in a report; None if it was not measured."""
+Workloads = Mapping[str, Mapping[str, Any]]
+"""Of a report, by name."""
+Figure = Callable[[Workloads], float | None]
+"""None if it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """workload: by name. words: what is bounded, with its unit. least: a bound from below.
+    """workload: of which it is told. words: what is bounded, with its unit. least: a bound from below.
 
-    size: where the report says how many transactions of history this was measured with.
+    size: where the workload says how many transactions of history this was measured with.
     """
 
     workload: str
@@ -33,19 +34,40 @@ class Goal:
     least: bool = False
     size: str | None = None
 
-    def met_by(self, figure: float) -> bool:
-        """Whether it is reached."""
-        return figure >= self.bound if self.least else figure <= self.bound
+
+class Judged(NamedTuple):
+    """A goal beside its figure, for people."""
+
+    workload: str
+    goal: str
+    figure: str
+    met: bool
+
+    @property
+    def words(self) -> str:
+        """The figure, and whether it is enough."""
+        return f"{self.figure}, {'met' if self.met else 'NOT met'}"
 
 
-def _at(path: str) -> Figure:
-    return lambda workload: at(workload, path)
+def idle_memory_mib(workload: Mapping[str, Any]) -> float:
+    """Anonymous memory of the worst node, all its processes together."""
+    return float(max(sum(one.values()) for one in workload["anonymous_bytes"].values()) / MIB)
 
 
-def _held(path: str) -> Figure:
+def idle_disk_mib(workload: Mapping[str, Any]) -> float:
+    """What the disk of the worst node grows by in a day at this pace."""
+    return float(max(workload["disk_grown_bytes"].values()) * 86_400 / workload["seconds"] / MIB)
+
+
+def _at(name: str, path: str) -> Figure:
+    return lambda workloads: at(workloads.get(name), path)
+
+
+def _held(name: str, path: str) -> Figure:
     """The figure of the highest rate that was held; 0 if none was."""
 
-    def figure(workload: Mapping[str, Any]) -> float | None:
+    def figure(workloads: Workloads) -> float | None:
+        workload = workloads.get(name, {})
         if "tries" not in workload:
             return None
         return at(workload, path) if workload.get("held") else 0.0
@@ -53,67 +75,62 @@ def _held(path: str) -> Figure:
     return figure
 
 
-def _worst(path: str, times: float = 1.0) -> Figure:
-    """Of several nodes or starts the worst."""
-
-    def figure(workload: Mapping[str, Any]) -> float | None:
-        found = at(workload, path)
-        values = list(found.values()) if isinstance(found, Mapping) else found
-        return max(values) * times if values else None
-
-    return figure
+def _of_idle(told: Callable[[Mapping[str, Any]], float]) -> Figure:
+    return lambda workloads: told(workloads["idle"]) if "idle" in workloads else None
 
 
-def _idle_memory(workload: Mapping[str, Any]) -> float | None:
-    found = workload.get("anonymous_bytes")
-    return max(sum(one.values()) for one in found.values()) / MIB if found else None
+def _restarted(workloads: Workloads) -> float | None:
+    found = at(workloads.get("restart"), "restart.after_a_stop_s")
+    return max(found) if found else None
 
 
-def _idle_disk(workload: Mapping[str, Any]) -> float | None:
-    found = workload.get("disk_grown_bytes")
-    return max(found.values()) * DAY_SECONDS / workload["seconds"] / MIB if found else None
+def _hot_share(workloads: Workloads) -> float | None:
+    single, hot = (_held(name, RATE)(workloads) for name in ("single", "hot"))
+    return None if not single or hot is None else 100 * hot / single
 
 
-AWAY, HISTORY, GROWN = "catch_up.absent_transactions", "restart.history_transactions", "growth.points.1.transactions"
+def _started(workloads: Workloads) -> float | None:
+    found: float | None = at(next(iter(workloads.values()), None), "start_seconds.first_final")
+    return found
+
+
+RATE: Final = "measured.offered_a_second"
+DISK: Final = "measured.disk.times_envelopes"
 GOALS: Final = (
-    Goal("light", "to final, p50 ms", 30, _at("measured.latency_final.p50_ms")),
-    Goal("light", "to final, p99 ms", 100, _at("measured.latency_final.p99_ms")),
-    Goal("single", "held with p99 below 1 s, a second", 3_000, _held("measured.offered_a_second"), least=True),
-    Goal("single", "disk, times the envelopes", 2.5, _at("measured.disk.times_envelopes")),
-    Goal("bundled", "operations held, a second", 25_000, _held("measured.operations_a_second"), least=True),
-    Goal("bundled", "disk, times the envelopes", 1.5, _at("measured.disk.times_envelopes")),
-    Goal("leader-kill", "longest gap, ms", 1_500, _at("measured.blocks.longest_gap_ms")),
-    Goal("catch-up", "executed a second", 10_000, _at("catch_up.executed_a_second"), least=True, size=AWAY),
-    Goal("restart", "ready after a stop, s", 5, _worst("restart.after_a_stop_s"), size=HISTORY),
-    Goal("overload", "kept, % of its best", 90, _at("overload.kept_percent"), least=True),
-    Goal("growth", "CPU a transaction, times", 1.2, _at("growth.times.cpu_ms_a_transaction"), size=GROWN),
-    Goal("validators", "CPU a node with ten, times", 1.5, _at("validators.cpu_times")),
-    Goal("idle", "% of a core", 1, _worst("core_percent")),
-    Goal("idle", "anonymous memory, MiB", 80, _idle_memory),
-    Goal("idle", "disk a day, MiB", 10, _idle_disk),
-    Goal(START, "to first final, s", 3, _at("start_seconds.first_final")),
-)
-MET: Final = {"yes": "met", "no": "NOT met"}
-HOT_SHARE: Final = 80
-"""`hot` is to hold at least so many percent of what `single` does."""
+    Goal("light", "to final, p50 ms", 30, _at("light", "measured.latency_final.p50_ms")),
+    Goal("light", "to final, p99 ms", 100, _at("light", "measured.latency_final.p99_ms")),
+    Goal("single", "held with p99 below 1 s, a second", 3_000, _held("single", RATE), least=True),
+    Goal("single", "disk, times the envelopes", 2.5, _at("single", DISK)),
+    Goal("bundled", "operations held, a second", 25_000, _held("bundled", "measured.operations_a_second"), least=True),
+    Goal("bundled", "disk, times the envelopes", 1.5, _at("bundled", DISK)),
+    Goal("hot", "held, % of single", 80, _hot_share, least=True),
+    Goal("leader-kill", "longest gap, ms", 1_500, _at("leader-kill", "measured.blocks.longest_gap_ms")),
+    Goal(
+        "catch-up", "executed a second", 10_000, _at("catch-up", "catch_up.executed_a_second"),
+        least=True, size="catch_up.absent_transactions",
+    ),
+    Goal("restart", "ready after a stop, s", 5, _restarted, size="restart.history_transactions"),
+    Goal("overload", "kept, % of its best", 90, _at("overload", "overload.kept_percent"), least=True),
+    Goal(
+        "growth", "CPU a transaction, times", 1.2, _at("growth", "growth.times.cpu_ms_a_transaction"),
+        size="growth.points.1.transactions",
+    ),
+    Goal("validators", "CPU a node with ten, times", 1.5, _at("validators", "validators.cpu_times")),
+    Goal("idle", "% of a core", 1, _of_idle(lambda workload: max(workload["core_percent"].values()))),
+    Goal("idle", "anonymous memory, MiB", 80, _of_idle(idle_memory_mib)),
+    Goal("idle", "disk a day, MiB", 10, _of_idle(idle_disk_mib)),
+    Goal(START, "to first final, s", 3, _started),
+)  # fmt: skip
 
 
-def goal_rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """(workload, goal, figure, "yes" or "no") of each goal that the report has the figure of."""
+def judged(report: Mapping[str, Any]) -> Iterator[Judged]:
+    """Each goal that the report has the figure of."""
     workloads = {one["name"]: one for one in report["workloads"]}
-    if report["workloads"]:
-        workloads[START] = report["workloads"][0]
-    goals = list(GOALS)
-    if {"single", "hot"} <= workloads.keys():
-        held = _held("measured.offered_a_second")
-        single = held(workloads["single"])
-        share = HOT_SHARE / 100 * single if single else None
-        if share:
-            goals.append(Goal("hot", f"held, {HOT_SHARE}% of single, a second", share, held, least=True))
-    for goal in goals:
-        found = workloads.get(goal.workload, {})
-        figure = goal.figure(found)
-        if figure is not None:
-            size = f", {at(found, goal.size):,} transactions" if goal.size else ""
-            bound = f"{goal.words}{size}: {'at least' if goal.least else 'at most'} {goal.bound:,.6g}"
-            yield goal.workload, bound, f"{round(figure, 3):,.6g}", "yes" if goal.met_by(figure) else "no"
+    for goal in GOALS:
+        figure = goal.figure(workloads)
+        if figure is None:
+            continue
+        size = f", {at(workloads[goal.workload], goal.size):,} transactions" if goal.size else ""
+        words = f"{goal.words}{size}: {'at least' if goal.least else 'at most'} {goal.bound:,.6g}"
+        met = figure >= goal.bound if goal.least else figure <= goal.bound
+        yield Judged(goal.workload, words, f"{round(figure, 3):,.6g}", met)

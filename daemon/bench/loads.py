@@ -13,7 +13,7 @@ import trio
 from daemon.bench.kinds import Session
 from daemon.bench.loading import run_trial
 from daemon.bench.profiles import profile, profiler
-from daemon.bench.search import RateSearch, is_held
+from daemon.bench.search import RATE_MIN, RateSearch, is_held
 from daemon.bench.trial import ALONE, Offer, Trial
 from daemon.config.creation import NODE_FILE
 from daemon.config.node import load_node
@@ -67,7 +67,8 @@ async def overloaded(session: Session) -> None:
     await warm(session, rate or session.kind.first_rate)
     if rate is None:
         held = await searched(session)
-        rate = best = max(one["final_a_second"] for one in session.found["tries"])
+        best = max(one["final_a_second"] for one in session.found["tries"])
+        rate = max(best, RATE_MIN)
     else:
         held = await run_trial(session.stand, session.offer(rate, session.seconds))
         best = held.summary()["final_a_second"]

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, Final
 
 from daemon.bench import plots
-from daemon.bench.goals import MET, goal_rows
+from daemon.bench.goals import judged
 from daemon.bench.plots import Line
 from daemon.bench.report import condition_rows, lines, rows
 
@@ -50,7 +50,7 @@ def page(report: Mapping[str, Any]) -> str:
         parts.append(f"<h2>{escape(workload['name'])}</h2>")
         parts.append(f'<p class="words">{escape(workload["words"])}</p>')
         parts += _workload(workload) if "measured" in workload else _plain(report, workload)
-    goals = [(f"{name}: {goal}", f"{figure}, {MET[met]}") for name, goal, figure, met in goal_rows(report)]
+    goals = [(f"{one.workload}: {one.goal}", one.words) for one in judged(report)]
     parts += ["<h2>Goals</h2>", _table(goals)]
     parts += ["<h2>Conditions</h2>", _table(condition_rows(told))]
     return (

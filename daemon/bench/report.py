@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from daemon.bench.goals import MET, goal_rows
+from daemon.bench.goals import idle_disk_mib, judged
 from daemon.bench.meters import MIB
 from daemon.bench.report_more import more_rows
 
@@ -31,8 +31,8 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield from (_idle(workload) if workload["name"] == "idle" else _loaded(workload))
     yield ""
     yield "Goals (two cores, shared by nodes and load)"
-    for name, goal, figure, met in goal_rows(report):
-        yield from _wrapped(name, f"{goal}: {figure}, {MET[met]}")
+    for one in judged(report):
+        yield from _wrapped(one.workload, f"{one.goal}: {one.words}")
 
 
 def condition_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -149,12 +149,10 @@ def _profile(part: str, shares: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _idle(workload: Mapping[str, Any]) -> Iterator[str]:
-    seconds = workload["seconds"]
-    day = max(workload["disk_grown_bytes"].values()) * 86_400 / seconds / MIB
-    yield from _wrapped("time", f"{seconds} s, {workload['blocks']} blocks")
+    yield from _wrapped("time", f"{workload['seconds']} s, {workload['blocks']} blocks")
     yield from _wrapped("CPU", _counts({m: f"{p}% of a core" for m, p in workload["core_percent"].items()}))
     yield from _wrapped("memory (anonymous)", _memory_parts(workload["anonymous_bytes"]))
-    yield from _wrapped("disk", f"{day:.1f} MiB a day and node at this pace")
+    yield from _wrapped("disk", f"{idle_disk_mib(workload):.1f} MiB a day and node at this pace")
 
 
 def _wrapped(label: str, words: str) -> Iterator[str]:
