@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from daemon.cli.output import emit, json_option, say
-from daemon.cli.remote import ACCOUNT_TYPE, HexType, client_of, node_options, safe
+from daemon.cli.remote import ACCOUNT_TYPE, HexType, client_of, heard_by, node_options, safe
 from daemon.cli.submit import send, sending_options
 from daemon.config.texts import PUBLIC_KEY
 from protocol.errors import FORBIDDEN, KEY_NOT_READY, NOT_FOUND, OperatorFault, Refused
@@ -101,7 +101,7 @@ def _overview(view: View) -> dict[str, Any]:
 
     node = view.node()
     council, entries = read_council(view), next_validators(view).validators
-    heard = {*node["hears"], node["node_key"]}
+    heard = heard_by(node)
     validators: list[dict[str, Any]] = []
     for entry in entries:
         known = view.get(VALIDATORS, (entry.voting_key,))
@@ -296,7 +296,7 @@ def _check_live(view: View, number: int) -> None:
     after = Scratch(view)
     carry_out([read_change(data) for data in proposal.changes], after)
     entries = next_validators(after).validators
-    heard = {*node["hears"], node["node_key"]}
+    heard = heard_by(node)
     silent: list[str] = []
     live = 0
     for entry in entries:

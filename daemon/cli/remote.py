@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -188,6 +188,11 @@ def outcome_json(transaction: bytes, outcome: Outcome) -> dict[str, Any]:
     if outcome.code:
         facts |= {"code": outcome.code, "detail": outcome.words}
     return facts
+
+
+def heard_by(node: Mapping[str, Any]) -> frozenset[str]:
+    """Keys (hex) of the nodes that the one with this status hears itself, its own among them."""
+    return frozenset((*node["hears"], node["node_key"]))
 
 
 def safe(text: str) -> str:

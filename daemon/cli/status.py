@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from daemon.cli.output import emit, json_option
-from daemon.cli.remote import bytes_text, client_of, duration_text, node_options, safe
+from daemon.cli.remote import bytes_text, client_of, duration_text, heard_by, node_options, safe
 from daemon.config.texts import NETWORK_ID
 
 
@@ -72,7 +72,7 @@ def unheard_text(node: Mapping[str, Any], network: Mapping[str, Any]) -> str:
 
     Where not everyone has a channel to everyone, others pass on what these say (L-14), so it is no alarm by itself.
     """
-    heard = {*node["hears"], node["node_key"]}
+    heard = heard_by(node)
     silent = [validator for validator in network["validators"] if validator["node_key"] not in heard]
     if not silent:
         return ""
