@@ -48,23 +48,20 @@ def relayed(body: Body, envelopes: tuple[bytes, ...], peer: bytes) -> None:
     if not authors(body) and (body.machine.core.me is not None or not body.neighbours.validators()):
         return
     checks = sum(1 for purpose in body.jobs.values() if purpose[0] == "envelopes" and purpose[3] == peer)
-    waiting = len(body.pool.waiting) + body.checking_envelopes + len(envelopes)
-    size = body.pool.waiting_bytes + body.checking_bytes + sum(map(len, envelopes))
     # Half of the pool is for this node's own clients, whatever observers pass on.
-    full = waiting > limits.POOL_ENVELOPES_MAX // 2 or size > limits.POOL_BYTES_MAX // 2
-    crowded = full or checks >= ENVELOPE_JOBS_MAX
-    if crowded or _refuses_all(body, envelopes) is not None:
+    if checks >= ENVELOPE_JOBS_MAX or _refuses_all(body, envelopes, parts=2) is not None:
         body.count("relays_passed_over")
         return
     check_envelopes(body, envelopes, None, peer)
 
 
-def _refuses_all(body: Body, envelopes: tuple[bytes, ...]) -> Refusal | None:
+def _refuses_all(body: Body, envelopes: tuple[bytes, ...], parts: int = 1) -> Refusal | None:
+    """Why none of these is even looked at, if so. They may fill one of so many parts of the pool."""
     if body.disk_full:
         return Refusal(DISK_FULL, "this node's disk is nearly full or takes no writes; it accepts nothing now")
     waiting = len(body.pool.waiting) + body.checking_envelopes
-    full = body.pool.waiting_bytes + body.checking_bytes + sum(map(len, envelopes)) > limits.POOL_BYTES_MAX
-    if full or waiting + len(envelopes) > limits.POOL_ENVELOPES_MAX:
+    full = body.pool.waiting_bytes + body.checking_bytes + sum(map(len, envelopes)) > limits.POOL_BYTES_MAX // parts
+    if full or waiting + len(envelopes) > limits.POOL_ENVELOPES_MAX // parts:
         return Refusal(POOL_FULL, f"{waiting} envelopes wait here; try again in a second, or another node")
     if not authors(body) and not _takers(body):
         return Refusal(NOT_VALIDATOR, "this node seals nothing itself and reaches no validator just now")

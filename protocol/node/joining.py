@@ -8,7 +8,8 @@ genesis and whatever was staged before. In order:
    verify is a lie, its peer is banned for this joining, the next offer is looked at.
 2. **Gathering** (`protocol.snapshot.gathering`), from all peers that offer the same state under the same header, one
    question at a time to each. Every answer is checked by itself, so a liar is known by its first one: banned, and
-   its question asked of another. Who is silent, or does not have it (any more), is left alone for a while.
+   its question asked of another. Who is silent, or does not have it (any more), is left alone for a while, and asked
+   anew what it has: it may have dropped the snapshot in silence.
 3. **Complete**: everything is staged, and the host installs it.
 
 What is staged is durable and was checked, so after a crash the same machine goes on. If for `PATIENCE_INTERVALS`
@@ -420,7 +421,7 @@ class Joining:
             for key, peer in self.peers.items():
                 # A source that gives nothing may have dropped it since.
                 useful = key in sources and peer.avoid_until_ms <= self._now_ms
-                if not useful and peer.free(self._now_ms) and peer.settles_ms <= self._now_ms:
+                if not useful and peer.may_be_asked_for_offers(self._now_ms):
                     self._ask_for_offers(key)
         if self.offer is None or not self.peers or self.complete:
             self._progress_ms = self._now_ms

@@ -55,6 +55,10 @@ class Peer:
         self.stale.clear()
         return not self.offers
 
+    def may_be_asked_for_offers(self, now_ms: int) -> bool:
+        """Whether it can be asked what it has: it owes nothing, and has said all of what it was asked last."""
+        return self.free(now_ms) and self.settles_ms <= now_ms
+
     def free(self, now_ms: int) -> bool:
         """Whether it can be asked something."""
         return self.asked is None and self.listing_until_ms <= now_ms
