@@ -223,8 +223,15 @@ def test_a_snapshot_that_nobody_has_any_more_is_given_up_for_a_newer_one() -> No
     check_installed(world)
 
 
-def test_a_snapshot_that_all_have_dropped_for_a_newer_one_is_not_waited_for() -> None:
-    """They are connected and say so; who is away may come back with it, and is waited for longer."""
+@pytest.mark.parametrize(
+    ("silent", "intervals"),
+    [
+        pytest.param(False, GONE_INTERVALS + 2 * OFFERS_INTERVALS, id="they say so"),
+        pytest.param(True, SILENCE_INTERVALS + GONE_INTERVALS + 4 * OFFERS_INTERVALS, id="they say nothing"),
+    ],
+)
+def test_a_snapshot_that_all_have_dropped_for_a_newer_one_is_not_waited_for(silent: bool, intervals: int) -> None:
+    """They are connected and say so, or are asked anew; who is away may come back with it, and is waited for longer."""
     there = history()
     old, new = there.snapshots.offers()
     asked_for_old = 0
@@ -237,7 +244,7 @@ def test_a_snapshot_that_all_have_dropped_for_a_newer_one_is_not_waited_for() ->
         if isinstance(asked, snapshot.PiecesWanted) and asked.height == old.height:
             asked_for_old += 1
             if asked_for_old > 1:
-                return [encode(snapshot.PiecesFound(asked.height, ()))]
+                return [] if silent else [encode(snapshot.PiecesFound(asked.height, ()))]
         return there.answer(question)
 
     world = World(there, {HONEST: speak, OTHER: speak})
@@ -245,39 +252,11 @@ def test_a_snapshot_that_all_have_dropped_for_a_newer_one_is_not_waited_for() ->
     assert asked_for_old == 3, "one got pieces, and then nobody did"
     assert world.joining.offer == old
     interval_ms = there.driver.genesis.parameters.retry_interval_ms
-    world.run((GONE_INTERVALS + 2 * OFFERS_INTERVALS) * interval_ms)
-    assert world.joining.complete, world.joining.status
-    assert world.joining.offer == new
-    assert GONE_INTERVALS + 2 * OFFERS_INTERVALS < PATIENCE_INTERVALS
-    check_installed(world)
-
-
-def test_a_source_that_says_nothing_is_asked_again_whether_it_still_has_the_snapshot() -> None:
-    """It lost what was asked of it, or the answer was lost, and meanwhile it dropped the snapshot for a newer one."""
-    there = history()
-    old, new = there.snapshots.offers()
-    asked_for_old = 0
-
-    def speak(question: bytes) -> list[bytes]:
-        nonlocal asked_for_old
-        asked = messages.read(question)
-        if isinstance(asked, snapshot.SnapshotsWanted):
-            return [encode(new if asked_for_old else old)]
-        if isinstance(asked, snapshot.PiecesWanted) and asked.height == old.height:
-            asked_for_old += 1
-            return there.answer(question) if asked_for_old == 1 else []
-        return there.answer(question)
-
-    world = World(there, {HONEST: speak, OTHER: speak})
-    world.connect()
-    assert world.joining.offer == old
-    interval_ms = there.driver.genesis.parameters.retry_interval_ms
-    soon = SILENCE_INTERVALS + GONE_INTERVALS + 4 * OFFERS_INTERVALS
-    assert soon < PATIENCE_INTERVALS
-    world.run(soon * interval_ms)
+    world.run(intervals * interval_ms)
     assert world.joining.complete, world.joining.status
     assert world.joining.offer == new
     assert not world.charged()
+    assert intervals < PATIENCE_INTERVALS
     check_installed(world)
 
 
