@@ -62,7 +62,10 @@ class Neighbours:
 
         own: this node's key. In a full mesh that is no observer; where one stands between two sites nobody else is.
         """
-        near = {own, *self.validators()}
+        validators = self.validators()
+        if len(validators) == len(self.peers):
+            return validators
+        near = {own, *validators}
         return tuple(
             [peer for peer, neighbour in self.peers.items() if neighbour.signer is not None or neighbour.hears - near]
         )
