@@ -24,8 +24,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = {"run": ("run.txt", "build.txt"), "test": ("test.txt", "build.txt")}
-INSTALLED = ("pyproject.toml", "daemon/cli/doorway.py")
-"""Files that the installation of the project itself copies; the rest of it stays in place."""
+INSTALLED = (
+    "pyproject.toml",
+    "daemon/cli/doorway.py",
+    "scripts/build_native.py",
+    "protocol/crypto/_descent.c",
+)
+"""Files that the installation of the project itself copies or compiles; the rest of it stays in place."""
 STAMP = "papilio-stamp.json"
 FOREIGN_SETTINGS = (
     "PYTHONPATH",
@@ -89,6 +94,14 @@ def step(words: str, command: list[str], root: Path) -> None:
     say(f"  {words}: done in {time.monotonic() - began:.1f} s")
 
 
+def native_words(environment: Path) -> str:
+    """Whether what is written in C was compiled; without it everything works, and slower."""
+    probe = [str(python_of(environment)), "-I", "-c", "import protocol.crypto._descent"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+        return "compiled"
+    return "not compiled (it takes a C compiler and Python's headers); the one in Python does the same, slower"
+
+
 def clear(environment: Path) -> None:
     """Remove an environment of ours; anything else at its place is left alone. Raises CannotMake."""
     if not environment.exists() and not environment.is_symlink():
@@ -115,6 +128,7 @@ def make(root: Path, name: str, environment: Path) -> None:
     step(
         "installing papilio in place", [*pip, "--no-build-isolation", "--no-deps", "--no-index", "-e", str(root)], root
     )
+    say(f"  the state trie in C: {native_words(environment)}")
     (environment / STAMP).write_text(json.dumps(wanted_stamp(root, name)), encoding="utf-8")
 
 

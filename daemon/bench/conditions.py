@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from daemon import VERSION
 from daemon.bench.arithmetic import distribution
-from daemon.cli.version import LIBRARIES, library_version
+from daemon.cli.version import LIBRARIES, library_version, trie_in_c
 from daemon.demo.commands import PACKAGES
 from protocol.codec.json import to_json
 from protocol.ledger.genesis import Parameters
@@ -27,6 +27,7 @@ def conditions(directory: Path, parameters: Parameters, nodes: int, verify_worke
         "papilio": VERSION,
         "commit": commit(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "trie_in_c": trie_in_c(),
         "libraries": {name: library_version(name) for name in LIBRARIES},
         "kernel": platform.platform(),
         "cpu": _cpu_model(),

@@ -45,7 +45,7 @@ def condition_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("at", told["at"]),
         ("papilio", f"{told['papilio']}, commit {told['commit'] or 'none: an installed package'}"),
-        ("python", told["python"]),
+        ("python", told["python"] + (", state trie in C" if told.get("trie_in_c") else "")),
         ("libraries", libraries),
         ("machine", f"{told['cores']} cores of {told['cpu']}, {told['memory_bytes'] / 1024**3:.0f} GiB memory"),
         ("kernel", told["kernel"]),

@@ -34,6 +34,13 @@ def _formats() -> dict[str, int]:
     return {"channel": VERSION_HIGH, "channel_lowest": VERSION_LOW, "rules": NEWEST_RULES}
 
 
+def trie_in_c() -> bool:
+    """Whether the state trie's update runs in C here; imported late, as above."""
+    from protocol.crypto.trie_descent import native
+
+    return native
+
+
 @click.command()
 @json_option
 def version() -> None:
@@ -49,6 +56,7 @@ def version() -> None:
         "protocol": _formats(),
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "trie_in_c": trie_in_c(),
         "libraries": libraries,
     }
 
@@ -56,6 +64,7 @@ def version() -> None:
         print(f"papilio {VERSION}")
         print(f"protocol {', '.join(f'{name} {number}' for name, number in _formats().items())}")
         print(f"python {platform.python_version()} on {platform.platform()}")
+        print(f"state trie in {'C' if trie_in_c() else 'Python (no C compiler when it was installed): slower'}")
         for name, number in libraries.items():
             print(f"    {name} {number or 'missing'}")
 

@@ -22,20 +22,16 @@ neighbours go, takes its path along, and a proof of absence finds the neighbour'
 single leaf has no branch; it is stored at the root position in the same form, one child only. A stored node
 is trusted, as our own (L-26: derived, rebuilt when in doubt), but its length is checked against its bitmaps.
 
-**Updates** sort the changes by path and walk down once: each touched branch is read, changed in place and
-hashed once, however many of the changes lie below it. That, and children as byte ranges instead of objects,
-makes the price of a key about that of the hashes it needs.
-
-The bytes of a node stand in `trie_nodes`, proofs in `trie_proofs`; both are reached from here. Deliberately
-absent: iteration and history (the tables have both), caching (the store's), deletion of a whole space.
+The bytes of a node stand in `trie_nodes`, the way down an update in `trie_descent`, proofs in `trie_proofs`; all are
+reached from here. Deliberately absent: iteration and history (the tables have both), caching (the store's), deletion
+of a whole space.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
 
-from protocol.crypto.hashing import HASH_BYTES
+from protocol.crypto.trie_descent import Update, change_of, descend, descend_native, native
 from protocol.crypto.trie_nodes import (
     EMPTY_ROOT,
     ROOT_POSITION,
@@ -43,13 +39,9 @@ from protocol.crypto.trie_nodes import (
     GetNode,
     Node,
     PathOf,
-    leaf_hash,
-    nibbles_of,
     path_of,
-    value_digest,
 )
 from protocol.crypto.trie_proofs import OtherLeaf, TrieLevel, TrieProof, prove, verify_absence, verify_inclusion
-from protocol.errors import BrokenInvariant
 
 __all__ = [
     "EMPTY_ROOT",
@@ -67,107 +59,6 @@ __all__ = [
     "verify_absence",
     "verify_inclusion",
 ]
-
-_STEP: Final = tuple(bytes([nibble]) for nibble in range(16))
-
-
-class _Change(NamedTuple):
-    """What shall be at a path: a leaf, or nothing."""
-
-    nibbles: bytes
-    child: Child | None
-
-
-class _Update:
-    """One batch of changes on its way down, sorted by path, and what it writes."""
-
-    __slots__ = ("changes", "get", "writes")
-
-    def __init__(self, get: GetNode, changes: list[_Change]) -> None:
-        self.get = get
-        self.changes = changes
-        self.writes: dict[bytes, bytes | None] = {}
-
-    def branch(self, position: bytes, start: int, stop: int) -> Child | None:
-        """Apply changes[start:stop], all below `position`, to the branch stored there; what is there afterwards."""
-        data = self.get(position)
-        if data is None:
-            raise BrokenInvariant(f"the trie node at {position.hex()!r} is missing")
-        node = Node.stored(data, position)
-        depth = len(position)
-        while start < stop:
-            end = self._same_nibble_end(depth, start, stop)
-            nibble = self.changes[start].nibbles[depth]
-            below = position + _STEP[nibble]
-            if node.present & ~node.leaves & (1 << nibble):
-                node.put(nibble, self.branch(below, start, end))
-            else:
-                node.put(nibble, self.grow(below, node.child(nibble), start, end))
-            start = end
-        return self._settle(position, node, data)
-
-    def grow(self, position: bytes, leaf: Child | None, start: int, stop: int) -> Child | None:
-        """Apply changes[start:stop] where there was nothing, or one leaf, below `position`."""
-        if stop - start == 1:
-            change = self.changes[start]
-            if leaf is None or leaf.leaf is None:
-                return change.child
-            nibbles = nibbles_of(leaf.leaf[:HASH_BYTES])
-            if nibbles == change.nibbles:
-                return change.child
-            if change.child is None:
-                return leaf
-        grown = {change.nibbles: change.child for change in self.changes[start:stop]}
-        if leaf is not None and leaf.leaf is not None:
-            grown.setdefault(nibbles_of(leaf.leaf[:HASH_BYTES]), leaf)
-        return self.build(position, sorted((nibbles, child) for nibbles, child in grown.items() if child is not None))
-
-    def build(self, position: bytes, leaves: list[tuple[bytes, Child]]) -> Child | None:
-        """Write the branches that distinct `leaves`, in order, need below `position`."""
-        if len(leaves) < 2:
-            return leaves[0][1] if leaves else None
-        depth = len(position)
-        node = Node()
-        start = 0
-        while start < len(leaves):
-            nibble = leaves[start][0][depth]
-            end = start + 1
-            while end < len(leaves) and leaves[end][0][depth] == nibble:
-                end += 1
-            node.put(nibble, self.build(position + _STEP[nibble], leaves[start:end]))
-            start = end
-        return self._settle(position, node, None)
-
-    def _settle(self, position: bytes, node: Node, before: bytes | None) -> Child | None:
-        """What a branch has become: still one, or one leaf that belongs to the parent, or nothing."""
-        if not node.present:
-            self.writes[position] = None
-            return None
-        only = node.only_leaf()
-        if only is not None:
-            self.writes[position] = None
-            return only
-        after = bytes(node.body)
-        if after != before:
-            self.writes[position] = after
-        return Child(node.hash, None)
-
-    def _same_nibble_end(self, depth: int, start: int, stop: int) -> int:
-        changes = self.changes
-        nibble = changes[start].nibbles[depth]
-        if changes[stop - 1].nibbles[depth] == nibble:
-            return stop
-        end = start + 1
-        while changes[end].nibbles[depth] == nibble:
-            end += 1
-        return end
-
-
-def _change_of(path: bytes, value: bytes | None) -> _Change:
-    if value is None:
-        return _Change(nibbles_of(path), None)
-    leaf = path + value_digest(value)
-    return _Change(nibbles_of(path), Child(leaf_hash(leaf), leaf))
 
 
 def root(get: GetNode) -> bytes:
@@ -190,24 +81,20 @@ def update(
     """
     if not changes:
         return root(get), {}
-    work = _Update(get, sorted(_change_of(path_of(key), value) for key, value in changes.items()))
     data = get(ROOT_POSITION)
-    only = None if data is None else Node.stored(data, ROOT_POSITION).only_leaf()
-    if data is None or only is not None:
-        top = work.grow(ROOT_POSITION, only, 0, len(work.changes))
-    else:
-        top = work.branch(ROOT_POSITION, 0, len(work.changes))
+    # one of two that do the same: see trie_descent
+    top, writes = (descend_native if native else descend)(get, data, changes, path_of)
     if top is None:
         if data is not None:
-            work.writes[ROOT_POSITION] = None
-        return EMPTY_ROOT, work.writes
+            writes[ROOT_POSITION] = None
+        return EMPTY_ROOT, writes
     if top.leaf is not None:
         node = Node()
         node.put(top.leaf[0] >> 4, top)
-        work.writes[ROOT_POSITION] = bytes(node.body)
-        if work.writes[ROOT_POSITION] == data:
-            del work.writes[ROOT_POSITION]
-    return top.hash, work.writes
+        writes[ROOT_POSITION] = bytes(node.body)
+        if writes[ROOT_POSITION] == data:
+            del writes[ROOT_POSITION]
+    return top.hash, writes
 
 
 def subtree(
@@ -217,8 +104,8 @@ def subtree(
 
     A single pair has no node: it belongs to the parent.
     """
-    work = _Update(lambda _position: None, [])
-    changes = sorted((_change_of(path_of(key), value) for key, value in pairs), key=lambda change: change.nibbles)
+    work = Update(lambda _position: None, [])
+    changes = sorted((change_of(path_of(key), value) for key, value in pairs), key=lambda change: change.nibbles)
     top = work.build(position, [(change.nibbles, change.child) for change in changes if change.child is not None])
     return top, {at: node for at, node in work.writes.items() if node is not None}
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.codec import decode, encode
+from protocol.crypto import trie_descent
 from protocol.crypto.trie import (
     EMPTY_ROOT,
     OtherLeaf,
@@ -23,8 +28,16 @@ from protocol.crypto.trie import (
     verify_absence,
     verify_inclusion,
 )
+from protocol.crypto.trie_descent import descend, descend_native, native
 from protocol.crypto.trie_nodes import Node, nibbles_of
 from protocol.errors import BrokenInvariant, Malformed
+
+WAYS = (descend, descend_native) if native else (descend,)
+"""In Python, and in C where it was compiled: all that is tested here is tested of both."""
+
+
+def nothing(_position: bytes) -> None:
+    """An empty store."""
 
 
 def naive_root(pairs: Mapping[bytes, bytes], path_of: PathOf) -> bytes:
@@ -59,6 +72,10 @@ class Store:
     def apply(self, changes: Mapping[bytes, bytes | None]) -> dict[bytes, bytes | None]:
         """Update map and trie; the writes, after checking the root against the naive one."""
         found, writes = update(self.nodes.get, changes, path_of=self.path_of)
+        if changes:
+            done = [way(self.nodes.get, self.nodes.get(b""), changes, self.path_of) for way in WAYS]
+            assert done[0] == done[-1], "in Python and in C"
+            assert list(done[0][1]) == list(done[-1][1]), "in the same order"
         for position, node in writes.items():
             if node is None:
                 assert self.nodes.pop(position, None) is not None, "only what was stored is removed"
@@ -145,11 +162,103 @@ def test_a_missing_or_damaged_node_is_our_fault() -> None:
     for damaged in (b"", top[:3], top[:-1], top + b"\x00", bytes(4), b"\x00\x01\x00\x02" + bytes(96)):
         with pytest.raises(BrokenInvariant, match="damaged"):
             root({b"": damaged}.get)
-    del store.nodes[next(position for position in store.nodes if position)]
-    with pytest.raises(BrokenInvariant, match="missing"):
-        update(store.nodes.get, {b"key %d" % i: b"w" for i in range(100)})
+        for way in WAYS:
+            with pytest.raises(BrokenInvariant, match="the trie node at '' is damaged"):
+                way(nothing, damaged, {b"key": b"w"}, path_of)
+    below = min(position for position in store.nodes if position)
+    changes = {b"key %d" % i: b"w" for i in range(100)}
+    for way in WAYS:
+        with pytest.raises(BrokenInvariant, match=f"the trie node at '{below.hex()}' is damaged"):
+            way((store.nodes | {below: b"\x00\x01" + bytes(33)}).get, top, changes, path_of)
+    del store.nodes[below]
+    for way in WAYS:
+        with pytest.raises(BrokenInvariant, match=f"the trie node at '{below.hex()}' is missing"):
+            way(store.nodes.get, top, changes, path_of)
     with pytest.raises(BrokenInvariant, match="missing"):
         [prove(store.nodes.get, b"key %d" % i) for i in range(100)]
+
+
+def test_branches_that_go_on_for_ever_are_damage() -> None:
+    """L-26: a store in which every branch has a branch below it ends where paths end."""
+    forever = b"\x80\x00\x00\x00" + bytes(32)
+    for way in WAYS:
+        with pytest.raises(BrokenInvariant, match="paths end here"):
+            way(lambda _: forever, forever, {b"": b"v"}, lambda _: b"\xff" * 32)
+
+
+def test_two_keys_of_one_path_are_refused() -> None:
+    """L-20: a path is a digest, so this is a collision; neither way may go on as if one of the keys were not there."""
+    for way in WAYS:
+        with pytest.raises(BrokenInvariant, match="one path"):
+            way(nothing, None, {b"a": b"1", b"b": b"2"}, lambda _: bytes(32))
+
+
+needs_c = pytest.mark.skipif(not native, reason="no C compiler when this environment was made")
+
+
+@needs_c
+def test_what_was_compiled_is_this_source() -> None:
+    """An installation compiles; a checkout that moved on without one would test something else."""
+    from protocol.crypto import _descent
+
+    source = Path(trie_descent.__file__).with_name("_descent.c")
+    assert sha256(source.read_bytes()).hexdigest() == _descent.SOURCE, "remove .venv-test, scripts/test makes it anew"
+
+
+@needs_c
+def test_in_c_wrong_types_and_errors_from_outside_come_back() -> None:
+    """Whatever a caller does wrong is an exception; the process lives."""
+
+    class Unreadable(Exception):
+        pass
+
+    def unreadable(_position: bytes) -> bytes:
+        raise Unreadable
+
+    store = Store()
+    store.apply({b"key %d" % i: b"v" for i in range(100)})
+    top = store.nodes[b""]
+    with pytest.raises(Unreadable):
+        descend_native(unreadable, top, {b"key %d" % i: b"w" for i in range(100)}, path_of)
+    with pytest.raises(Unreadable):
+        descend_native(nothing, None, {b"key": b"v"}, unreadable)
+    wrong: Any
+    for wrong in ({b"key": 1}, {1: b"v"}, {b"key": "v"}):
+        with pytest.raises(TypeError):
+            descend_native(nothing, None, wrong, path_of)
+    for wrong in (lambda _: b"short", lambda _: None):
+        with pytest.raises(TypeError):
+            descend_native(nothing, None, {b"key": b"v"}, wrong)
+    for wrong in ("text", 1):
+        with pytest.raises(TypeError):
+            descend_native(nothing, wrong, {b"key": b"v"}, path_of)
+
+
+@needs_c
+def test_in_c_nothing_is_kept() -> None:
+    """Whether it ends well or in an exception, what was allocated is freed."""
+    store = Store()
+    store.apply({b"key %d" % i: b"v" for i in range(100)})
+    top = store.nodes[b""]
+
+    def work() -> None:
+        descend_native(store.nodes.get, top, {b"key %d" % i: b"w" for i in range(0, 200, 3)}, path_of)
+        broken: Any
+        for broken in (nothing, lambda _: b"\x00\x01" + bytes(33), lambda _: 1 // 0):
+            with suppress(BrokenInvariant, ZeroDivisionError):
+                descend_native(broken, top, {b"key %d" % i: b"w" for i in range(100)}, path_of)
+
+    work()
+    tracemalloc.start()
+    try:
+        work()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(50):
+            work()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 20_000, "one lost node each time would be more than twice that"
 
 
 @given(batches=_BATCHES, asked=_KEYS)

@@ -49,8 +49,9 @@ def root(tmp_path: Path) -> Path:
     for name in ("run.txt", "test.txt", "build.txt"):
         (root / "scripts" / "requirements" / name).write_text(f"# {name}\n")
     (root / "pyproject.toml").write_text("[project]\n")
-    (root / "daemon" / "cli").mkdir(parents=True)
-    (root / "daemon" / "cli" / "doorway.py").write_text("# the door\n")
+    for name in environment.INSTALLED[1:]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"# {name}\n")
     return root
 
 

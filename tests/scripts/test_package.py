@@ -20,6 +20,9 @@ def test_wheel(tmp_path: Path) -> None:
         entry_points = archive.read(next(n for n in names if n.endswith("entry_points.txt"))).decode()
     assert {name.split("/")[0] for name in names} == {"daemon", "protocol", "papilio.py", "papilio-0.1.0.dist-info"}
     assert "papilio = papilio:main" in entry_points
+    compiled = [name for name in names if name.endswith(".so")]
+    assert bool(compiled) != wheel.name.endswith("-py3-none-any.whl"), "compiled, it is for this platform only"
+    assert [file.name for file in tmp_path.iterdir()] == [wheel.name]
     assert "protocol/limits.py" in names
     shipped = {f"daemon/scenarios/files/{file.name}" for file in (ROOT / "configs" / "scenarios").glob("*.toml")}
     assert shipped <= set(names)
