@@ -26,6 +26,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from inspect import Signature
 from operator import attrgetter
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
@@ -140,10 +141,36 @@ def _split(hint: Any) -> tuple[Any, Any]:
 
 def _fits_class(hints: dict[str, Any]) -> Fits | None:
     """Looks at every text of a value; None if its class has none."""
-    plan = [(attrgetter(name), fits) for name, hint in hints.items() if (fits := _fits(hint)) is not None]
-    if not plan:
-        return None
-    return lambda value: all(fits(get(value)) for get, fits in plan)
+    texts = {name: bound.high for name, hint in hints.items() if isinstance(bound := _split(hint)[1], Text)}
+    plan = [_texts_fit(texts)] if texts else []
+    plan += [
+        _field_fits(name, fits)
+        for name, hint in hints.items()
+        if name not in texts and (fits := _fits(hint)) is not None
+    ]
+    return reduce(_both_fit, plan) if plan else None
+
+
+def _both_fit(first: Fits, second: Fits) -> Fits:
+    return lambda value: first(value) and second(value)
+
+
+def _field_fits(name: str, fits: Fits) -> Fits:
+    get = attrgetter(name)
+    return lambda value: fits(get(value))
+
+
+def _texts_fit(highs: dict[str, int]) -> Fits:
+    """All texts of a value at once: they are ASCII nearly always, and nothing is called in Python for each."""
+    if len(highs) == 1:
+        ((name, high),) = highs.items()
+        get_one = attrgetter(name)
+        return lambda value: (text := get_one(value)).isascii() or len(text.encode()) <= high
+    get, bounds = attrgetter(*highs), tuple(highs.values())
+    return lambda value: (
+        "".join(texts := get(value)).isascii()
+        or all(len(text.encode()) <= high for text, high in zip(texts, bounds, strict=True))
+    )
 
 
 def _fits(hint: Any) -> Fits | None:

@@ -1,6 +1,7 @@
 """The state trie's nodes: its four hashes, and a stored branch as bytes (L-20).
 
-`trie` says what the trie is and how a branch is stored; here is the one piece of code that knows that layout.
+`trie` says what the trie is and how a branch is stored; here is the code that knows that layout (with
+`_descent.c`, which does the same again: see `trie_descent`).
 Children are byte ranges of one buffer, found by counting bits, and not objects: an update touches one or two
 of the sixteen and hashes the rest as they lie.
 """

@@ -192,6 +192,9 @@ class Body:
     memory: Memory = field(default_factory=Memory)
     behind_since_ms: int | None = None
     housekeeping_ms: int = 0
+    said: bytes = b""
+    said_ms: int = 0
+    """The keepalive that was sent last, and when."""
     rejudge_ms: int | None = None
     seal_after_ms: int | None = None
     """Nothing that waits may be sealed before then (L-11)."""

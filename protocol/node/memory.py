@@ -1,6 +1,6 @@
 """Memory: what this validator may have signed, when its disk does not say, and whether a second one has its key (C-24).
 
-    asking ──── a quorum answered, or 3Δ with a channel passed ────────────────────────► known
+    asking ──── a quorum answered, or all in any way, or 3Δ with a channel passed ─────► known
        │ a peer shows what is not remembered                                              ▲
        ▼                                                                                  │
     amnesiac ── a quorum answered: vote floor, durable ──► probation ── answered again ───┘
@@ -356,9 +356,12 @@ def _look_asking(body: Body, suspect: bool) -> None:
         _find_hole(body, "others know this validator to have been in a later view than its journal does")
         return
     enough = recall.power_of(validators, _answered_views(body)) >= recall.may_be_all(validators, me)
-    heard = recall.power_of(validators, memory.answers) >= validators.quorum - validators.powers[me]
+    answered = recall.power_of(validators, memory.answers)
+    heard = answered >= validators.quorum - validators.powers[me]
     late = _waited(body, START_DELTAS * body.parameters.delta_ms)
-    if not suspect and (enough or (heard and late)):
+    # Where all start at once no answer counts; when everyone has given one there is nothing more to wait for.
+    everyone = answered >= validators.total - validators.powers[me]
+    if not suspect and (enough or everyone or (heard and late)):
         _know(body)
 
 

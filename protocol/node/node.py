@@ -247,7 +247,7 @@ class Node:
         """Every half retry interval: say how far we are, and look at all that waits."""
         body = self.body
         body.housekeeping_ms = body.now.monotonic_ms + max(1, body.parameters.retry_interval_ms // 2)
-        body.send(body.everyone(), Priority.CONSENSUS, talk.keepalive(body))
+        talk.say_how_far(body)
         data.announce(body)
         data.drop_expired(body)
         body.pool.expire(body.chain.final.time_ms)

@@ -226,6 +226,15 @@ def keepalive(body: Body) -> bytes:
     )
 
 
+def say_how_far(body: Body) -> None:
+    """Each half retry interval; where it would be what was said last, and there is no work, every second time."""
+    message, again_ms = keepalive(body), body.said_ms + body.parameters.retry_interval_ms
+    if message == body.said and not body.machine.core.work and body.now.monotonic_ms < again_ms:
+        return
+    body.said, body.said_ms = message, body.now.monotonic_ms
+    body.send(body.everyone(), Priority.CONSENSUS, message)
+
+
 def _keepalive(body: Body, message: wire.Keepalive, _data: bytes, peer: bytes) -> None:
     neighbour = body.neighbours.peers[peer]
     _hears(body, neighbour, message)

@@ -54,6 +54,22 @@ def test_after_3_delta_power_that_makes_a_quorum_with_its_own_is_enough_if_it_an
     assert memory_of(driver) == "known"
 
 
+def test_where_all_have_answered_nobody_is_waited_for() -> None:
+    """C-24: all start at once, and no answer counts; with the last one there is nothing more to come."""
+    driver = asking()
+    up(driver)
+    for other in (1, 2):
+        answer(driver, other, counts=False)
+        assert memory_of(driver) == "asking"
+    answer(driver, 3, counts=False)
+    assert memory_of(driver) == "known"
+    suspected = asking()
+    up(suspected)
+    for other in (1, 2, 3):
+        answer(suspected, other, counts=False, standing=1 if other > 1 else 0)
+    assert memory_of(suspected) == "asking", "two say that another process may have this key"
+
+
 def test_one_who_lies_of_a_later_view_or_a_twin_is_not_believed_and_two_are() -> None:
     """C-24: more than (P-1)//3 of the power has to say it."""
     driver = asking()
