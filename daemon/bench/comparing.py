@@ -165,12 +165,14 @@ def _spread(path: str, words: str, *reports: Mapping[str, Any]) -> Iterator[tupl
 
 
 def at(value: Any, path: str) -> Any:
-    """What stands there, or None."""
+    """What stands there, or None. Items of a list go by number, and by `last`."""
     for name in path.split("."):
         if isinstance(value, Mapping):
             value = value.get(name)
         elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
             value = value[int(name)]
+        elif isinstance(value, list) and name == "last" and value:
+            value = value[-1]
         else:
             return None
     return value

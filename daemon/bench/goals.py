@@ -113,7 +113,7 @@ GOALS: Final = (
     Goal("overload", "kept, % of its best", 90, _at("overload", "overload.kept_percent"), least=True),
     Goal(
         "growth", "CPU a transaction, times", 1.2, _at("growth", "growth.times.cpu_ms_a_transaction"),
-        size="growth.points.1.transactions",
+        size="growth.points.last.transactions",
     ),
     Goal("validators", "CPU a node with ten, times", 1.5, _at("validators", "validators.cpu_times")),
     Goal("idle", "% of a core", 1, _of_idle(lambda workload: max(workload["core_percent"].values()))),

@@ -34,7 +34,7 @@ def test_the_worst_counts_and_the_history_is_told() -> None:
     report = report_of(
         restart={"restart": {"after_a_stop_s": [1.0, 5.5], "history_transactions": 20_000}},
         catch_up={"catch_up": {"executed_a_second": 10_000, "absent_transactions": 10_000}},
-        growth={"growth": {"times": {"cpu_ms_a_transaction": 1.25}, "points": [{}, {"transactions": 50_000}]}},
+        growth={"growth": {"times": {"cpu_ms_a_transaction": 1.25}, "points": [{}, {}, {"transactions": 50_000}]}},
     )
     assert list(judged(report)) == [
         ("catch-up", "executed a second, 10,000 transactions: at least 10,000", "10,000", True),

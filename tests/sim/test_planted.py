@@ -112,7 +112,8 @@ def test_agreement_nullifications_taken_out_and_nobody_halts(monkeypatch: pytest
 
 
 def test_liveness_certificates_left_out_of_the_journal() -> None:
-    first("power-cuts", frozenset({"liveness"}), plant=forget_certificates)
+    """A height that was acknowledged and is gone is seen earlier, and would end nearly every run."""
+    first("power-cuts", frozenset({"liveness"}), deaf=frozenset({"durability"}), plant=forget_certificates)
 
 
 def test_durability_disks_that_lose_what_they_synced(monkeypatch: pytest.MonkeyPatch) -> None:
