@@ -226,6 +226,7 @@ def recollection_checked(
     if body.memory.silent and found.round == body.memory.round:
         view = recall.proven_view(certificate) if found.counts else 0
         before = body.memory.answers.get(found.signer)
-        answer = Answer(max(view, 0 if before is None else before.view), found.shown_view, found.standing)
+        proven = max(view, 0 if before is None else before.view)
+        answer = Answer(proven, found.view, found.shown_view, found.standing)
         body.memory.answers[found.signer] = answer
         body.memory.stale = True

@@ -1,6 +1,6 @@
 """Memory: what this validator may have signed, when its disk does not say, and whether a second one has its key (C-24).
 
-    asking ──── a quorum answered, or all in any way, or 3Δ with a channel passed ─────► known
+    asking ──── a quorum answered, or all, none later, or 3Δ with a channel passed ───────► known
        │ a peer shows what is not remembered                                              ▲
        ▼                                                                                  │
     amnesiac ── a quorum answered: vote floor, durable ──► probation ── answered again ───┘
@@ -65,6 +65,8 @@ class Answer:
 
     view: int
     """That it proved; 0: its answer does not count."""
+    said_view: int
+    """That it says it is in."""
     shown_view: int
     standing: int
 
@@ -356,13 +358,19 @@ def _look_asking(body: Body, suspect: bool) -> None:
         _find_hole(body, "others know this validator to have been in a later view than its journal does")
         return
     enough = recall.power_of(validators, _answered_views(body)) >= recall.may_be_all(validators, me)
-    answered = recall.power_of(validators, memory.answers)
-    heard = answered >= validators.quorum - validators.powers[me]
+    heard = recall.power_of(validators, memory.answers) >= validators.quorum - validators.powers[me]
     late = _waited(body, START_DELTAS * body.parameters.delta_ms)
-    # Where all start at once no answer counts; when everyone has given one there is nothing more to wait for.
-    everyone = answered >= validators.total - validators.powers[me]
-    if not suspect and (enough or everyone or (heard and late)):
+    if not suspect and (enough or (heard and late) or _nothing_later(memory, len(validators.keys) - 1)):
         _know(body)
+
+
+def _nothing_later(memory: Memory, others: int) -> bool:
+    """Whether all others have answered and none is in a later view: where all start at once no answer counts.
+
+    Who has a certificate with a statement of ours that the journal lacks is in a later view than the journal led to.
+    Then there may be something to learn, from blocks too, and 3Δ are waited for it.
+    """
+    return len(memory.answers) == others and all(a.said_view <= memory.start_view for a in memory.answers.values())
 
 
 def _look_amnesiac(body: Body, suspect: bool) -> None:

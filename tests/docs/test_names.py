@@ -90,7 +90,7 @@ def test_names_in_snake_case_are_names_of_something(file: Path) -> None:
 
 @each_guide
 def test_environment_variables_that_are_named_exist(file: Path) -> None:
-    source = "".join(path.read_text("utf-8") for path in (ROOT / "daemon").rglob("*.py"))
+    source = "".join(path.read_text("utf-8") for room in ("daemon", "scripts") for path in (ROOT / room).rglob("*.py"))
     for name in re.findall(r"PAPILIO_[A-Z]+", file.read_text("utf-8")):
         assert name in source
 

@@ -6,12 +6,16 @@ import pytest
 
 from protocol.codec import encode
 from protocol.consensus import memory as recall
+from protocol.consensus.statements import VoteKind
 from protocol.consensus.validators import Validators
+from protocol.ledger.genesis import network_id
 from protocol.node import interface as node_io
 from protocol.node.interface import JournalKind, JournalRecord
 from protocol.node.memory import START_DELTAS
 from protocol.node.records import VoteFloor
+from tests.ledger.world import key
 from tests.node.doubt import answer, asking, memory_of, up
+from tests.proofs.chain import certificate
 
 VALIDATORS = Validators(tuple(bytes([n]) * 32 for n in range(1, 5)), (1, 1, 1, 1))
 
@@ -63,6 +67,15 @@ def test_where_all_have_answered_nobody_is_waited_for() -> None:
         assert memory_of(driver) == "asking"
     answer(driver, 3, counts=False)
     assert memory_of(driver) == "known"
+    behind = asking()
+    up(behind)
+    keys = sorted((key(300 + member) for member in range(4)), key=lambda one: one.public)
+    ended = certificate(network_id(behind.genesis), b"", kind=VoteKind.NULLIFY, view=4, keys=keys)
+    for other in (1, 2, 3):
+        answer(behind, other, counts=False, ended=ended if other == 2 else None)
+    assert memory_of(behind) == "asking", "one is in view 5: there may be something to learn from it"
+    behind.run(START_DELTAS * behind.genesis.parameters.delta_ms + 500)
+    assert memory_of(behind) == "known"
     suspected = asking()
     up(suspected)
     for other in (1, 2, 3):
