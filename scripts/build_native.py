@@ -14,9 +14,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,53 +44,59 @@ def command(root: Path, output: Path) -> list[str]:
 
 
 def compile_native(root: Path, output: Path) -> str | None:
-    """Compile; None, or why it could not be. One that was there before, of an older source perhaps, never stays."""
-    fresh = output.with_name(f"{output.name}.{os.getpid()}")
-    try:
-        words = _compiled(root, fresh)
-        if words is None:
-            fresh.replace(output)
-        else:
-            output.unlink(missing_ok=True)
-    finally:
-        fresh.unlink(missing_ok=True)
+    """Compile; None, or why it could not be. One of an older source goes; where it has to stay it is not used."""
+    if os.environ.get("PAPILIO_PURE", "") not in ("", "0"):
+        words: str | None = "PAPILIO_PURE is set"
+    else:
+        words = _compiled(root, output)
+    if words is not None:
+        with suppress(OSError):
+            output.unlink()
     return words
 
 
 def _compiled(root: Path, output: Path) -> str | None:
-    if os.environ.get("PAPILIO_PURE", "") not in ("", "0"):
-        return "PAPILIO_PURE is set"
+    """Compile beside the place, and put it there whole: another process may be loading what was there."""
+    fresh = output.with_name(f"{output.name}.{os.getpid()}")
     try:
-        done = subprocess.run(command(root, output), capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(command(root, fresh), capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode == 0:
+            fresh.replace(output)
+            return None
     except OSError as error:
         return str(error)
-    if done.returncode == 0:
-        return None
+    finally:
+        with suppress(OSError):
+            fresh.unlink()
     return next(iter(done.stderr.splitlines()), f"the compiler ended with {done.returncode}")
 
 
 class NativeHook(BuildHookInterface[Any]):
     """Called by hatchling before it packs a wheel or installs in place."""
 
+    _scratch: Path | None = None
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile: in place, or into the wheel, which is then one for this platform."""
-        root, packed = Path(self.root), version == "standard"
-        output = Path(self.directory) / built_name().name if packed else root / built_name()
-        output.parent.mkdir(parents=True, exist_ok=True)
+        root = Path(self.root)
+        output = root / built_name()
+        if version == "standard":
+            self._scratch = Path(tempfile.mkdtemp(prefix="papilio-native-"))
+            output = self._scratch / output.name
         missing = compile_native(root, output)
         if missing is not None:
             self.app.display_warning(f"without the trie in C: {missing}")
-        elif packed:
+        elif version == "standard":
             build_data["pure_python"] = False
             build_data["infer_tag"] = True
             build_data["force_include"][str(output)] = str(built_name())
 
     def finalize(
         self,
-        version: str,
-        build_data: dict[str, Any],  # noqa: ARG002 - hatchling's signature
+        version: str,  # noqa: ARG002 - hatchling's signature
+        build_data: dict[str, Any],  # noqa: ARG002 - the same
         artifact_path: str,  # noqa: ARG002 - the same
     ) -> None:
         """What was compiled for the wheel is in it."""
-        if version == "standard":
-            (Path(self.directory) / built_name().name).unlink(missing_ok=True)
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)

@@ -6,7 +6,7 @@
    is written, read and hashed.
 
    No state, no memory kept, no hash of its own: SHA-256 is the caller's, as a Python callable. Whatever a stored node
-   holds is checked before it is used. Recursion ends at 64 nibbles, some 100 KiB of stack at most. */
+   holds is checked before it is used. Recursion ends at 64 nibbles, some 130 KiB of stack at most. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -258,7 +258,12 @@ static int branch(work_t *w, PyObject *data, int depth, Py_ssize_t start, Py_ssi
     data = PyObject_CallFunctionObjArgs(w->get, key, NULL);
     Py_DECREF(key);
     if (data == NULL) return -1;
-    int failed = data == Py_None ? refuse(w, depth, "missing") : change_branch(w, data, depth, start, stop, out);
+    int failed = -1;
+    if (data == Py_None) refuse(w, depth, "missing");
+    else if (!Py_EnterRecursiveCall(" in the state trie")) {
+        failed = change_branch(w, data, depth, start, stop, out);
+        Py_LeaveRecursiveCall();
+    }
     Py_DECREF(data);
     return failed;
 }
@@ -321,13 +326,16 @@ static Py_ssize_t read_changes(work_t *w, PyObject *changes, PyObject *function)
     if (w->changes == NULL) PyErr_NoMemory();
     else
         for (; index < count; index++) {
-            PyObject *pair = PyList_GET_ITEM(items, index);
-            if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
-                PyErr_SetString(PyExc_TypeError, "changes are pairs");
-                break;
-            }
-            if (read_change(w, function, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), &w->changes[index]))
-                break;
+            PyObject *pair = PyList_GetItem(items, index); /* the collector shows the list to whoever looks */
+            if (pair == NULL) break;
+            Py_INCREF(pair);
+            int good = PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2;
+            if (!good) PyErr_SetString(PyExc_TypeError, "changes are pairs");
+            else
+                good = !read_change(w, function, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1),
+                                    &w->changes[index]);
+            Py_DECREF(pair);
+            if (!good) break;
         }
     Py_DECREF(items);
     if (w->changes == NULL || index < count) return -1;

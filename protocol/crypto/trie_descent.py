@@ -32,12 +32,15 @@ from protocol.crypto.trie_nodes import (
 )
 from protocol.errors import BrokenInvariant
 
+_SOURCE: Final = "30439a368bbaed3889b5bfc8b62a3ccc7c6e4504e3bee507a4ad0f7743c691d2"
+"""SHA-256 of the `_descent.c` that does the same as this module: one that was compiled of another is not used."""
+
 try:
     from protocol.crypto import _descent
 except ImportError:  # not built here: no C compiler, or a checkout that was never installed
     native = False
 else:
-    native = True
+    native = _descent.SOURCE == _SOURCE
 
 Descended = tuple[Child | None, dict[bytes, bytes | None]]
 """What is at the root afterwards, and what to write at which position (None to remove)."""
@@ -109,6 +112,8 @@ class Update:
         if len(leaves) < 2:
             return leaves[0][1] if leaves else None
         depth = len(position)
+        if depth == _DEPTH_MAX:
+            raise BrokenInvariant("two keys of the trie have one path")
         node = Node()
         start = 0
         while start < len(leaves):

@@ -226,7 +226,10 @@ def recollection_checked(
     if body.memory.silent and found.round == body.memory.round:
         view = recall.proven_view(certificate) if found.counts else 0
         before = body.memory.answers.get(found.signer)
-        proven = max(view, 0 if before is None else before.view)
-        answer = Answer(proven, found.view, found.shown_view, found.standing)
+        # Views do not go back: an earlier answer that somebody passes on late takes nothing from a later one.
+        views = view, found.view, found.shown_view
+        if before is not None:
+            views = max(view, before.view), max(found.view, before.said_view), max(found.shown_view, before.shown_view)
+        answer = Answer(*views, found.standing)
         body.memory.answers[found.signer] = answer
         body.memory.stale = True

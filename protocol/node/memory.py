@@ -1,6 +1,6 @@
 """Memory: what this validator may have signed, when its disk does not say, and whether a second one has its key (C-24).
 
-    asking ──── a quorum answered, or all, none later, or 3Δ with a channel passed ───────► known
+    asking ──── a quorum answered, or all in view 1, or 3Δ with a channel passed ──────────► known
        │ a peer shows what is not remembered                                              ▲
        ▼                                                                                  │
     amnesiac ── a quorum answered: vote floor, durable ──► probation ── answered again ───┘
@@ -360,17 +360,19 @@ def _look_asking(body: Body, suspect: bool) -> None:
     enough = recall.power_of(validators, _answered_views(body)) >= recall.may_be_all(validators, me)
     heard = recall.power_of(validators, memory.answers) >= validators.quorum - validators.powers[me]
     late = _waited(body, START_DELTAS * body.parameters.delta_ms)
-    if not suspect and (enough or (heard and late) or _nothing_later(memory, len(validators.keys) - 1)):
+    if not suspect and (enough or (heard and late) or _unbegun(body)):
         _know(body)
 
 
-def _nothing_later(memory: Memory, others: int) -> bool:
-    """Whether all others have answered and none is in a later view: where all start at once no answer counts.
+def _unbegun(body: Body) -> bool:
+    """Whether a network starts for the first time: nothing was ever final or signed here, and all others are in view 1.
 
-    Who has a certificate with a statement of ours that the journal lacks is in a later view than the journal led to.
-    Then there may be something to learn, from blocks too, and 3Δ are waited for it.
+    Where all start at once nobody's answer counts. Later the 3Δ are needed: for an older copy of a disk, to learn from
+    blocks what it lacks; for a second process with this key, so that peers that have just restarted hear the first.
     """
-    return len(memory.answers) == others and all(a.said_view <= memory.start_view for a in memory.answers.values())
+    answers, others = body.memory.answers, len(body.roster.validators.keys) - 1
+    first = body.memory.start_view == 1 and not body.machine.core.own and body.chain.final.height == 0
+    return first and len(answers) == others and all(answer.said_view <= 1 for answer in answers.values())
 
 
 def _look_amnesiac(body: Body, suspect: bool) -> None:

@@ -228,7 +228,7 @@ def keepalive(body: Body) -> bytes:
 
 def say_how_far(body: Body) -> None:
     """Each half retry interval; where it would be what was said last, and there is no work, every second time."""
-    message, again_ms = keepalive(body), body.said_ms + body.parameters.retry_interval_ms
+    message, again_ms = keepalive(body), body.said_ms + 2 * max(1, body.parameters.retry_interval_ms // 2)
     if message == body.said and not body.machine.core.work and body.now.monotonic_ms < again_ms:
         return
     body.said, body.said_ms = message, body.now.monotonic_ms

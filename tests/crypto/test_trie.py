@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,7 +31,7 @@ from protocol.crypto.trie import (
     verify_inclusion,
 )
 from protocol.crypto.trie_descent import descend, descend_native, native
-from protocol.crypto.trie_nodes import Node, nibbles_of
+from protocol.crypto.trie_nodes import Child, Node, leaf_hash, nibbles_of
 from protocol.errors import BrokenInvariant, Malformed
 
 WAYS = (descend, descend_native) if native else (descend,)
@@ -186,6 +188,16 @@ def test_branches_that_go_on_for_ever_are_damage() -> None:
             way(lambda _: forever, forever, {b"": b"v"}, lambda _: b"\xff" * 32)
 
 
+def test_a_leaf_in_a_place_that_is_not_its_own_is_damage() -> None:
+    """L-26: below that place it differs in nothing from what is set there, so no branch can part them."""
+    node = Node()
+    for nibble, path in ((0, b"\x10" + bytes(31)), (2, b"\x20" + bytes(31))):
+        node.put(nibble, Child(leaf_hash(path + bytes(32)), path + bytes(32)))
+    for way in WAYS:
+        with pytest.raises(BrokenInvariant, match="one path"):
+            way({b"": bytes(node.body)}.get, bytes(node.body), {b"key": b"v"}, lambda _: bytes(32))
+
+
 def test_two_keys_of_one_path_are_refused() -> None:
     """L-20: a path is a digest, so this is a collision; neither way may go on as if one of the keys were not there."""
     for way in WAYS:
@@ -196,13 +208,20 @@ def test_two_keys_of_one_path_are_refused() -> None:
 needs_c = pytest.mark.skipif(not native, reason="no C compiler when this environment was made")
 
 
-@needs_c
-def test_what_was_compiled_is_this_source() -> None:
-    """An installation compiles; a checkout that moved on without one would test something else."""
-    from protocol.crypto import _descent
-
+def test_the_source_in_c_is_the_one_that_this_module_is_held_against() -> None:
+    """Two environments in one checkout, or one that was not made anew: another source's code would be used unseen."""
     source = Path(trie_descent.__file__).with_name("_descent.c")
-    assert sha256(source.read_bytes()).hexdigest() == _descent.SOURCE, "remove .venv-test, scripts/test makes it anew"
+    assert vars(trie_descent)["_SOURCE"] == sha256(source.read_bytes()).hexdigest(), (
+        "write the new one into trie_descent.py"
+    )
+
+
+def test_one_compiled_of_another_source_is_not_used() -> None:
+    """It is there, and says of what it was made."""
+    other = "import sys, types; sys.modules['protocol.crypto._descent'] = types.SimpleNamespace(SOURCE='another')"
+    code = f"{other}; from protocol.crypto.trie_descent import native; print(native)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "False", done.stderr
 
 
 @needs_c

@@ -15,6 +15,7 @@ from protocol.node.memory import START_DELTAS
 from protocol.node.records import VoteFloor
 from tests.ledger.world import key
 from tests.node.doubt import answer, asking, memory_of, up
+from tests.node.test_forced import old_statement
 from tests.proofs.chain import certificate
 
 VALIDATORS = Validators(tuple(bytes([n]) * 32 for n in range(1, 5)), (1, 1, 1, 1))
@@ -58,8 +59,8 @@ def test_after_3_delta_power_that_makes_a_quorum_with_its_own_is_enough_if_it_an
     assert memory_of(driver) == "known"
 
 
-def test_where_all_have_answered_nobody_is_waited_for() -> None:
-    """C-24: all start at once, and no answer counts; with the last one there is nothing more to come."""
+def test_at_the_very_first_start_nobody_is_waited_for_once_all_have_answered() -> None:
+    """C-24: no answer counts, and nobody has more to say."""
     driver = asking()
     up(driver)
     for other in (1, 2):
@@ -67,20 +68,31 @@ def test_where_all_have_answered_nobody_is_waited_for() -> None:
         assert memory_of(driver) == "asking"
     answer(driver, 3, counts=False)
     assert memory_of(driver) == "known"
-    behind = asking()
-    up(behind)
-    keys = sorted((key(300 + member) for member in range(4)), key=lambda one: one.public)
-    ended = certificate(network_id(behind.genesis), b"", kind=VoteKind.NULLIFY, view=4, keys=keys)
-    for other in (1, 2, 3):
-        answer(behind, other, counts=False, ended=ended if other == 2 else None)
-    assert memory_of(behind) == "asking", "one is in view 5: there may be something to learn from it"
-    behind.run(START_DELTAS * behind.genesis.parameters.delta_ms + 500)
-    assert memory_of(behind) == "known"
     suspected = asking()
     up(suspected)
     for other in (1, 2, 3):
         answer(suspected, other, counts=False, standing=1 if other > 1 else 0)
     assert memory_of(suspected) == "asking", "two say that another process may have this key"
+
+
+def test_at_any_other_start_3_delta_are_waited_though_all_have_answered() -> None:
+    """C-24: one is in a later view, or this one has signed before: blocks, or the twin's channels, may tell more."""
+    driver = asking()
+    up(driver)
+    keys = sorted((key(300 + member) for member in range(4)), key=lambda one: one.public)
+    ended = certificate(network_id(driver.genesis), b"", kind=VoteKind.NULLIFY, view=4, keys=keys)
+    for other in (1, 2, 3):
+        answer(driver, other, counts=False, ended=ended if other == 2 else None)
+    assert memory_of(driver) == "asking"
+    answer(driver, 2, counts=False)
+    assert memory_of(driver) == "asking", "an older answer, passed on late, takes nothing back"
+    driver.run(START_DELTAS * driver.genesis.parameters.delta_ms + 500)
+    assert memory_of(driver) == "known"
+    signed = asking((JournalRecord(JournalKind.VOTE, encode(old_statement(driver, 1))),))
+    up(signed)
+    for other in (1, 2, 3):
+        answer(signed, other, counts=False)
+    assert memory_of(signed) == "asking"
 
 
 def test_one_who_lies_of_a_later_view_or_a_twin_is_not_believed_and_two_are() -> None:

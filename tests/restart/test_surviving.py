@@ -38,7 +38,7 @@ def test_everything_that_can_be_final_is_kept(name: str, seed: int, monkeypatch:
 def test_who_ignores_what_is_only_notarized_loses_what_was_final(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted bug: to keep only what a survivor knows to be final. Something final is cut, and the check says so."""
     monkeypatch.setattr(weighing, "_kept", lambda base, *_: ((), base.view))
-    given = _stopped("sites", 1)
+    given = _stopped("sites", 0)
     result = weighed(given, monkeypatch)
     assert set(given.finals) - kept_hashes(given, result), "final somewhere, and cut"
 

@@ -101,7 +101,7 @@ def directory_of(folder: Path, given: Stopped, host: Host, voting: SigningKey) -
 
 def test_from_disks_to_a_node_of_the_new_network(tmp_path: Path) -> None:
     scenario = replace(SCENARIOS["changes"], real_signatures=True)
-    given = stopped(scenario, 4, 3_460, Random("whole"))
+    given = stopped(scenario, 2, 2_900, Random("whole"))
     nodes = [directory_of(tmp_path / f"old-{host.index}", given, host, key) for host, key in given.survivors]
     nodes.sort(key=lambda folder: -given.world.hosts[int(folder.name[4:])].disk.blocks.last)
     for folder in nodes:

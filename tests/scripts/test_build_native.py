@@ -54,6 +54,14 @@ def test_without_a_compiler_says_why_and_leaves_nothing(
     assert not list(output.parent.iterdir()), "the one of an older source is gone"
 
 
+def test_where_nothing_can_be_written_an_installation_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout on a read-only disk: also what can't be removed stands in nobody's way."""
+    monkeypatch.setattr(build_native, "command", lambda *_: [sys.executable, "-c", ""])
+    found = build_native.compile_native(ROOT, Path("/proc/papilio/_descent.so"))
+    assert found is not None
+    assert "No such file" in found
+
+
 def test_left_out_on_purpose(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAPILIO_PURE", "1")
     assert build_native.compile_native(ROOT, output) == "PAPILIO_PURE is set"
