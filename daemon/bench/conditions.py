@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +44,11 @@ def conditions(directory: Path, parameters: Parameters, nodes: int, verify_worke
         "network": "loopback",
         "parameters": to_json(parameters),
     }
+
+
+def python_words(told: Mapping[str, Any]) -> str:
+    """The Python of these conditions, and in what the state trie ran."""
+    return f"{told['python']}, state trie in C" if told.get("trie_in_c") else str(told["python"])
 
 
 def commit() -> str | None:

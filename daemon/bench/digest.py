@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from daemon.bench.comparing import at
+from daemon.bench.conditions import python_words
 from daemon.bench.goals import idle_disk_mib, idle_memory_mib, judged
 from daemon.bench.meters import MIB
 
@@ -19,8 +20,9 @@ def digest(report: Mapping[str, Any]) -> Iterator[str]:
     sync, busy = told["fsync_ms"], told["load_average_before"][0]
     commit = told["commit"] or "of a package"
     memory = told["memory_bytes"] / 1024**3
-    yield f"Measured {told['at'][:10]}, commit {commit}, {told['python']}: {told['nodes']} nodes and the generators on"
-    yield f"{told['cores']} cores of {told['cpu']}, {memory:.0f} GiB; {told['file_system']}, 4 KiB durable in"
+    yield f"Measured {told['at'][:10]}, commit {commit}, {python_words(told)}: {told['nodes']} nodes"
+    yield f"and the generators on {told['cores']} cores of {told['cpu']}, {memory:.0f} GiB;"
+    yield f"{told['file_system']}, 4 KiB durable in"
     yield f"{sync['p50_ms']} ms (p50), {sync['p99_ms']} ms (p99); load average before: {busy}. Durable writes on; every"
     yield "transaction signed, verified, executed, indexed, provable."
     yield ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from daemon.bench.conditions import python_words
 from daemon.bench.goals import idle_disk_mib, judged
 from daemon.bench.meters import MIB
 from daemon.bench.report_more import more_rows
@@ -45,7 +46,7 @@ def condition_rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("at", told["at"]),
         ("papilio", f"{told['papilio']}, commit {told['commit'] or 'none: an installed package'}"),
-        ("python", told["python"] + (", state trie in C" if told.get("trie_in_c") else "")),
+        ("python", python_words(told)),
         ("libraries", libraries),
         ("machine", f"{told['cores']} cores of {told['cpu']}, {told['memory_bytes'] / 1024**3:.0f} GiB memory"),
         ("kernel", told["kernel"]),
