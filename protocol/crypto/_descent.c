@@ -121,6 +121,14 @@ static void take(const node_t *n, int nibble, child_t *out) {
     if (out->kind == A_LEAF) memcpy(out->leaf, n->leaf[nibble], LEAF);
 }
 
+/* The nibble of the one child, if there is one only and it is a leaf; -1 otherwise. */
+static int only_leaf(const node_t *n) {
+    if (!n->present || n->present != n->leaves || (n->present & (n->present - 1))) return -1;
+    int nibble = 0;
+    while (!(n->present >> nibble & 1)) nibble++;
+    return nibble;
+}
+
 static void put(node_t *n, int nibble, const child_t *child) {
     unsigned bit = 1u << nibble;
     n->present &= ~bit;
@@ -144,10 +152,10 @@ static int write_at(work_t *w, int depth, PyObject *value) {
 
 /* What a branch has become: still one, or one leaf that belongs to the parent, or nothing. `before` may be NULL. */
 static int settle(work_t *w, int depth, const node_t *n, PyObject *before, child_t *out) {
-    if (!n->present || (n->present == n->leaves && !(n->present & (n->present - 1)))) {
-        int nibble = 0;
-        while (n->present && !(n->present >> nibble & 1)) nibble++;
-        take(n, nibble, out);
+    int only = only_leaf(n);
+    if (only >= 0 || !n->present) {
+        out->kind = NONE;
+        if (only >= 0) take(n, only, out);
         return write_at(w, depth, Py_None);
     }
     int count = bits(n->present);
@@ -353,9 +361,8 @@ static int run(work_t *w, PyObject *data, PyObject *changes, PyObject *function,
     if (data == Py_None) return grow(w, 0, &only, 0, count, top);
     node_t root;
     if (stored(w, data, 0, &root)) return -1;
-    if (root.present != root.leaves || (root.present & (root.present - 1))) return branch(w, data, 0, 0, count, top);
-    int nibble = 0;
-    while (!(root.present >> nibble & 1)) nibble++;
+    int nibble = only_leaf(&root);
+    if (nibble < 0) return branch(w, data, 0, 0, count, top);
     take(&root, nibble, &only);
     return grow(w, 0, &only, 0, count, top);
 }

@@ -32,7 +32,7 @@ from protocol.crypto.trie_nodes import (
 )
 from protocol.errors import BrokenInvariant
 
-_SOURCE: Final = "30439a368bbaed3889b5bfc8b62a3ccc7c6e4504e3bee507a4ad0f7743c691d2"
+_SOURCE: Final = "dbf0e9494bb24bc0f99fc8e2aebeb2062ffd61f7dae69470fa6cd2a20f96fac4"
 """SHA-256 of the `_descent.c` that does the same as this module: one that was compiled of another is not used."""
 
 try:
