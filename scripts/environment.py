@@ -96,8 +96,9 @@ def step(words: str, command: list[str], root: Path) -> None:
 
 def native_words(environment: Path) -> str:
     """Whether what is written in C was compiled; without it everything works, and slower."""
-    probe = [str(python_of(environment)), "-I", "-c", "import protocol.crypto._descent"]
-    if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+    probe = "import sys; from protocol.crypto.trie_descent import native; sys.exit(not native)"
+    command = [str(python_of(environment)), "-I", "-c", probe]
+    if subprocess.run(command, capture_output=True, check=False).returncode == 0:
         return "compiled"
     return "not compiled (it takes a C compiler and Python's headers); the one in Python does the same, slower"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.crypto.trie_descent import native
 from scripts import build_native
 from scripts.lock import ROOT
 
@@ -37,6 +39,13 @@ def test_compiles_without_a_warning(output: Path, monkeypatch: pytest.MonkeyPatc
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "64", done.stderr
     assert [file.name for file in output.parent.iterdir()] == [output.name]
+
+
+@needs_compiler
+@pytest.mark.skipif(os.environ.get("PAPILIO_PURE", "") not in ("", "0"), reason="left out on purpose")
+def test_where_there_is_a_compiler_it_is_what_runs() -> None:
+    """Otherwise every test of it would be left out, and nobody would notice."""
+    assert native, "remove this environment; scripts/test makes it anew"
 
 
 @pytest.mark.parametrize(
