@@ -142,6 +142,8 @@ def _split(hint: Any) -> tuple[Any, Any]:
 def _fits_class(hints: dict[str, Any]) -> Fits | None:
     """Looks at every text of a value; None if its class has none."""
     texts = {name: bound.high for name, hint in hints.items() if isinstance(bound := _split(hint)[1], Text)}
+    if len(texts) < 2:
+        texts = {}  # one alone is looked at like any other field
     plan = [_texts_fit(texts)] if texts else []
     plan += [
         _field_fits(name, fits)
@@ -162,10 +164,6 @@ def _field_fits(name: str, fits: Fits) -> Fits:
 
 def _texts_fit(highs: dict[str, int]) -> Fits:
     """All texts of a value at once: they are ASCII nearly always, and nothing is called in Python for each."""
-    if len(highs) == 1:
-        ((name, high),) = highs.items()
-        get_one = attrgetter(name)
-        return lambda value: (text := get_one(value)).isascii() or len(text.encode()) <= high
     get, bounds = attrgetter(*highs), tuple(highs.values())
     return lambda value: (
         "".join(texts := get(value)).isascii()
