@@ -64,7 +64,7 @@ def version() -> None:
         print(f"papilio {VERSION}")
         print(f"protocol {', '.join(f'{name} {number}' for name, number in _formats().items())}")
         print(f"python {platform.python_version()} on {platform.platform()}")
-        print(f"state trie in {'C' if trie_in_c() else 'Python (no C compiler when it was installed): slower'}")
+        print(f"state trie in {'C' if trie_in_c() else 'Python (not compiled at installation): slower'}")
         for name, number in libraries.items():
             print(f"    {name} {number or 'missing'}")
 
