@@ -17,7 +17,12 @@ RARELY: Final = 100_000
 """The same where processes end within hours."""
 
 
+def look_seldom(containers: int = SELDOM) -> None:
+    """Look seldom from now on. At a start first of all: a tenth of what loading modules takes are looks at modules."""
+    gc.set_threshold(containers, 20, 100)
+
+
 def calm_collector(containers: int = SELDOM) -> None:
     """Look seldom from now on, and never again at what there is already."""
     gc.freeze()
-    gc.set_threshold(containers, 20, 100)
+    look_seldom(containers)

@@ -108,6 +108,8 @@ class Core:
     """When the newest proposal was taken in hand or made here (C-15)."""
     round_ms: int = 0
     """How long the newest proposal that was notarized here took to be."""
+    execution_ms: int = 0
+    """How long the newest block that was executed here took to be, the wait for those before it included."""
     phase: Phase = Phase.WAIT
     held_back: bool = False
     """Signs nothing new: disk full (L-28) or amnesiac (C-24)."""

@@ -115,6 +115,13 @@ class WorkChanged:
 
 
 @frozen
+class PayloadExecuted:
+    """A final payload was executed, so long after it was handed to execution (C-15)."""
+
+    took_ms: int
+
+
+@frozen
 class PeerJoined:
     """A channel to a peer stands; `signer` is its place in the set if it is a validator."""
 
@@ -149,6 +156,7 @@ Input = (
     | PayloadJudged
     | TimerFired
     | WorkChanged
+    | PayloadExecuted
     | PeerJoined
     | PeerLeft
     | PeerShown

@@ -41,6 +41,7 @@ from protocol.consensus.inputs import (
     Evidence,
     Forked,
     Input,
+    PayloadExecuted,
     PayloadJudged,
     PayloadOffered,
     PeerJoined,
@@ -359,6 +360,12 @@ class Machine:
         views.hasten(self.core, now_ms)
         return voting.lead(self.core, now_ms)
 
+    def on_executed(self, given: PayloadExecuted, now_ms: int) -> list[Effect]:
+        """C-15: the pace of the next turn."""
+        del now_ms
+        self.core.execution_ms = given.took_ms
+        return []
+
     def on_joined(self, given: PeerJoined, now_ms: int) -> list[Effect]:
         """A channel stands: bring the peer to where we are."""
         self._forget_channel(given.peer)
@@ -402,6 +409,7 @@ ALWAYS: Final[dict[type[Any], Handler]] = {
     SignaturesVerified: Machine.on_verified,
     TimerFired: Machine.on_timer,
     WorkChanged: Machine.on_work,
+    PayloadExecuted: Machine.on_executed,
     PeerJoined: Machine.on_joined,
     PeerLeft: Machine.on_left,
     PeerShown: Machine.on_shown,

@@ -28,9 +28,9 @@ class Tempo:
         """How long a new certificate waits for a peer to show that it has it anyway, before it is sent."""
         return max(1, self.delta_ms // 4)
 
-    def pace_ms(self, round_ms: int) -> int:
-        """The least time between a proposal and the next one, where the last round took `round_ms` (C-15)."""
-        return min(max(self.delta_ms // 8, 3 * round_ms), self.pace_max_ms)
+    def pace_ms(self, round_ms: int, execution_ms: int) -> int:
+        """The least time between a proposal and the next one, by what the last round and execution took (C-15)."""
+        return min(max(self.delta_ms // 8, 3 * round_ms, 2 * execution_ms), self.pace_max_ms)
 
     @property
     def pace_max_ms(self) -> int:

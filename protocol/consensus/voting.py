@@ -98,7 +98,8 @@ def lead(core: Core, now_ms: int) -> list[Effect]:
 
 def _due_to_lead_ms(core: Core) -> int:
     """C-15: with work a moment after the last proposal, without when the view was idle long enough."""
-    paced = 0 if core.offered_ms is None else core.offered_ms + core.tempo.pace_ms(core.round_ms)
+    pace_ms = core.tempo.pace_ms(core.round_ms, core.execution_ms)
+    paced = 0 if core.offered_ms is None else core.offered_ms + pace_ms
     return paced if core.work else max(paced, core.entered_ms + core.tempo.idle_interval_ms)
 
 

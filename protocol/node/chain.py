@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from protocol import limits
 from protocol.codec import encode
@@ -44,6 +44,14 @@ class Known:
     """Whether the journal holds it: what is final here must be found on this very disk again (L-24)."""
 
 
+class Executing(NamedTuple):
+    """A block that was handed to execution: its height and size, and since when."""
+
+    height: int
+    bytes: int
+    since_ms: int
+
+
 @dataclass(slots=True)
 class Chain:
     """Headers, the final tip, results."""
@@ -60,8 +68,8 @@ class Chain:
     """Height -> hash of the last final blocks: another final one at such a height is a fork."""
     claims: dict[int, Executed] = field(default_factory=dict)
     """Results that final headers name and that are not computed here yet (L-22)."""
-    executing: deque[tuple[int, int]] = field(default_factory=deque)
-    """(height, bytes) of blocks handed to execution and not answered."""
+    executing: deque[Executing] = field(default_factory=deque)
+    """Blocks handed to execution and not answered, ascending."""
     executing_bytes: int = 0
     recent: OrderedDict[bytes, bytes] = field(default_factory=OrderedDict)
     """Encoded headers of the last final blocks, for neighbours that are a moment behind."""
@@ -197,14 +205,14 @@ class Chain:
         """A final block's result. Returns words if a final header named another one before (L-22)."""
         self.results[result.height] = result
         self.executed_height = max(self.executed_height, result.height)
-        while self.executing and self.executing[0][0] <= result.height:
-            self.executing_bytes -= self.executing.popleft()[1]
+        while self.executing and self.executing[0].height <= result.height:
+            self.executing_bytes -= self.executing.popleft().bytes
         claim = self.claims.pop(result.height, None)
         return None if claim is None or claim == result else _differs(claim, result)
 
-    def executes(self, height: int, size: int) -> None:
+    def executes(self, height: int, size: int, now_ms: int) -> None:
         """A block of `size` bytes is handed to execution."""
-        self.executing.append((height, size))
+        self.executing.append(Executing(height, size, now_ms))
         self.executing_bytes += size
 
     def check(self, header: Header) -> str | None:

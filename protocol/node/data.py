@@ -10,6 +10,7 @@ from typing import Final
 
 from protocol import limits
 from protocol.codec import decode, encode
+from protocol.consensus import inputs as agree
 from protocol.crypto.contexts import Context
 from protocol.dissemination import Held, State
 from protocol.errors import BROKEN_INVARIANT, INTERNAL_ERROR
@@ -227,6 +228,8 @@ def drop_expired(body: Body) -> None:
 
 def executed(body: Body, given: BlockExecuted) -> None:
     """A final block's result: envelopes leave the pool, or are judged anew after a skip (L-7)."""
+    if body.chain.executing:
+        body.inbox.append(agree.PayloadExecuted(body.now.monotonic_ms - body.chain.executing[0].since_ms))
     words = body.chain.executed(given.executed)
     if words is not None:
         body.halt(BROKEN_INVARIANT, words)

@@ -229,7 +229,7 @@ def append(body: Body, hashed: bytes, batches: list[bytes], finalization: Certif
     body.emit(Append(header.height, block))
     if header.height > body.executed_before_start:
         body.emit(Execute(header.height, known.data, tuple(batches)))
-        body.chain.executes(header.height, len(block))
+        body.chain.executes(header.height, len(block), body.now.monotonic_ms)
     if finalization is not None:
         body.covering = (header.height, header.executed.height)
         if not closes(header):

@@ -254,10 +254,14 @@ def propose_and_notarize(machine: Machine, proposed_ms: int, notarized_ms: int) 
     return machine.step(given.SignaturesVerified(check.job, (True,) * 3), notarized_ms)
 
 
-@pytest.mark.parametrize(("round_ms", "pace_ms"), [(1, 12), (4, 12), (10, 30), (16, 48), (40, 50)])
-def test_a_leader_keeps_pace_with_what_a_round_takes(round_ms: int, pace_ms: int) -> None:
-    """C-15: an eighth of a delta (100 ms) after the last proposal, three rounds, or half a delta at most."""
+@pytest.mark.parametrize(
+    ("round_ms", "execution_ms", "pace_ms"),
+    [(1, 0, 12), (4, 6, 12), (10, 15, 30), (10, 16, 32), (16, 0, 48), (2, 24, 48), (40, 0, 50), (1, 900, 50)],
+)
+def test_a_leader_keeps_pace_with_rounds_and_execution(round_ms: int, execution_ms: int, pace_ms: int) -> None:
+    """C-15: an eighth of a delta (100 ms) after the last proposal, three rounds, two executions; at most a half."""
     machine = leader_of_view_2()
+    assert machine.step(given.PayloadExecuted(execution_ms), 1) == []
     effects = propose_and_notarize(machine, 7, 7 + round_ms)
     assert machine.core.view == 2
     if round_ms >= pace_ms:

@@ -100,6 +100,7 @@ def samples(machine: Machine) -> dict[type[Any], Any]:
         given.PayloadJudged: given.PayloadJudged(machine.core.proposal or proposal, given.Verdict.VALID),
         given.TimerFired: given.TimerFired(given.Timer.VIEW),
         given.WorkChanged: given.WorkChanged(True),
+        given.PayloadExecuted: given.PayloadExecuted(20),
         given.PeerJoined: given.PeerJoined(b"peer9", None),
         given.PeerLeft: given.PeerLeft(b"peer1"),
         given.PeerShown: given.PeerShown(b"peer1", 3, 0),

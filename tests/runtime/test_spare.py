@@ -60,6 +60,19 @@ with spare_workers():
     print(take_spare(EXECUTE))
 """
 
+POLICIES = """
+import json, os, sys
+from daemon.runtime.workers.kinds import EXECUTE, VERIFY
+from daemon.runtime.workers.spare import spare_workers, take_spare
+def choose(name):
+    os.sched_setscheduler(0, getattr(os, name), os.sched_param(0))
+    return os.sched_getscheduler(0) == getattr(os, name)
+taken = all([choose("SCHED_BATCH"), choose("SCHED_OTHER"), choose(sys.argv[1])])
+with spare_workers():
+    held = [take_spare(module) for module in (EXECUTE, VERIFY)]
+    print(json.dumps([os.sched_getscheduler(pid) for pid in (0, *(process.pid for process, _ in held))] + [taken]))
+"""
+
 
 def _until(true: Callable[[], bool]) -> None:
     while not true():
@@ -105,3 +118,13 @@ def test_each_is_taken_once_and_ends_as_it_is_told() -> None:
 def test_where_there_are_threads_nothing_is_forked() -> None:
     done = subprocess.run([sys.executable, "-c", BESIDE], check=True, capture_output=True)
     assert done.stdout == b"None\n"
+
+
+@pytest.mark.parametrize(("before", "after"), [("SCHED_OTHER", "SCHED_BATCH"), ("SCHED_IDLE", "SCHED_IDLE")])
+def test_node_and_workers_wait_for_their_turn_unless_somebody_chose_otherwise(before: str, after: str) -> None:
+    """daemon/scheduling.py."""
+    done = subprocess.run([sys.executable, "-c", POLICIES, before], check=True, capture_output=True)
+    *found, taken = json.loads(done.stdout)
+    if not taken:
+        pytest.skip("this system has the call and does not heed it")
+    assert found == [getattr(os, after)] * 3

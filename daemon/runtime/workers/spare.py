@@ -30,9 +30,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, NoReturn
 
-from daemon.collector import calm_collector
+from daemon.collector import calm_collector, look_seldom
 from daemon.runtime.workers.child import die_with_parent
 from daemon.runtime.workers.kinds import ENVIRONMENT, EXECUTE, VERIFY
+from daemon.scheduling import take_turns
 
 _POLL_SECONDS: Final = 0.01
 _STDIN, _STDOUT, _FIRST_OTHER = 0, 1, 3
@@ -75,6 +76,8 @@ def spare_workers() -> Iterator[None]:
 
     A block within another one forks nothing.
     """
+    take_turns()
+    look_seldom()
     if _there or not Path("/proc/self/fd").is_dir() or sys.platform != "linux" or threading.active_count() > 1:
         yield
         return
