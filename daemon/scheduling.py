@@ -7,7 +7,7 @@ messages that would have been read at once are read in four turns. `SCHED_BATCH`
 waits until the other's turn is over, some milliseconds. Shares of the processor are the same. Where a core is free
 there is nothing to interrupt, and no difference.
 
-Whoever has chosen a policy (`chrt`, `CPUSchedulingPolicy=` of systemd) is left with it.
+Whoever has chosen another policy (`chrt`, `CPUSchedulingPolicy=` of systemd) is left with it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def take_turns() -> None:
 
     Where the system has no such thing, or does not allow it, nothing changes.
     """
-    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
+    if sys.platform == "linux":
         with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
