@@ -29,6 +29,7 @@ from typing import Protocol
 import trio
 
 from daemon import limits
+from daemon.beats import next_beat
 from daemon.net.budget import Budget
 from daemon.net.counters import Traffic
 from daemon.net.frames import BULK, CONSENSUS, Arrivals, Frames, Incoming, Outgoing, framed
@@ -269,7 +270,7 @@ class Connection:
 
     async def _watch(self) -> None:
         while True:
-            await trio.sleep(limits.NET_WATCH_SECONDS)
+            await next_beat(limits.NET_WATCH_SECONDS)
             now = trio.current_time()
             if self._reading and now - self._heard_at > limits.NET_SILENCE_SECONDS:
                 self._end(errors.SILENT_PEER, f"nothing was heard for {limits.NET_SILENCE_SECONDS} s")

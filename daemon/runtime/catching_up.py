@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 import trio
 
+from daemon.beats import next_beat
 from daemon.observe.pace import Pace, spoken
 from protocol.node.setup import NodeStatus
 
@@ -33,7 +34,7 @@ class CatchingUp:
         """Look now and then, until cancelled."""
         self._told = trio.current_time()
         while True:
-            await trio.sleep(LOOK_SECONDS)
+            await next_beat(LOOK_SECONDS)
             self.look(self._status(), trio.current_time())
 
     def look(self, status: NodeStatus, now: float) -> None:

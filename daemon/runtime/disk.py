@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from daemon import limits
+from daemon.beats import next_beat
 
 
 class DiskWatch:
@@ -30,7 +31,7 @@ class DiskWatch:
         """Look now and then, until cancelled."""
         while True:
             self.look(await trio.to_thread.run_sync(self._free_bytes))
-            await trio.sleep(limits.DISK_LOOK_SECONDS)
+            await next_beat(limits.DISK_LOOK_SECONDS)
 
     def look(self, free: int) -> None:
         """Judge this many free bytes."""

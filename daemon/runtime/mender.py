@@ -24,6 +24,7 @@ import structlog
 import trio
 
 from daemon import limits
+from daemon.beats import next_beat
 from daemon.store.errors import DiskFull, SegmentDamaged
 from daemon.store.tables import StateStore
 from protocol.codec import decode
@@ -121,7 +122,7 @@ class Mender:
         """Look for damage, ask for good blocks, put them in place; until cancelled. Raises StoreFailed."""
         asked_at: dict[int, float] = {}
         while True:
-            await trio.sleep(limits.MEND_LOOK_SECONDS)
+            await next_beat(limits.MEND_LOOK_SECONDS)
             if self._whole:
                 await self._mend()
             now = trio.current_time()

@@ -26,6 +26,7 @@ import structlog
 import trio
 
 from daemon import limits
+from daemon.beats import next_beat
 from daemon.observe.lines import Lines
 from daemon.observe.notify import Notifier, Watchdog
 from daemon.observe.pace import Pace, spoken
@@ -419,7 +420,7 @@ class NodeRuntime:
 
     async def _watch_clock(self) -> None:
         while True:
-            await trio.sleep(CLOCK_LOOK_SECONDS)
+            await next_beat(CLOCK_LOOK_SECONDS)
             jump_ms = self._clock.jump_ms()
             if jump_ms:
                 self._log.warning("clock_jumped", jump_ms=jump_ms)

@@ -17,6 +17,7 @@ from typing import Any, Final
 import structlog
 import trio
 
+from daemon.beats import next_beat
 from daemon.runtime.workers.link import LinkFault, LinkLost, open_link
 from daemon.snapshots.making import tidy
 from daemon.snapshots.shelf import Shelf
@@ -60,7 +61,7 @@ class Maker:
         """Look now and then, until cancelled."""
         await trio.to_thread.run_sync(tidy, self._directory)
         while True:
-            await trio.sleep(LOOK_SECONDS)
+            await next_beat(LOOK_SECONDS)
             await self.look()
 
     async def look(self) -> None:
