@@ -18,7 +18,7 @@ RARELY: Final = 100_000
 
 
 def look_seldom(containers: int = SELDOM) -> None:
-    """Look seldom from now on. At a start first of all: a tenth of what loading modules takes are looks at modules."""
+    """Look seldom from now on. At a start first of all: more than a tenth of loading modules are looks at them."""
     gc.set_threshold(containers, 20, 100)
 
 

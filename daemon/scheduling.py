@@ -3,9 +3,10 @@
 A node is some processes that talk to each other and to other nodes in small messages. By Linux's usual policy whoever
 is woken by a message interrupts the one who sent it, if he has run for longer. On a busy machine, with several nodes
 on few cores most of all, that is after nearly every message: the sender's next one waits, caches are cold, and four
-messages that would have been read at once are read in four turns. `SCHED_BATCH` differs in one thing only: who is woken
-waits until the other's turn is over, some milliseconds. Shares of the processor are the same. Where a core is free
-there is nothing to interrupt, and no difference.
+messages that would have been read at once are read in four turns. `SCHED_BATCH` differs in this: who is woken waits
+until the other's turn is over, some milliseconds. Shares of the processor are the same. Where a core is free there is
+nothing to interrupt, and no difference; beside somebody else's busy process on the same core a message may wait for the
+rest of his turn.
 
 Whoever has chosen another policy (`chrt`, `CPUSchedulingPolicy=` of systemd) is left with it.
 """
@@ -18,9 +19,10 @@ from contextlib import suppress
 
 
 def take_turns() -> None:
-    """From now on this process, and those that it starts, wait for their turn instead of interrupting others'.
+    """From now on this thread, and what it starts, waits for its turn instead of interrupting others'.
 
-    Where the system has no such thing, or does not allow it, nothing changes.
+    Where the system has no such thing, or does not allow it, nothing changes: systemd's filter in papilio.service does
+    not, which therefore names the policy itself.
     """
     if sys.platform == "linux":
         with suppress(OSError):

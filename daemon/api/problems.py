@@ -11,14 +11,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from msgspec.json import Encoder
-
 from daemon import limits
 from daemon.api.messages import PROBLEM, Answer
 from protocol import errors
 from protocol.errors import CODES, ClientFault, Retry
 
-_quick = Encoder().encode
 STATUS: Final[Mapping[str, int]] = {
     errors.BAD_REQUEST: 400,
     errors.MALFORMED: 400,
@@ -91,7 +88,4 @@ def described(code: str) -> dict[str, str]:
 
 def to_bytes(value: Any) -> bytes:
     """JSON, compact, UTF-8."""
-    try:
-        return _quick(value)
-    except (UnicodeEncodeError, OverflowError):  # half a character, as in a file's name; an integer past 64 bits
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -109,7 +109,8 @@ class Core:
     round_ms: int = 0
     """How long the newest proposal that was notarized here took to be."""
     execution_ms: int = 0
-    """How long the newest block that was executed here took to be, the wait for those before it included."""
+    """How long the newest block that was executed here took, from being appended to its result: what it waited for
+    (the journal, blocks before it, those that were committed with it) included."""
     phase: Phase = Phase.WAIT
     held_back: bool = False
     """Signs nothing new: disk full (L-28) or amnesiac (C-24)."""

@@ -116,7 +116,7 @@ class WorkChanged:
 
 @frozen
 class PayloadExecuted:
-    """A final payload was executed, so long after it was handed to execution (C-15)."""
+    """A final payload was executed, so long after it was appended here (C-15)."""
 
     took_ms: int
 

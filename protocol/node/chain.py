@@ -45,7 +45,7 @@ class Known:
 
 
 class Executing(NamedTuple):
-    """A block that was handed to execution: its height and size, and since when."""
+    """A block that was appended and handed to execution: its height and size, and since when."""
 
     height: int
     bytes: int

@@ -61,6 +61,12 @@ def test_the_unit_waits_for_the_node_and_watches_it(unit: configparser.SectionPr
     assert int(unit["WatchdogSec"]) > 0
 
 
+def test_the_unit_names_the_policy_that_its_filter_would_refuse(unit: configparser.SectionProxy) -> None:
+    """daemon/scheduling.py."""
+    assert "@resources" in unit["SystemCallFilter"], "of which sched_setscheduler is one"
+    assert unit["CPUSchedulingPolicy"] == "batch"
+
+
 def test_the_unit_does_not_restart_what_a_person_has_to_look_at(unit: configparser.SectionProxy) -> None:
     prevented = {int(code) for code in unit["RestartPreventExitStatus"].split()}
     assert prevented == {ExitCode.USAGE, ExitCode.BROKEN, ExitCode.DISK_FAILED, ExitCode.CONFIGURATION}

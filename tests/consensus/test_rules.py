@@ -261,7 +261,8 @@ def propose_and_notarize(machine: Machine, proposed_ms: int, notarized_ms: int) 
 def test_a_leader_keeps_pace_with_rounds_and_execution(round_ms: int, execution_ms: int, pace_ms: int) -> None:
     """C-15: an eighth of a delta (100 ms) after the last proposal, three rounds, two executions; at most a half."""
     machine = leader_of_view_2()
-    assert machine.step(given.PayloadExecuted(execution_ms), 1) == []
+    for took_ms in (900, execution_ms):  # the newest counts
+        assert machine.step(given.PayloadExecuted(took_ms), 1) == []
     effects = propose_and_notarize(machine, 7, 7 + round_ms)
     assert machine.core.view == 2
     if round_ms >= pace_ms:

@@ -105,13 +105,27 @@ def test_made_up_blocks_end_the_session_and_are_charged() -> None:
     assert driver.node.live_records()
 
 
+class Slow(Away):
+    """Blocks are executed when the test says so."""
+
+    def carry(self, effects: list[node_io.Effect]) -> None:
+        super().carry([effect for effect in effects if not isinstance(effect, node_io.Execute)])
+
+
+def test_consensus_is_told_what_the_newest_execution_took(history: Driver) -> None:
+    """C-15: since the block was appended here."""
+    driver = away(history, Slow)
+    driver.serve(history.blocks[:20])
+    appended_ms = {executing.height: executing.since_ms for executing in driver.node.body.chain.executing}
+    assert list(appended_ms)[:3] == [1, 2, 3]
+    for height, pause_ms in ((1, 30), (2, 40), (3, 0)):
+        driver.clock_ms += pause_ms
+        driver.step(node_io.BlockExecuted(history.results[height], ()))
+        assert driver.node.body.machine.core.execution_ms == driver.clock_ms - appended_ms[height] >= 30
+
+
 def test_a_result_that_comes_after_the_header_that_names_it_is_compared(history: Driver) -> None:
     """L-22: also while catching up."""
-
-    class Slow(Away):
-        def carry(self, effects: list[node_io.Effect]) -> None:
-            super().carry([effect for effect in effects if not isinstance(effect, node_io.Execute)])
-
     driver = away(history, Slow)
     driver.serve(history.blocks[:20])
     named = decode(Header, decode(Block, history.blocks[10]).header).executed.height

@@ -65,7 +65,10 @@ import json, os, sys
 from daemon.runtime.workers.kinds import EXECUTE, VERIFY
 from daemon.runtime.workers.spare import spare_workers, take_spare
 def choose(name):
-    os.sched_setscheduler(0, getattr(os, name), os.sched_param(0))
+    try:
+        os.sched_setscheduler(0, getattr(os, name), os.sched_param(0))
+    except OSError:
+        return False
     return os.sched_getscheduler(0) == getattr(os, name)
 taken = all([choose("SCHED_BATCH"), choose("SCHED_OTHER"), choose(sys.argv[1])])
 with spare_workers():
@@ -126,5 +129,5 @@ def test_node_and_workers_wait_for_their_turn_unless_somebody_chose_otherwise(be
     done = subprocess.run([sys.executable, "-c", POLICIES, before], check=True, capture_output=True)
     *found, taken = json.loads(done.stdout)
     if not taken:
-        pytest.skip("this system has the call and does not heed it")
+        pytest.skip("this system does not let a process choose")
     assert found == [getattr(os, after)] * 3

@@ -74,7 +74,8 @@ _there: dict[str, tuple[Forked, socket.socket]] = {}
 def spare_workers() -> Iterator[None]:
     """Fork one worker of each kind, before anything is read (see the essay); those that nobody took end with the block.
 
-    A block within another one forks nothing.
+    A block within another one forks nothing. What a node's processes have in common is set first, and stays: how they
+    wait for a processor, and how often they look for garbage.
     """
     take_turns()
     look_seldom()
