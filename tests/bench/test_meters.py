@@ -21,12 +21,12 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no
 def test_cpu_and_memory_of_a_process_and_its_workers() -> None:
     meters = Meters(lambda: {"me": os.getpid()})
     meters.begin()
-    total = 0
-    while sum(meters.cpu_seconds().get("me", {"": 0.0}).values()) < 0.05:
+    total, began = 0, time.thread_time()
+    while time.thread_time() - began < 0.1:  # of this thread alone: others of this process may be busy as well
         total += sum(range(10_000))
         meters.sample()
     used = meters.cpu_seconds()["me"]
-    assert used["loop"] >= 0.04, "this thread is the first"
+    assert used["loop"] >= 0.07, "this thread is the first; the system counts in hundredths"
     assert meters.peak_bytes["me"] > 1 << 20
 
 
