@@ -28,7 +28,7 @@ LOOP_RUN_MS: Final = 5
 """The driver gives way to other tasks at least this often while inputs wait."""
 
 # -- Runtime: disk ----------------------------------------------------------------------------------
-JOURNAL_GENERATION_BYTES: Final = 32 * MIB
+JOURNAL_GENERATION_BYTES: Final = 8 * MIB
 """Past this a journal generation is replaced: bounds its disk use, and the time to read it at a start."""
 SEGMENTS_DIRTY_BYTES: Final = 64 * MIB
 SEGMENTS_DIRTY_SECONDS: Final = 10

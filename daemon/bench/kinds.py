@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -86,7 +86,10 @@ DEFAULT: Final = ("light", "single", "one-a-request", "bundled")
 
 @dataclass(slots=True)
 class Session:
-    """A workload under way: its network, everything sent so far, and what is found out."""
+    """A workload under way: its network, everything sent so far, and what is found out.
+
+    renew: judges and ends the network, and gives another in its place (run.py).
+    """
 
     stand: Stand
     name: str
@@ -94,6 +97,12 @@ class Session:
     tell: Tell
     sent: Sent = field(default_factory=Sent)
     found: dict[str, Any] = field(default_factory=dict)
+    renew: Callable[[], Awaitable[Stand]] | None = None
+
+    async def afresh(self) -> None:
+        """Go on with a network that is new, and has seen nothing."""
+        assert self.renew is not None, "a workload that searches is given others"
+        self.stand, self.sent = await self.renew(), Sent()
 
     @property
     def kind(self) -> Kind:

@@ -39,7 +39,7 @@ async def plain(session: Session) -> None:
     first = session.rate or session.kind.first_rate
     await warm(session, first)
     if session.rate is None:
-        trial = await searched(session)
+        trial = await _searched(session)
     else:
         trial = await run_trial(session.stand, session.offer(session.rate, session.seconds))
         session.found["held"] = is_held(trial.summary())
@@ -60,25 +60,20 @@ async def leader_killed(session: Session) -> None:
 async def overloaded(session: Session) -> None:
     """Twice what it can do (or twice `--rate`, if that is known to be it): what it goes on doing, what it refuses.
 
-    What it can do is the most that became final a second in any trial of the search, held or not: the rate that is held
-    says what clients bear, and on a machine that is disturbed for a moment far too little.
+    What it can do is the most that became final a second in any short trial of the search, held or not: the rate that
+    is held says what clients bear, and on a machine that is disturbed for a moment far too little.
     """
     rate = session.rate
     await warm(session, rate or session.kind.first_rate)
     if rate is None:
-        held = await searched(session)
+        session.took(await probed(session, RateSearch(session.kind.first_rate)))
         best = max(one["final_a_second"] for one in session.found["tries"])
         rate = max(best, RATE_MIN)
     else:
-        held = await run_trial(session.stand, session.offer(rate, session.seconds))
-        best = held.summary()["final_a_second"]
-    session.took(held)
-    offer = replace(
-        held.offer,
-        envelopes_a_second=rate * OVERLOAD,
-        seconds=session.seconds,
-        connections=max(held.offer.connections, OVERLOAD_CONNECTIONS),
-    )
+        able = session.took(await run_trial(session.stand, session.offer(rate, session.seconds)))
+        best = able.summary()["final_a_second"]
+    offer = session.offer(rate * OVERLOAD, session.seconds)
+    offer = replace(offer, connections=max(offer.connections, OVERLOAD_CONNECTIONS))
     trial = await run_trial(session.stand, offer)
     session.found["held"] = False  # bad signatures may be refused for pressure, too
     session.found["overload"] = overload(best, trial, trial.summary())
@@ -109,38 +104,56 @@ def overload(best: float, trial: Trial, summary: dict[str, Any]) -> dict[str, An
     }
 
 
-async def searched(session: Session) -> Trial:
-    """Trials until the highest rate held is known; the one that says so, or the last. They stand in `tries`."""
-    search = RateSearch(session.kind.first_rate)
-    tries: list[dict[str, Any]] = []
-    session.found["tries"] = tries
+async def probed(session: Session, search: RateSearch) -> Trial:
+    """Short trials until it is known which rate to try for the full time; the last one. They stand in `tries`."""
+    session.found["tries"] = []
     while True:
-        seconds = session.seconds if search.full else min(session.seconds, session.wishes.probe_seconds)
-        offer = session.offer(search.rate, seconds)
-        trial = await run_trial(session.stand, offer)
-        summary = trial.summary()
-        held = is_held(summary)
-        latency = summary["latency_final"]
-        tries.append(
-            {
-                "offered_a_second": offer.envelopes_a_second,
-                "seconds": offer.seconds,
-                "held": held,
-                "final_a_second": summary["final_a_second"],
-                "p50_ms": latency["p50_ms"],
-                "p99_ms": latency["p99_ms"],
-            }
-        )
-        words = "held" if held else "not held"
-        session.tell(
-            f"  {offer.envelopes_a_second:,.0f}/s for {offer.seconds:.0f} s: {words}, "
-            f"p50 {latency['p50_ms']} ms, p99 {latency['p99_ms']} ms"
-        )
-        search.told(held=held)
-        if search.done:
-            session.found["held"] = search.answer is not None
+        trial = await _tried(session, search, min(session.seconds, session.wishes.probe_seconds))
+        if search.full or search.done:
             return trial
+
+
+async def _searched(session: Session) -> Trial:
+    """Trials until the highest rate held is known; the one that says so, or the last.
+
+    Each that takes the full time has a network of its own: short ones leave a history behind, the longer the more of
+    them were too much, and what a transaction costs depends on it.
+    """
+    search = RateSearch(session.kind.first_rate)
+    trial = await probed(session, search)
+    while not search.done:
         session.took(trial)
+        await session.afresh()
+        await warm(session, search.rate)
+        trial = await _tried(session, search, session.seconds)
+    session.found["held"] = search.answer is not None
+    return trial
+
+
+async def _tried(session: Session, search: RateSearch, seconds: float) -> Trial:
+    """One trial of the search, told to it and to who watches."""
+    offer = session.offer(search.rate, seconds)
+    trial = await run_trial(session.stand, offer)
+    summary = trial.summary()
+    held = is_held(summary)
+    latency = summary["latency_final"]
+    session.found["tries"].append(
+        {
+            "offered_a_second": offer.envelopes_a_second,
+            "seconds": offer.seconds,
+            "held": held,
+            "final_a_second": summary["final_a_second"],
+            "p50_ms": latency["p50_ms"],
+            "p99_ms": latency["p99_ms"],
+        }
+    )
+    words = "held" if held else "not held"
+    session.tell(
+        f"  {offer.envelopes_a_second:,.0f}/s for {offer.seconds:.0f} s: {words}, "
+        f"p50 {latency['p50_ms']} ms, p99 {latency['p99_ms']} ms"
+    )
+    search.told(held=held)
+    return trial
 
 
 async def _measured(session: Session, trial: Trial) -> None:

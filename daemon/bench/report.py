@@ -112,7 +112,7 @@ def _judged(workload: Mapping[str, Any]) -> list[tuple[str, str]]:
             "start of all nodes",
             f"ready after {start['ready']} s, first final transaction after {start['first_final']} s",
         ),
-        ("receipts on disks", f"{disks} (of all that was sent, warming up and tries included)"),
+        ("receipts on disks", f"{disks} (of all that was sent to this network, warming up included)"),
         ("state root", f"{judged['state_root'][:32]}... at height {judged['height']} on all nodes{again}"),
         ("bad signatures", f"{judged['bad_signatures_sent']} sent, none on any disk"),
     ]
@@ -126,7 +126,7 @@ def _loaded(workload: Mapping[str, Any]) -> Iterator[str]:
             f"(p99 {one['p99_ms']} ms)"
             for one in tries
         ]
-        yield from _wrapped("tries", "; ".join(told))
+        yield from _wrapped("tries", "; ".join(told) + "; each for the full time on a network of its own")
         last = tries[-1]
         held = f"{last['offered_a_second']:,g} envelopes a second" if last["held"] else "no rate"
         yield from _wrapped("highest rate held", f"{held}, with p99 below a second and all of it final")

@@ -11,7 +11,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,18 +59,37 @@ async def _run(wishes: Wishes, tell: Tell) -> dict[str, Any]:
         if wishes.nodes < kind.nodes_min:
             raise BenchFailed(f"{name} needs {kind.nodes_min} nodes: with fewer the others cannot go on without one")
         with _directory(wishes.directory, name) as directory:
-            counting = wishes.parts and name != "idle"  # which would be most of what an idle node does
-            async with _standing(directory, wishes.nodes, counting) as stand:
+            async with AsyncExitStack() as standing:
+                session = await _opened(standing, directory, name, wishes, tell)
                 if report["conditions"] is None:
-                    report["conditions"] = _conditions(directory, stand, wishes)
-                tell(f"{name}: {kind.words}; {wishes.nodes} nodes ready after {stand.start_s['ready']} s")
-                session = Session(stand, name, wishes, tell)
+                    report["conditions"] = _conditions(directory, session.stand, wishes)
                 await _workload(session)
             if name == "validators":
                 await _more_validators(session, directory)
             report["workloads"].append(session.found)
     report["conditions"]["load_average_after"] = [round(load, 2) for load in os.getloadavg()]
     return report
+
+
+async def _opened(standing: AsyncExitStack, directory: Path, name: str, wishes: Wishes, tell: Tell) -> Session:
+    """A network for a workload, in `standing`, and the means to go on with another."""
+    counting = wishes.parts and name != "idle"  # which would be most of what an idle node does
+    stand = await standing.enter_async_context(_standing(directory, wishes.nodes, counting))
+    tell(f"{name}: {KINDS[name].words}; {wishes.nodes} nodes ready after {stand.start_s['ready']} s")
+    session = Session(stand, name, wishes, tell)
+    numbers = count(1)
+
+    async def renew() -> Stand:
+        await _judged(session)
+        await standing.aclose()
+        if wishes.directory is None:
+            shutil.rmtree(session.stand.directory)
+        again = directory / f"again-{next(numbers)}"
+        again.mkdir()
+        return await standing.enter_async_context(_standing(again, wishes.nodes, counting))
+
+    session.renew = renew
+    return session
 
 
 def _conditions(directory: Path, stand: Stand, wishes: Wishes) -> dict[str, Any]:
@@ -114,6 +134,12 @@ async def _workload(session: Session) -> None:
         return
     found["mix"] = workload_of(session.mix).words + f"; 1 of {BAD_EVERY} envelopes with a bad signature, besides"
     await RUNS.get(session.name, plain)(session)
+    await _judged(session)
+
+
+async def _judged(session: Session) -> None:
+    """Judge the network that stands, by everything that was sent to it. Raises BenchFailed."""
+    found, stand = session.found, session.stand
     was_killed = "killing" in found
     found["judged"] = await judge(stand, session.sent, recompute=session.wishes.recompute, was_killed=was_killed)
     require(found, session.sent, stand.directory)

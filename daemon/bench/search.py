@@ -1,8 +1,8 @@
 """The highest rate that is held: which rate to try next, given what became of those tried. Pure.
 
 Up by half until a rate is not held, then between the highest held and the lowest not held (their geometric mean), until
-they lie within `CLOSE_PERCENT`. Then the highest held is tried for the full time; if it is not held so long, the next
-below, by the same step. Every trial is in the report.
+they lie within `CLOSE_PERCENT`. Then the highest held is tried for the full time, on a network that is new; if it is
+not held so long, the next below, by the same step. Every trial is in the report.
 """
 
 from __future__ import annotations

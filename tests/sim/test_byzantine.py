@@ -168,10 +168,13 @@ def test_twins_sign_what_excludes_each_other_where_starts_do_not_ask(
     """C-10, C-24: a start that asks the others first is what keeps two honest programs with one key apart."""
     if not asks:
         monkeypatch.setattr(memory, "_begin_asking", memory._know)
-    world = make_world(SCENARIOS["twins"], 1)
-    world.run()
-    assert world.bench.violation is None, world.bench.violation
-    assert (sum(conflicts(world, 3).values()) == 0) == asks
+    found = 0
+    for seed in (1, 2, 3):  # of twelve seeds in eleven, where starts do not ask
+        world = make_world(SCENARIOS["twins"], seed)
+        world.run()
+        assert world.bench.violation is None, world.bench.violation
+        found += sum(conflicts(world, 3).values())
+    assert (found == 0) == asks
 
 
 def test_a_flood_does_not_make_an_honest_node_grow() -> None:
