@@ -31,9 +31,10 @@ from daemon.runtime.service import Stage, TransactionOutcome
 from protocol import limits as protocol_limits
 from protocol.codec import decode
 from protocol.errors import CONFLICT, DUPLICATE, NOT_COVERED, NOT_FOUND, TOO_LARGE, Refused
+from protocol.ledger.admission import other_content
 from protocol.ledger.describe import OperationName, receipt_to_json
 from protocol.ledger.envelope import parse_envelope
-from protocol.ledger.index import read_seen
+from protocol.ledger.index import locate, read_seen
 from protocol.ledger.records import Receipt as ReceiptRecord
 from protocol.node.interface import Admitted, Refusal
 
@@ -203,7 +204,8 @@ def _conflict(around: Surroundings, given: Given) -> Outcome | None:
     """Whether another envelope of this account and id is final: then this one cannot be, while that is remembered."""
     with around.node.reader() as reader:
         seen = read_seen(reader, given["account"], given["id"])
-    if seen is None or seen.transaction == given["transaction"]:
-        return None
-    words = f"this account's id is final already with other content, as {seen.transaction.hex()}"
+        place = locate(reader, given["transaction"])
+        if seen is None or (place is not None and place.log_index == seen.log_index):
+            return None
+        words = f"this account's id {other_content(reader, seen)}"
     return _refused(Refusal(CONFLICT, words, given["transaction"]))

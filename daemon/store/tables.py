@@ -48,7 +48,7 @@ from protocol import limits as protocol_limits
 from protocol.errors import OperatorFault
 from protocol.ledger.tables import Table, Writes
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Of the whole store, the meaning of the tables included: an older one is dropped, to be rebuilt from the segments."""
 KEY_BYTES_MAX: Final = 510
 _MARK: Final = b"\x01"

@@ -62,6 +62,15 @@ def append(get: GetSubtree, size: int, leaf_hashes: Sequence[bytes]) -> tuple[in
     return end, complete
 
 
+def peaks(size: int) -> list[tuple[int, int]]:
+    """(level, index) of the complete subtrees that a log of `size` leaves consists of, largest first.
+
+    With their hashes it can be appended to, and its root is known.
+    """
+    levels = range(size.bit_length() - 1, -1, -1)
+    return [(level, (size >> level) - 1) for level in levels if size >> level & 1]
+
+
 def root(get: GetSubtree, size: int) -> bytes:
     """Root of the first `size` leaves (32 bytes). Raises BrokenInvariant if a stored subtree is missing."""
     _require(0 <= size <= SIZE_MAX, f"a log of {size} leaves")

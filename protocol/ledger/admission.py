@@ -30,7 +30,16 @@ from protocol.ledger.accounts import authorised
 from protocol.ledger.application import Rules, read_operation
 from protocol.ledger.envelope import ParsedEnvelope
 from protocol.ledger.genesis import Parameters
-from protocol.ledger.index import INDEXED_FROM_KEY, Location, locate, number_of, read_head, read_seen
+from protocol.ledger.index import (
+    INDEXED_FROM_KEY,
+    Location,
+    Seen,
+    locate,
+    number_of,
+    read_head,
+    read_seen,
+    receipt_at,
+)
 from protocol.ledger.members import member_by_name, usage_bytes
 from protocol.ledger.state import StateReader
 from protocol.ledger.tables import Reader, Table
@@ -81,13 +90,19 @@ def admit(
     _check_window(body.valid_until_ms, max(time_ms, clock_ms), parameters)
     seen = read_seen(reader, body.account, body.id)
     if seen is not None and seen.valid_until_ms > time_ms:
-        words = f"id {body.id.hex()} of this account is final already with other content, as {seen.transaction.hex()}"
-        raise Refused(CONFLICT, words)
+        raise Refused(CONFLICT, f"id {body.id.hex()} of this account {other_content(reader, seen)}")
     state = StateReader(reader)
     if not authorised(body.account, body.signers, state):
         raise Refused(NOT_AUTHORISED, f"the signers may not act for account {body.account.hex()}")
     if sealing_member is not None:
         _check_quota(sealing_member, state)
+
+
+def other_content(reader: Reader, seen: Seen) -> str:
+    """The words for an envelope whose (account, id) another one has."""
+    receipt = receipt_at(reader, seen.log_index)
+    name = "" if receipt is None else f", as {receipt.transaction.hex()}"
+    return f"is final already with other content{name}"
 
 
 def check_operations(rules: Rules, parsed: ParsedEnvelope) -> None:

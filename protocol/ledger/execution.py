@@ -50,20 +50,27 @@ from protocol.ledger.envelope import ParsedEnvelope
 from protocol.ledger.genesis import Parameters, validators_hash
 from protocol.ledger.index import (
     HEIGHT_KEY,
+    PEAKS_KEY,
     Roots,
     Seen,
-    log_getter,
+    expiring_names,
+    expiry_rows,
+    locate,
     log_rows,
     number_key,
     number_of,
     pack_location,
+    pack_peaks,
     pack_roots,
     pack_seen,
     read_head,
+    read_named,
+    read_peaks,
     read_roots,
-    read_seen,
+    seen_key,
     trie_getter,
     trie_key,
+    unpack_location,
     unpack_seen,
 )
 from protocol.ledger.members import (
@@ -213,15 +220,18 @@ class BlockWork:
         first = next(iter(self._reader.scan(table, b"", limit=1)), None)
         if first is None or number_of(first[0]) > now:
             return
-        for key, _ in self._reader.scan(table, b"", limit=max(_FORGOTTEN_IN_ONE_BLOCK_MIN, 2 * envelopes)):
-            valid_until_ms, name = number_of(key), key[8:]
-            if valid_until_ms > now:
+        left = max(_FORGOTTEN_IN_ONE_BLOCK_MIN, 2 * envelopes)
+        for key, value in self._reader.scan(table, b"", limit=left):
+            if number_of(key) > now or left <= 0:
                 return
             self._writes[table, key] = None
-            value = self._reader.get(Table.SEEN, name)
-            # A later envelope of the same (account, id) may stand there by now, with its own expiry.
-            if value is not None and unpack_seen(value).valid_until_ms == valid_until_ms:
-                self._writes[Table.SEEN, name] = None
+            names = expiring_names(value)
+            left -= len(names)
+            for name in names:
+                there = self._reader.get(Table.SEEN, name)
+                # A later envelope of the same (account, id) may stand there by now, with its own expiry.
+                if there is not None and unpack_seen(there).valid_until_ms <= now:
+                    self._writes[Table.SEEN, name] = None
 
     def run_batch(self, batch: ParsedBatch) -> None:
         """Execute the envelopes of one batch, in its order."""
@@ -237,29 +247,36 @@ class BlockWork:
 
     def _run_envelope(self, envelope: ParsedEnvelope, member: str) -> None:
         position = len(self._outcomes)
-        code = self._reason_to_skip(envelope)
+        name = seen_key(envelope.body.account, envelope.body.id)
+        code = self._reason_to_skip(envelope, name)
         if code is None:
             receipt = self._apply(envelope, member, position)
             if receipt is not None:
-                self._record(envelope, receipt, position)
+                self._record(envelope, name, receipt, position)
                 return
             code = QUOTA_EXCEEDED
         body = envelope.body
         self._outcomes.append(EnvelopeOutcome(envelope.transaction, body.account, body.id, False, code, None, position))
 
-    def _reason_to_skip(self, envelope: ParsedEnvelope) -> str | None:
+    def _reason_to_skip(self, envelope: ParsedEnvelope, name: bytes) -> str | None:
         """The code by which the envelope is skipped before it runs, or None (L-7)."""
         body, now = envelope.body, self._header.time_ms
         if body.valid_until_ms <= now:
             return EXPIRED
         if body.valid_until_ms > now + self._parameters.envelope_ttl_max_ms:
             return TOO_FAR_AHEAD
-        seen = self._seen.get(body.account + body.id) or read_seen(self._reader, body.account, body.id)
+        seen = self._seen.get(name) or read_named(self._reader, name)
         if seen is not None and seen.valid_until_ms > now:
-            return DUPLICATE if seen.transaction == envelope.transaction else CONFLICT
+            return DUPLICATE if self._log_index(envelope.transaction) == seen.log_index else CONFLICT
         if not authorised(body.account, body.signers, self._state):
             return NOT_AUTHORISED
         return None
+
+    def _log_index(self, transaction: bytes) -> int | None:
+        """Where the log holds a transaction, of this block or an earlier one."""
+        written = self._writes.get((Table.TRANSACTION, transaction))
+        place = locate(self._reader, transaction) if written is None else unpack_location(written)
+        return None if place is None else place.log_index
 
     def _apply(self, envelope: ParsedEnvelope, member: str, position: int) -> Receipt | None:
         """Run all operations or none; the receipt, or None if the quota does not allow it."""
@@ -317,20 +334,19 @@ class BlockWork:
                 )
             results.append(result)
 
-    def _record(self, envelope: ParsedEnvelope, receipt: Receipt, position: int) -> None:
+    def _record(self, envelope: ParsedEnvelope, name: bytes, receipt: Receipt, position: int) -> None:
         """Write a final envelope's receipt, leaf, and places to find it by."""
         body, transaction, writes = envelope.body, envelope.transaction, self._writes
         log_index = self._head.executed.log_size + len(self._leaves)
-        index_key, name = number_key(log_index), body.account + body.id
+        index_key = number_key(log_index)
         data = encode(receipt)
         self._leaves.append(log.leaf_hash(data))
         self._receipts.append(receipt)
-        self._seen[name] = Seen(transaction, body.valid_until_ms)
+        self._seen[name] = seen = Seen(body.valid_until_ms, log_index)
         writes[Table.RECEIPT, index_key] = data
         writes[Table.TRANSACTION, transaction] = pack_location(log_index, receipt.height, position)
         writes[Table.HISTORY, body.account + index_key] = b""
-        writes[Table.SEEN, name] = pack_seen(transaction, body.valid_until_ms)
-        writes[Table.SEEN_EXPIRY, number_key(body.valid_until_ms) + name] = b""
+        writes[Table.SEEN, name] = pack_seen(seen)
         self._outcomes.append(
             EnvelopeOutcome(transaction, body.account, body.id, True, receipt.code, log_index, position)
         )
@@ -339,6 +355,7 @@ class BlockWork:
         """Charge the members, update trie and log, and close the block."""
         header, writes = self._header, self._writes
         self._charge()
+        writes.update(expiry_rows(self._seen.items()))
         executed = Executed(header.height, self._finish_state(), *self._finish_log())
         if header.references:
             prune_undo(self._reader, header.executed.height, writes)
@@ -387,10 +404,12 @@ class BlockWork:
         before = self._head.executed
         if not self._leaves:
             return before.log_size, before.log_root
-        get = log_getter(self._reader)
-        size, subtrees = log.append(get, before.log_size, self._leaves)
+        known = read_peaks(self._reader, before.log_size)
+        size, subtrees = log.append(lambda *place: known.get(place), before.log_size, self._leaves)
+        known |= subtrees
         self._writes.update(log_rows(subtrees))
-        return size, log.root(lambda level, index: subtrees.get((level, index)) or get(level, index), size)
+        self._writes[Table.META, PEAKS_KEY] = pack_peaks(known, size)
+        return size, log.root(lambda *place: known.get(place), size)
 
 
 def _clip(words: str) -> str:

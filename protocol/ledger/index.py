@@ -3,14 +3,16 @@
 Values that every envelope writes are packed with fixed layouts, big endian, so that keys sort as numbers:
 
     META          b"height"                          height (8)
+                  b"peaks"                           hashes of the log's peaks, largest first
                   b"base"                            see `Base`; only where the tables began with a snapshot
     ROOTS         height (8)                         state root, log size (8), log root, header hash, time_ms (8)
     RECEIPT       log index (8)                      encoded receipt
     TRANSACTION   transaction id                     log index (8), height (8), position (4)
     HISTORY       account, log index (8)             nothing
-    SEEN          account, id                        transaction id, valid_until_ms (8)
-    SEEN_EXPIRY   valid_until_ms (8), account, id    nothing
-    LOG           place of a subtree (8)             hash; of leaves only those whose receipt is not here
+    SEEN          name of account and id (16)        valid_until_ms (8), log index (8)
+    SEEN_EXPIRY   latest valid_until_ms of those     names (16 each), at most `EXPIRING_TOGETHER`
+                  that it names (8), log index (8)
+    LOG           place of a subtree (8)             hash, of each third level; and of what has no receipts here
     TRIE          b"/", position                     node (a key is never empty, which some stores forbid)
     TRIE_UNDO     height (8)                         what the state held before that height: see `undo`
 
@@ -18,17 +20,25 @@ At height 0 stand the roots of genesis, with the network id in the place of the 
 
 A subtree's *place* counts the subtrees that are complete before it is (post-order), so new ones always come last: a
 store that keeps keys in order then fills its pages, instead of splitting them once for each level. A leaf is
-the hash of its receipt, which is here anyway.
+the hash of its receipt, which is here anyway, and two levels of three are made of those below when a proof asks for
+them: so the log costs a seventh of a hash for each receipt. What a block needs of it, to append and for its root, are
+the peaks.
+
+An envelope's *name* in SEEN is a hash cut to 16 bytes. Who finds two of his own with the same name (2^64 tries) has
+kept himself from the second; another's name nobody finds (2^128). Its entry is there to be forgotten: many that end at
+about the same time stand in one row of SEEN_EXPIRY, under the latest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from protocol.codec import decode
-from protocol.crypto.log import leaf_hash
+from protocol.crypto.hashing import HASH_BYTES
+from protocol.crypto.log import leaf_hash, node_hash, peaks
 from protocol.errors import BrokenInvariant
 from protocol.ledger.records import Executed, Receipt
 from protocol.ledger.tables import Reader, Table
@@ -36,11 +46,16 @@ from protocol.ledger.tables import Reader, Table
 HEIGHT_KEY = b"height"
 INDEXED_FROM_KEY = b"indexed_from_ms"
 BASE_KEY = b"base"
+PEAKS_KEY = b"peaks"
+LOG_STEP: Final = 3
+"""Of so many levels of the log one is stored."""
+NAME_BYTES: Final = 16
+EXPIRING_TOGETHER: Final = 256
 
 _number = Struct(">Q")
 _roots = Struct(">32sQ32s32sQ")
 _location = Struct(">QQI")
-_seen = Struct(">32sQ")
+_seen = Struct(">QQ")
 _base = Struct(">QQQ32s")
 
 
@@ -63,8 +78,8 @@ class Location(NamedTuple):
 class Seen(NamedTuple):
     """The final envelope of an (account, id), to be remembered until `valid_until_ms` has passed (L-7)."""
 
-    transaction: bytes
     valid_until_ms: int
+    log_index: int
 
 
 class Base(NamedTuple):
@@ -98,7 +113,24 @@ def log_key(level: int, index: int) -> bytes:
 
 def log_rows(subtrees: Mapping[tuple[int, int], bytes]) -> dict[tuple[Table, bytes], bytes]:
     """What LOG holds of newly complete subtrees whose leaves' receipts are stored."""
-    return {(Table.LOG, log_key(*place)): hashed for place, hashed in subtrees.items() if place[0]}
+    return {
+        (Table.LOG, log_key(level, index)): hashed
+        for (level, index), hashed in subtrees.items()
+        if level and level % LOG_STEP == 0
+    }
+
+
+def pack_peaks(subtrees: Mapping[tuple[int, int], bytes], size: int) -> bytes:
+    """Value of META's peaks, of a log of `size`."""
+    return b"".join(subtrees[place] for place in peaks(size))
+
+
+def read_peaks(reader: Reader, size: int) -> dict[tuple[int, int], bytes]:
+    """The log's complete subtrees at its present `size`. Raises BrokenInvariant if they are of another."""
+    value, places = reader.get(Table.META, PEAKS_KEY) or b"", peaks(size)
+    if len(value) != HASH_BYTES * len(places):
+        raise BrokenInvariant(f"the state store has other peaks than of a log of {size}")
+    return {place: value[HASH_BYTES * at : HASH_BYTES * (at + 1)] for at, place in enumerate(places)}
 
 
 def trie_key(position: bytes) -> bytes:
@@ -117,14 +149,40 @@ def pack_location(log_index: int, height: int, position: int) -> bytes:
     return _location.pack(log_index, height, position)
 
 
-def pack_seen(transaction: bytes, valid_until_ms: int) -> bytes:
+def unpack_location(value: bytes) -> Location:
+    """Value of TRANSACTION, opened."""
+    return Location(*_location.unpack(value))
+
+
+def seen_key(account: bytes, envelope_id: bytes) -> bytes:
+    """Key of SEEN: the name of an account's envelope (16 bytes)."""
+    return sha256(account + envelope_id).digest()[:NAME_BYTES]
+
+
+def pack_seen(seen: Seen) -> bytes:
     """Value of SEEN."""
-    return _seen.pack(transaction, valid_until_ms)
+    return _seen.pack(*seen)
 
 
 def unpack_seen(value: bytes) -> Seen:
     """Value of SEEN, opened."""
     return Seen(*_seen.unpack(value))
+
+
+def expiry_rows(names: Iterable[tuple[bytes, Seen]]) -> dict[tuple[Table, bytes], bytes]:
+    """What SEEN_EXPIRY holds of these entries of SEEN, by name: those that end first stand together."""
+    ordered = sorted((*seen, name) for name, seen in names)
+    rows: dict[tuple[Table, bytes], bytes] = {}
+    for at in range(0, len(ordered), EXPIRING_TOGETHER):
+        part = ordered[at : at + EXPIRING_TOGETHER]
+        latest_ms, log_index, _ = part[-1]
+        rows[Table.SEEN_EXPIRY, _seen.pack(latest_ms, log_index)] = b"".join(name for _, _, name in part)
+    return rows
+
+
+def expiring_names(value: bytes) -> list[bytes]:
+    """Value of SEEN_EXPIRY, opened."""
+    return [value[at : at + NAME_BYTES] for at in range(0, len(value), NAME_BYTES)]
 
 
 def pack_base(base: Base) -> bytes:
@@ -165,12 +223,17 @@ def read_head(reader: Reader) -> Roots:
 def locate(reader: Reader, transaction: bytes) -> Location | None:
     """Where a transaction became final, None if it has not (here)."""
     value = reader.get(Table.TRANSACTION, transaction)
-    return None if value is None else Location(*_location.unpack(value))
+    return None if value is None else unpack_location(value)
 
 
 def read_seen(reader: Reader, account: bytes, envelope_id: bytes) -> Seen | None:
     """The final envelope of this (account, id), as far as it is remembered."""
-    value = reader.get(Table.SEEN, account + envelope_id)
+    return read_named(reader, seen_key(account, envelope_id))
+
+
+def read_named(reader: Reader, name: bytes) -> Seen | None:
+    """The same by its key in SEEN."""
+    value = reader.get(Table.SEEN, name)
     return None if value is None else unpack_seen(value)
 
 
@@ -195,8 +258,16 @@ def log_getter(reader: Reader) -> Callable[[int, int], bytes | None]:
     """What `crypto.log` reads subtrees with."""
 
     def get(level: int, index: int) -> bytes | None:
-        receipt = None if level else read_receipt(reader, index)
-        return reader.get(Table.LOG, log_key(level, index)) if receipt is None else leaf_hash(receipt)
+        if level % LOG_STEP:
+            left = get(level - 1, 2 * index)
+            right = None if left is None else get(level - 1, 2 * index + 1)
+            if left is not None and right is not None:
+                return node_hash(left, right)
+        elif not level:
+            receipt = read_receipt(reader, index)
+            if receipt is not None:
+                return leaf_hash(receipt)
+        return reader.get(Table.LOG, log_key(level, index))
 
     return get
 

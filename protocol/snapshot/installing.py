@@ -35,17 +35,23 @@ from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.genesis_state import genesis_state
 from protocol.ledger.index import (
     BASE_KEY,
+    EXPIRING_TOGETHER,
     HEIGHT_KEY,
     INDEXED_FROM_KEY,
+    PEAKS_KEY,
     Base,
     Roots,
+    Seen,
+    expiry_rows,
     log_key,
     log_rows,
     number_key,
     pack_base,
     pack_location,
+    pack_peaks,
     pack_roots,
     pack_seen,
+    seen_key,
     trie_key,
 )
 from protocol.ledger.records import Block, Header, Receipt, header_hash
@@ -71,6 +77,7 @@ class Installing:
     epochs: EpochChain
     put: Callable[[Writes], None]
     _writes: Writes = field(default_factory=dict)
+    _remembered: list[tuple[bytes, Seen]] = field(default_factory=list)
 
     # -- Tables -------------------------------------------------------------------------------------
 
@@ -128,14 +135,23 @@ class Installing:
                     f"receipt {index} of the network's log is of no envelope of block {receipt.height}"
                 )
             self._remember(index, envelope, state_time_ms)
+        self._expiring()
 
     def _remember(self, index: int, envelope: ParsedEnvelope, state_time_ms: int) -> None:
         body = envelope.body
-        name = body.account + body.id
         self._write(Table.HISTORY, body.account + number_key(index), b"")
         if body.valid_until_ms > state_time_ms:
-            self._write(Table.SEEN, name, pack_seen(envelope.transaction, body.valid_until_ms))
-            self._write(Table.SEEN_EXPIRY, number_key(body.valid_until_ms) + name, b"")
+            name, seen = seen_key(body.account, body.id), Seen(body.valid_until_ms, index)
+            self._write(Table.SEEN, name, pack_seen(seen))
+            self._remembered.append((name, seen))
+            if len(self._remembered) >= EXPIRING_TOGETHER:
+                self._expiring()
+
+    def _expiring(self) -> None:
+        """When what was remembered last is forgotten again."""
+        for (table, key), names in expiry_rows(self._remembered).items():
+            self._write(table, key, names)
+        self._remembered = []
 
     def _envelopes(self, height: int) -> tuple[ParsedEnvelope, ...]:
         block = self.block(height)
@@ -172,6 +188,8 @@ class Installing:
             yield from enumerate(run.receipts, run.first)
         if size != executed.log_size or log.root(get, size) != executed.log_root:
             raise Malformed("receipts", "receipts are missing")
+        subtrees = {(level, index): hashed for level, (index, hashed) in newest.items()}
+        self._write(Table.META, PEAKS_KEY, pack_peaks(subtrees, size))
 
     def _facts(self) -> None:
         window, offered = self.gathering.window, self.gathering.offered

@@ -8,8 +8,12 @@ from protocol.codec import encode
 from protocol.ledger.execution import Execution
 from protocol.ledger.genesis import DEFAULT_PARAMETERS
 from protocol.ledger.index import (
+    EXPIRING_TOGETHER,
+    expiring_names,
     locate,
     read_seen,
+    seen_key,
+    unpack_seen,
 )
 from protocol.ledger.members import MEMBERS, USAGE, Member, usage_bytes
 from protocol.ledger.records import account_name
@@ -90,7 +94,7 @@ def test_an_id_is_free_again_once_its_valid_until_has_passed() -> None:
     assert codes(done) == ["ok"]
     seen = read_seen(world.tables, MINE, (1).to_bytes(16, "big"))
     assert seen is not None
-    assert seen.transaction == done.outcomes[0].transaction, "pruning the old entry leaves the new one"
+    assert seen.log_index == done.outcomes[0].log_index, "pruning the old entry leaves the new one"
     expiries = [int.from_bytes(entry[:8], "big") for entry, _ in world.tables.scan(Table.SEEN_EXPIRY, b"")]
     assert expiries == [seen.valid_until_ms]
 
@@ -103,10 +107,23 @@ def test_the_replay_window_is_pruned_by_block_time_with_bounded_work() -> None:
     world.run(world.put(1_000))
     assert len(world.tables.scan(Table.SEEN, b"", limit=9_999)) == 301
     world.block(step_ms=2_000)
-    assert len(world.tables.scan(Table.SEEN, b"", limit=9_999)) == 301 - 256
+    assert len(world.tables.scan(Table.SEEN, b"", limit=9_999)) == 301 - EXPIRING_TOGETHER
     world.block()
     assert len(world.tables.scan(Table.SEEN, b"", limit=9_999)) == 1
     assert len(world.tables.scan(Table.SEEN_EXPIRY, b"", limit=9_999)) == 1
+
+
+def test_envelopes_that_end_at_different_times_are_forgotten_with_the_latest_of_their_row() -> None:
+    """L-7: remembered for longer, and free again all the same."""
+    world = World()
+    early, late = world.time_ms + 1_000, world.time_ms + 50_000
+    world.run(world.put(1, valid_until_ms=late), world.put(2, valid_until_ms=early))
+    world.block(step_ms=2_000)
+    assert len(world.tables.scan(Table.SEEN, b"")) == 2
+    again = world.put(2, "b", valid_until_ms=late + 100_000)
+    assert codes(world.run(world.put(1, "b"), again)) == ["conflict", "ok"]
+    world.block(step_ms=60_000)
+    assert [unpack_seen(value).log_index for _, value in world.tables.scan(Table.SEEN, b"")] == [2]
 
 
 # -- Quotas (L-12) -------------------------------------------------------------------------------------
@@ -170,7 +187,8 @@ def test_pruning_an_old_entry_late_leaves_a_newer_one_of_the_same_id() -> None:
     again = world.put(299, "b", valid_until_ms=until + 60_000)
     assert codes(world.block(world.batch([again]), step_ms=2_000)) == ["ok"]
     stale = [entry for entry, _ in world.tables.scan(Table.SEEN_EXPIRY, b"") if entry[:8] == until.to_bytes(8, "big")]
-    assert any(entry.endswith((299).to_bytes(16, "big")) for entry in stale), "the old entry waits"
+    names = [name for entry in stale for name in expiring_names(world.tables.get(Table.SEEN_EXPIRY, entry) or b"")]
+    assert seen_key(MINE, (299).to_bytes(16, "big")) in names, "the old entry waits"
     world.block()
     assert len(world.tables.scan(Table.SEEN_EXPIRY, b"", limit=9_999)) == 1
     assert codes(world.run(again)) == ["duplicate"]

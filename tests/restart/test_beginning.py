@@ -10,7 +10,7 @@ from protocol import errors
 from protocol.codec import decode, encode
 from protocol.ledger.closings import closings
 from protocol.ledger.genesis import network_id, validator_set, validators_hash
-from protocol.ledger.index import locate, read_head, read_roots, read_seen
+from protocol.ledger.index import locate, read_head, read_roots, read_seen, receipt_at
 from protocol.ledger.records import Header, account_name, header_hash
 from protocol.ledger.succession import Succession, home_at, home_of
 from protocol.ledger.tables import Table
@@ -89,7 +89,9 @@ def test_the_new_network_records_on(old: Old, begun: Begun) -> None:
     account = account_name(key(1).public)
     seen = read_seen(begun.tables, account, (1).to_bytes(16, "big"))
     assert seen is not None
-    place = locate(begun.tables, seen.transaction)
+    receipt = receipt_at(begun.tables, seen.log_index)
+    assert receipt is not None
+    place = locate(begun.tables, receipt.transaction)
     assert place is not None
     assert place.height == 1
 

@@ -168,8 +168,8 @@ def test_validity_envelopes_run_that_are_to_be_skipped(monkeypatch: pytest.Monke
     """L-7: all nodes agree on the wrong result, so agreement has nothing to say."""
     whole = BlockWork._reason_to_skip
 
-    def careless(work: BlockWork, envelope: ParsedEnvelope) -> str | None:
-        found = whole(work, envelope)
+    def careless(work: BlockWork, envelope: ParsedEnvelope, name: bytes) -> str | None:
+        found = whole(work, envelope, name)
         return None if found == code else found
 
     monkeypatch.setattr(BlockWork, "_reason_to_skip", careless)
@@ -188,8 +188,8 @@ def test_validity_receipts_stored_with_other_bytes(monkeypatch: pytest.MonkeyPat
     """L-21: the leaf of the log is right, the receipt that a client would get is not."""
     whole = BlockWork._record
 
-    def record(work: BlockWork, envelope: ParsedEnvelope, receipt: Receipt, position: int) -> None:
-        whole(work, envelope, receipt, position)
+    def record(work: BlockWork, envelope: ParsedEnvelope, name: bytes, receipt: Receipt, position: int) -> None:
+        whole(work, envelope, name, receipt, position)
         key = next(key for table, key in reversed(work._writes) if table is Table.RECEIPT)
         work._writes[Table.RECEIPT, key] = encode(replace(receipt, words="planted"))
 

@@ -83,8 +83,8 @@ class NaiveLedger:
     """The next set that the state names, encoded, by height, from 0 (C-21)."""
     judged: list[list[Judged]] = field(default_factory=lambda: [[]])
     """What became of each envelope, by height."""
-    names: list[tuple[int, bytes, bytes, int]] = field(default_factory=list)
-    """Of each receipt of the log: height, account and id, transaction, valid_until_ms."""
+    names: list[tuple[int, bytes, int]] = field(default_factory=list)
+    """Of each receipt of the log: height, account and id, valid_until_ms."""
 
     def __post_init__(self) -> None:
         genesis = self.genesis
@@ -157,7 +157,7 @@ class NaiveLedger:
             self._set(key, value)
         self.seen[body.account + body.id] = (transaction, body.valid_until_ms)
         self.log.append(encode(receipt))
-        self.names.append((header.height, body.account + body.id, transaction, body.valid_until_ms))
+        self.names.append((header.height, body.account + body.id, body.valid_until_ms))
         return transaction, True, receipt.code, len(self.log.leaves) - 1
 
     def _skipped(self, body: EnvelopeBody, transaction: bytes, now_ms: int) -> str | None:

@@ -12,6 +12,7 @@ batches may still be remembered: looked at whenever a node starts on it, and in 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate, VoteKind
@@ -73,14 +74,20 @@ class Snapshots(Checker):
         time_ms = self._time_ms(height)
         size = ledger.results[height].log_size if height < len(ledger.results) else 0
         remembered: dict[bytes, bytes] = {}
-        for index, (at, name, transaction, valid_until_ms) in enumerate(ledger.names[:size]):
+        for index, (at, name, valid_until_ms) in enumerate(ledger.names[:size]):
             there = tables.get(Table.RECEIPT, index.to_bytes(8, "big"))
             if there != ledger.log.leaves[index] and (there is not None or at >= host.disk.blocks.first):
                 yield f"receipt {index} did not come with a snapshot as it is in the log"
             if valid_until_ms > time_ms:
-                remembered[name] = transaction + valid_until_ms.to_bytes(8, "big")
+                remembered[sha256(name).digest()[:16]] = valid_until_ms.to_bytes(8, "big") + index.to_bytes(8, "big")
         if dict(tables.scan(Table.SEEN, b"")) != remembered:
             yield f"what is remembered of envelopes at height {height} is not what it was"
+        for key, names in tables.scan(Table.SEEN_EXPIRY, b""):
+            for name in (names[at : at + 16] for at in range(0, len(names), 16)):
+                if remembered.pop(name, b"")[:8] > key[:8]:
+                    yield f"an envelope that is remembered at height {height} would be forgotten too early"
+        if remembered:
+            yield f"envelopes that are remembered at height {height} would never be forgotten"
 
     def _epochs(self, host: Host) -> Iterator[str]:
         """How each epoch before the state's ended (C-22): kept beside, under a quorum of its own."""
