@@ -80,6 +80,8 @@ POOL_ENVELOPES_MAX: Final = 50_000
 POOL_BYTES_MAX: Final = 64 * MIB
 POOL_ACCOUNT_SHARE_PERCENT: Final = 50
 """One account's largest share of the pool while others may come (L-12)."""
+FINALS_REMEMBERED_MAX: Final = 16_384
+"""Transactions that were final last: some ten seconds of the most that a node does, longer than a check takes."""
 REFUSED_REMEMBERED_MAX: Final = 10_000
 
 # -- Network ----------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from protocol.crypto.signing import signing_message
 
 CHECKS_IN_FLIGHT_MAX: Final = 256
 """Certificates and evidence whose signatures are being checked; past it a certificate is dropped (it comes again)."""
+CHECKS_OF_PEER_MAX: Final = 32
+"""Of these, certificates of one peer: each is a quorum of signatures, and an honest one sends a few at a time."""
 
 
 def hold(core: Core, certificate: Certificate, now_ms: int) -> None:

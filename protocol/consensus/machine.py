@@ -275,7 +275,8 @@ class Machine:
             return []
         if any(held == certificate for held, _ in core.certificate_checks.values()):
             return []
-        if len(core.certificate_checks) >= counting.CHECKS_IN_FLIGHT_MAX:
+        of_peer = sum(1 for _, peer in core.certificate_checks.values() if peer == given.peer)
+        if len(core.certificate_checks) >= counting.CHECKS_IN_FLIGHT_MAX or of_peer >= counting.CHECKS_OF_PEER_MAX:
             return []
         job = counting.next_job(core)
         core.certificate_checks[job] = (certificate, given.peer)

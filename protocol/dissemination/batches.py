@@ -2,9 +2,13 @@
 
 A batch is *checking* (its signatures are being verified elsewhere), then *ready* (L-13): its record is on its way to
 the journal, a proposal may reference it and this validator may vote for that. Unordered batches are
-bounded for each author in count and bytes; a batch that a proposal or a final block needs is taken outside
-the bound. When a block is final its batches leave; a few of the last stay at hand for neighbours that are
-a moment behind. What can't be referenced any more is dropped.
+bounded for each author in count and bytes; a batch that a proposal or a final block needs is taken past that bound,
+and within `NEEDED_TIMES` of it. When a block is final its batches leave; a few of the last stay at hand for neighbours
+that are a moment behind. What can't be referenced any more is dropped.
+
+A check that is under way fills its share until the verdict, whether its batch is still held or not: dropping batches
+makes no room for more checks. And the verdict counts for that copy alone: the digest does not cover the author's
+signature, so another copy may stand there by then.
 
 Deliberately absent: how batches are asked for (`wants`), how blocks use them (`node.chain`).
 """
@@ -21,6 +25,10 @@ from protocol.ledger.records import Reference
 
 RECENT_BYTES_MAX: Final = 8 * limits.MIB
 """Final batches kept at hand for neighbours that are a moment behind; further back it is block sync's."""
+
+
+NEEDED_TIMES: Final = 4
+"""How many shares an account fills at most with what is needed."""
 
 
 class State(Enum):
@@ -59,11 +67,11 @@ class Batches:
     sealed_elsewhere: dict[bytes, int] = field(default_factory=dict)
     """Transactions in ready batches of other authors -> since when (L-11)."""
 
-    def fits(self, author: bytes, size: int) -> bool:
-        """Whether one more batch of this author is within its bound."""
+    def fits(self, author: bytes, size: int, times: int = 1) -> bool:
+        """Whether one more batch of this author is within so many times its bound."""
         return (
-            self.count_of.get(author, 0) < limits.UNORDERED_BATCHES_PER_AUTHOR_MAX
-            and self.bytes_of.get(author, 0) + size <= limits.UNORDERED_BYTES_PER_AUTHOR_MAX
+            self.count_of.get(author, 0) < times * limits.UNORDERED_BATCHES_PER_AUTHOR_MAX
+            and self.bytes_of.get(author, 0) + size <= times * limits.UNORDERED_BYTES_PER_AUTHOR_MAX
         )
 
     def beyond(self, account: bytes) -> bool:
@@ -89,11 +97,20 @@ class Batches:
         if not self.count_of[account]:
             del self.count_of[account], self.bytes_of[account]
 
-    def charge_author(self, held: Held) -> None:
-        """It was checked: from now on it fills its author's share."""
+    def good(self, held: Held, transactions: tuple[bytes, ...]) -> bool:
+        """The verdict on this copy is good: ready, in its author's share. False if it was dropped meanwhile."""
         self._free(held.account, held.reference.bytes)
-        held.account = held.reference.author
+        if self.held.get(held.reference.digest) is not held:
+            return False
+        held.state, held.transactions, held.account = State.READY, transactions, held.reference.author
         self._fill(held.account, held.reference.bytes)
+        return True
+
+    def bad(self, held: Held) -> None:
+        """The verdict on this copy is bad: it is dropped, and no other."""
+        self._free(held.account, held.reference.bytes)
+        if self.held.get(held.reference.digest) is held:
+            del self.held[held.reference.digest]
 
     def ready(self, digest: bytes) -> bool:
         """Whether this batch may be referenced and voted for here."""
@@ -108,11 +125,12 @@ class Batches:
         return self.recent.get(digest)
 
     def drop(self, digest: bytes) -> Held | None:
-        """Forget a batch that is not final; returns it if it was here."""
+        """Forget a batch that is not final; returns it if it was here. A check under way goes on, and counts."""
         held = self.held.pop(digest, None)
         if held is None:
             return None
-        self._free(held.account, held.reference.bytes)
+        if held.state is State.READY:
+            self._free(held.account, held.reference.bytes)
         for transaction in held.transactions:
             self.sealed_elsewhere.pop(transaction, None)
         return held

@@ -74,7 +74,7 @@ from protocol.ledger.index import (
     unpack_seen,
 )
 from protocol.ledger.members import (
-    GOVERNANCE,
+    GOVERNANCE_KEY,
     LEDGER_SPACES,
     USAGE,
     Governed,
@@ -92,7 +92,6 @@ from protocol.values import frozen
 
 LEDGER_WRITABLE = frozenset(space.name for space in LEDGER_SPACES)
 _FORGOTTEN_IN_ONE_BLOCK_MIN = 256
-_GOVERNANCE_KEY = GOVERNANCE.key(())
 
 
 @frozen
@@ -364,7 +363,7 @@ class BlockWork:
         key = number_key(header.height)
         writes[Table.ROOTS, key] = pack_roots(Roots(executed, header_hash(header), header.time_ms))
         writes[Table.META, HEIGHT_KEY] = key
-        changed = governed(self._state) if (Table.STATE, _GOVERNANCE_KEY) in writes else None
+        changed = governed(self._state) if (Table.STATE, GOVERNANCE_KEY) in writes else None
         return Execution(header.height, executed, writes, tuple(self._receipts), tuple(self._outcomes), changed)
 
     def _close_epoch(self) -> None:

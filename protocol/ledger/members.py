@@ -141,6 +141,9 @@ def nodes_of(validators: ValidatorSet, state: StateView) -> tuple[ValidatorNode,
     return tuple(ValidatorNode(key, known.member, known.node_key) for key, known in found if known is not None)
 
 
+GOVERNANCE_KEY: Final = GOVERNANCE.key(())
+
+
 def governed(state: StateView) -> Governed:
     """Who takes part, as this state says."""
     validators = next_validators(state)

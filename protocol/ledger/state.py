@@ -133,7 +133,7 @@ class StateTransaction:
 
     def _load(self, space: Space[Any], key: bytes) -> _Entry:
         data = self._reader.get(Table.STATE, key)
-        entry = _NOTHING if data is None else _Entry(_stored_record(space, data), data)
+        entry = _NOTHING if data is None else _Entry(stored_record(space, data), data)
         self._stored[key] = entry
         return entry
 
@@ -149,7 +149,7 @@ class StateReader:
     def get(self, space: Space[R], parts: KeyParts) -> R | None:
         """The value, or None."""
         data = self._reader.get(Table.STATE, space.key(parts))
-        return None if data is None else _stored_record(space, data)
+        return None if data is None else stored_record(space, data)
 
 
 class StateView(Protocol):
@@ -160,7 +160,8 @@ class StateView(Protocol):
         ...
 
 
-def _stored_record(space: Space[R], data: bytes) -> R:
+def stored_record(space: Space[R], data: bytes) -> R:
+    """A value of the space as it is stored, decoded. Raises BrokenInvariant if it is damaged."""
     try:
         return decode(space.record, data)
     except Malformed as fault:

@@ -12,7 +12,7 @@ dozen bytes for each change instead of kilobytes. Undo of heights that no proof 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 from msgspec.msgpack import Encoder
@@ -20,8 +20,11 @@ from msgspec.msgpack import Encoder
 from protocol.crypto import trie
 from protocol.errors import NOT_FOUND, BrokenInvariant, Refused
 from protocol.ledger.index import executed_height, number_key, number_of, read_roots, trie_getter
+from protocol.ledger.spaces import KeyParts, Space
+from protocol.ledger.state import stored_record
 from protocol.ledger.tables import Reader, Table, Writes
 
+R = TypeVar("R")
 MARGIN_HEIGHTS = 64
 """Undo is kept for so many heights below what the newest header covers: a proof may be in the making."""
 _PRUNED_IN_ONE_BLOCK_MAX = 16
@@ -32,6 +35,12 @@ _PAGE = 1_000
 def pack_undo(before: dict[bytes, bytes | None]) -> bytes:
     """Value of TRIE_UNDO: state key to the value that the block found, None where there was none."""
     return _pack(sorted(before.items()))
+
+
+def changed_keys(undo: bytes) -> frozenset[bytes]:
+    """The state keys that a block changed, by its value of TRIE_UNDO."""
+    raw: list[list[Any]] = msgpack.unpackb(undo, raw=False)
+    return frozenset(key for key, _ in raw)
 
 
 def prune_undo(reader: Reader, covered_height: int, writes: Writes) -> None:
@@ -63,6 +72,11 @@ class HistoricState:
             if oldest is None or number_of(oldest[0]) > height + 1:
                 raise Refused(NOT_FOUND, f"the state at height {height} is not kept any more")
             raise BrokenInvariant(f"the state undone to height {height} has another root than was computed then")
+
+    def get(self, space: Space[R], parts: KeyParts) -> R | None:
+        """The value at that height, decoded, or None; so it is a `StateView`."""
+        data = self.value(space.key(parts))
+        return None if data is None else stored_record(space, data)
 
     def value(self, key: bytes) -> bytes | None:
         """The value of an encoded state key at that height."""

@@ -12,7 +12,7 @@ from protocol import limits
 from protocol.codec import decode, encode
 from protocol.consensus import inputs as agree
 from protocol.crypto.contexts import Context
-from protocol.dissemination import Held, State
+from protocol.dissemination import NEEDED_TIMES, Held, State
 from protocol.errors import BROKEN_INVARIANT, INTERNAL_ERROR
 from protocol.ledger.genesis import members_decide
 from protocol.ledger.records import Batch, BatchBody, Reference, batch_digest
@@ -95,7 +95,8 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
     held = body.batches.held.get(digest)
     if held is not None and held.state is State.CHECKING and held.data != data:
         # The digest does not cover the author's signature: a bad copy must not push the good one aside.
-        held.other = (data, peer)
+        if held.other is None or peer == body.roster.node_of.get(held.reference.author):
+            held.other = (data, peer)
         return
     if held is not None or digest in body.batches.recent or digest in body.chain.used:
         _pass_on_batch(body, digest, data, peer)
@@ -115,15 +116,15 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
     # Until it is checked, whoever sent it answers for it: nobody fills another's share with junk.
     direct = body.roster.node_of[content.author] == peer
     account = content.author if direct else peer
-    if not in_time or (not needed and (body.disk_full or not body.batches.fits(account, len(data)))):
+    fits = body.batches.fits(account, len(data), NEEDED_TIMES if needed else 1)
+    # Half of the jobs are for messages of consensus, whatever batches come.
+    if not in_time or not fits or (body.disk_full and not needed) or len(body.jobs) >= JOBS_MAX // 2:
         body.count("batches_passed_over")
-        return
-    if len(body.jobs) >= JOBS_MAX:
         return
     reference = Reference(content.author, digest, len(data), len(content.envelopes))
     held = Held(reference, data, content.expiry_height, State.CHECKING, body.now.monotonic_ms, account=account)
     body.batches.add(held)
-    body.emit(CheckBatch(body.job(("batch", digest, peer)), data))
+    body.emit(CheckBatch(body.job(("batch", held, peer)), data))
 
 
 def _may_author(body: Body, author: bytes) -> bool:
@@ -131,13 +132,14 @@ def _may_author(body: Body, author: bytes) -> bool:
     return author in body.roster.keys or members_decide(body.setup.genesis)
 
 
-def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted | Refusal) -> None:
-    """Good: store it, pass it on; it is ready. Bad: drop it whole, charge its author (L-13)."""
-    held = body.batches.held.get(digest)
-    if held is None:
-        return
+def batch_checked(body: Body, held: Held, peer: bytes, verdict: BatchAccepted | Refusal) -> None:
+    """Good: store it, pass it on; it is ready. Bad: drop it whole, charge its author, look at another copy (L-13)."""
+    digest = held.reference.digest
     if isinstance(verdict, Refusal):
-        body.batches.drop(digest)
+        body.batches.bad(held)
+        if held.other is not None:
+            data, other = held.other
+            batch_received(body, decode(Batch, data), data, other)
         if verdict.code == INTERNAL_ERROR:
             body.count("batches_unchecked")  # this node failed, and nobody else did
             return
@@ -145,9 +147,8 @@ def batch_checked(body: Body, digest: bytes, peer: bytes, verdict: BatchAccepted
         # Whoever passes a batch on has verified it first: the one who sent it answers for it.
         body.charge(peer, f"a batch of {author.hex()[:16]} with {verdict.words}")
         return
-    held.state = State.READY
-    body.batches.charge_author(held)
-    held.transactions = verdict.transactions
+    if not body.batches.good(held, verdict.transactions):
+        return
     body.persist(JournalKind.BATCH, held.data, patient=True)
     _pass_on_batch(body, digest, held.data, peer)
     key = body.key
@@ -239,6 +240,8 @@ def executed(body: Body, given: BlockExecuted) -> None:
     for outcome in given.outcomes:
         entry = body.pool.settle(outcome.transaction)
         body.relays.pop(outcome.transaction, None)
+        if outcome.fate is Fate.FINAL:
+            body.pool.remember_final(outcome.transaction)
         if entry is None:
             continue
         ours += 1

@@ -125,7 +125,7 @@ def envelopes_checked(body: Body, purpose: Any, verdicts: tuple[Admitted | Refus
 
 
 def _pool(body: Body, data: bytes, admitted: Admitted, *, judged_anew: bool) -> Admitted | Refusal:
-    words = None if judged_anew or body.pool.holds(admitted.transaction) else _busy(body, admitted.account)
+    words = None if judged_anew or body.pool.knows(admitted.transaction) else _busy(body, admitted.account)
     if words is not None:
         return Refusal(POOL_FULL, words, admitted.transaction)
     entry = Entry(

@@ -10,6 +10,7 @@ announced only. What is dropped and needed after all (its block was notarized un
 
 from __future__ import annotations
 
+from protocol.dissemination import State
 from protocol.node.body import Body
 
 
@@ -23,7 +24,8 @@ def shed(body: Body) -> None:
     for want in wanted:
         want.needed = want.digest in live
     for digest, held in reversed(list(body.batches.held.items()) if crowded else []):
-        if digest not in live and body.batches.beyond(held.account):
+        # One that is being checked would count on, and be checked again when it comes again.
+        if held.state is State.READY and digest not in live and body.batches.beyond(held.account):
             body.batches.drop(digest)
             body.count("batches_shed")
 

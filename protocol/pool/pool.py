@@ -47,6 +47,8 @@ class Pool:
     queues: OrderedDict[bytes, OrderedDict[bytes, None]] = field(default_factory=OrderedDict)
     names: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict)
     refused: OrderedDict[bytes, tuple[str, str]] = field(default_factory=OrderedDict)
+    finals: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    """Final a moment ago: an envelope that was looked at before that comes too late."""
     waiting_bytes: int = 0
     pace: Pace = field(default_factory=Pace)
 
@@ -54,9 +56,19 @@ class Pool:
         """Whether the envelope is pending here."""
         return transaction in self.waiting or transaction in self.sealed
 
+    def knows(self, transaction: bytes) -> bool:
+        """Whether the envelope is pending here, or was final a moment ago."""
+        return self.holds(transaction) or transaction in self.finals
+
+    def remember_final(self, transaction: bytes) -> None:
+        """A final block holds it."""
+        self.finals[transaction] = None
+        if len(self.finals) > limits.FINALS_REMEMBERED_MAX:
+            self.finals.popitem(last=False)
+
     def admit(self, entry: Entry) -> tuple[str, str] | None:
-        """Take an envelope in; or the code and words of why not. One that is here already is fine."""
-        if self.holds(entry.transaction):
+        """Take an envelope in; or the code and words of why not. One that is here, or final, already is fine."""
+        if self.knows(entry.transaction):
             return None
         if self.names.get((entry.account, entry.id), entry.transaction) != entry.transaction:
             return CONFLICT, "the same (account, id) with other content waits here"

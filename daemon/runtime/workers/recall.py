@@ -6,7 +6,8 @@ synced and the segments, which need not be (duty 3), were not: the node then app
 Roots and the outcomes of final envelopes are read exactly as they were. Why an envelope was *skipped* is not stored;
 the reason is told again as far as it can be: `duplicate` or `conflict` by what is final under its name, its time
 window by the block's time, and otherwise `not_authorised`. That is enough for what a skip's code is used for: pools
-judge a skipped envelope anew (L-7).
+judge a skipped envelope anew (L-7). Who takes part since is told again as well: without it a node would hold on to
+validators that have left.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from protocol.errors import BrokenInvariant
 from protocol.ledger.envelope import ParsedEnvelope
 from protocol.ledger.execution import parse_batch_of_block
 from protocol.ledger.genesis import Parameters
-from protocol.ledger.index import locate, read_roots, read_seen, receipt_at
+from protocol.ledger.index import locate, number_key, read_roots, read_seen, receipt_at
+from protocol.ledger.members import GOVERNANCE_KEY, Governed, governed
 from protocol.ledger.records import Header, header_hash
-from protocol.ledger.tables import Reader
+from protocol.ledger.tables import Reader, Table
+from protocol.ledger.undo import HistoricState, changed_keys
 from protocol.node.interface import BlockExecuted, Fate, Outcome
 
 
@@ -38,7 +41,18 @@ def recall_block(
     for index, data in enumerate(batches):
         for envelope in parse_batch_of_block(network_id, header, index, data).envelopes:
             outcomes.append(_recall(reader, header, parameters, envelope, len(outcomes)))
-    return BlockExecuted(roots.executed, tuple(outcomes))
+    return BlockExecuted(roots.executed, tuple(outcomes), _governed(reader, header.height))
+
+
+def _governed(reader: Reader, height: int) -> Governed | None:
+    """Who takes part from this height on, if its block changed that.
+
+    Of a block so old that its undo is gone nobody asks: the node began with what the state says now.
+    """
+    undo = reader.get(Table.TRIE_UNDO, number_key(height))
+    if undo is None or GOVERNANCE_KEY not in changed_keys(undo):
+        return None
+    return governed(HistoricState(reader, height))
 
 
 def _recall(reader: Reader, header: Header, parameters: Parameters, envelope: ParsedEnvelope, position: int) -> Outcome:
