@@ -10,6 +10,7 @@ from protocol.consensus import inputs as given
 from protocol.consensus import voting
 from protocol.consensus.certificates import signers_of, verify_certificate, well_formed
 from protocol.consensus.core import Own, Phase
+from protocol.consensus.counting import CHECKS_OF_PEER_MAX
 from protocol.consensus.machine import Machine
 from protocol.consensus.pace import Activity, Tempo
 from protocol.consensus.rotation import Rotation
@@ -347,6 +348,16 @@ def test_a_certificate_that_is_held_is_looked_at_for_what_this_validator_does_no
     machine.hold_back(True, 3)
     machine.end_asking()
     assert shown(machine, named) == [], "who has forgotten knows that already"
+
+
+def test_one_peer_cannot_fill_the_checks_of_certificates() -> None:
+    """L-31: each costs a quorum of signatures; another peer's is looked at all the same."""
+    machine = machine_in(Phase.WAIT)
+    made = [certificate_of(VoteKind.NULLIFY, view, None) for view in range(1, CHECKS_OF_PEER_MAX + 9)]
+    checks = [effect for one in made for effect in machine.step(given.CertificateReceived(one, b"loud"), 1)]
+    assert [type(effect) for effect in checks] == [given.Verify] * CHECKS_OF_PEER_MAX
+    (check,) = machine.step(given.CertificateReceived(made[-1], b"quiet"), 1)
+    assert isinstance(check, given.Verify)
 
 
 def shown(machine: Machine, certificate: Certificate) -> list[given.Effect]:
