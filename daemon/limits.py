@@ -230,8 +230,9 @@ API_HEARTBEAT_SECONDS: Final = 10
 """An event stream says at least this often that it lives; below the idle times of common proxies."""
 API_BLOCKS_LISTED_MAX: Final = 100
 API_TRANSACTIONS_LISTED_MAX: Final = 1_000
-API_CONTENTS_ENVELOPES: Final = 32_768
-"""Envelopes of recent blocks that stay opened for event streams, some 200 bytes each: the two largest blocks."""
+API_CONTENTS_BYTES: Final = 8 * MIB
+"""Recent blocks that stay opened for event streams, about, by envelopes, operations and names: the two with the most
+envelopes. (The newest stays, whatever it takes.)"""
 API_BLOCK_HERE_BYTES: Final = 16 * KIB
 API_BLOCKS_RECENT: Final = 64
 """Blocks up to so large, and so recent that the system holds them in memory, are opened without a thread: some

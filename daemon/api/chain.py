@@ -20,7 +20,7 @@ from protocol.codec.json import to_json
 from protocol.consensus.statements import Certificate
 from protocol.errors import NOT_FOUND
 from protocol.ledger.accounts import read_account
-from protocol.ledger.index import Roots, account_history, executed_height, read_roots, receipt_at
+from protocol.ledger.index import Roots, account_history, executed_height, read_base, read_roots, receipt_at
 from protocol.ledger.members import member_of_account
 from protocol.ledger.records import Header
 from protocol.ledger.state import StateReader
@@ -88,6 +88,7 @@ async def account_transactions(around: Surroundings, given: Given) -> Answer:
     first = 0 if given["after"] is None else given["after"] + 1
     found: list[AccountTransaction] = []
     with around.node.reader() as reader:
+        base = read_base(reader)  # below it a snapshot brought no transactions along
         for index in account_history(reader, given["account"], first, limit):
             receipt = receipt_at(reader, index)
             assert receipt is not None, "the history names receipts that are there"
@@ -102,7 +103,8 @@ async def account_transactions(around: Surroundings, given: Given) -> Answer:
                 }
             )
     following = found[-1]["log_index"] if len(found) == limit else None
-    return Answer(200, to_bytes({"transactions": found, "next_after": following}))
+    from_height = 1 if base is None else base.first_height
+    return Answer(200, to_bytes({"transactions": found, "next_after": following, "from_height": from_height}))
 
 
 def _roots(reader: Reader, height: int) -> Roots:

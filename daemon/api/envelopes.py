@@ -14,10 +14,10 @@ an answer posts the same bytes again.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
-import msgpack
 import trio
 
 from daemon import limits
@@ -28,6 +28,7 @@ from daemon.api.routes import Given
 from daemon.api.schemas import Outcome, Receipt
 from daemon.api.surroundings import Surroundings
 from daemon.runtime.service import Stage, TransactionOutcome
+from daemon.store.errors import SegmentDamaged
 from protocol import limits as protocol_limits
 from protocol.codec import decode
 from protocol.errors import CONFLICT, DUPLICATE, NOT_COVERED, NOT_FOUND, TOO_LARGE, Refused
@@ -40,6 +41,11 @@ from protocol.node.interface import Admitted, Refusal
 
 IN_THREAD_BYTES: Final = 256 * 1024
 """A larger body is decoded in a thread: some milliseconds, in which votes would wait."""
+_ENVELOPES_EXPECTED: Final = 'expected an object {"envelopes": [hex, ...]} and nothing else'
+_BYTES_EXPECTED: Final = f"expected a msgpack array of 1 to {limits.API_ENVELOPES_MAX} byte strings"
+_ARRAY_HEADS: Final = {**{0x90 | count: 0 for count in range(16)}, 0xDC: 2, 0xDD: 4}
+_BYTES_HEADS: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+"""First byte of msgpack's arrays and byte strings, and how many bytes of count follow; 0: its last four bits are it."""
 
 
 async def submit(around: Surroundings, given: Given) -> Answer:
@@ -84,7 +90,8 @@ async def outcome(around: Surroundings, given: Given) -> Answer:
     if found.stage is Stage.FINAL:
         assert found.height is not None
         assert found.position is not None
-        operations = (await around.contents.at(found.height))[found.position].operations
+        with suppress(Refused, SegmentDamaged):  # the block is pruned or damaged, its outcome is not: results as hex
+            operations = (await around.contents.at(found.height))[found.position].operations
     answer = _outcome(around, transaction, found, operations)
     if found.stage is Stage.NOT_SEEN and given["account"] is not None and given["id"] is not None:
         answer = _conflict(around, given) or answer
@@ -119,34 +126,57 @@ def _make_proof(around: Surroundings, transaction: bytes) -> bytes:
 
 
 def _read_json(body: bytes) -> list[bytes]:
-    """Envelopes from {"envelopes": [hex, ...]}. Raises Problem."""
+    """Envelopes from {"envelopes": [hex, ...]}. Raises Problem.
+
+    Counted before it is read: nested lists cost a hundred times their bytes, and the interpreter while they are made.
+    """
+    if body.count(b"[") > 1 or body.count(b"{") > 1:
+        raise bad_request(_ENVELOPES_EXPECTED)
+    if (commas := body.count(b",")) >= limits.API_ENVELOPES_MAX:
+        raise _number_refused(commas + 1)
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         raise bad_request("the body is not JSON") from None
     if type(value) is not dict or list(value) != ["envelopes"] or type(value["envelopes"]) is not list:
-        raise bad_request('expected an object {"envelopes": [hex, ...]} and nothing else')
+        raise bad_request(_ENVELOPES_EXPECTED)
     return _checked([_from_hex(text, at) for at, text in enumerate(_counted(value["envelopes"]))])
 
 
 def _read_msgpack(body: bytes) -> list[bytes]:
-    """Envelopes from an array of byte strings. Raises Problem."""
-    try:
-        value = msgpack.unpackb(
-            body, raw=False, max_array_len=limits.API_ENVELOPES_MAX, max_map_len=0, max_ext_len=0, max_str_len=0
-        )
-    except (ValueError, RecursionError, msgpack.exceptions.UnpackException):
-        words = f"the body is not a msgpack array of at most {limits.API_ENVELOPES_MAX} byte strings"
-        raise bad_request(words) from None
-    if type(value) is not list or not all(type(item) is bytes for item in value):
-        raise bad_request("expected an array of byte strings")
-    return _checked(_counted(value))
+    """Envelopes from an array of byte strings. Raises Problem.
+
+    By hand, since a library would first make all that a hostile body nests, as with JSON.
+    """
+    count, at = _msgpack_head(body, 0, _ARRAY_HEADS)
+    if not 1 <= count <= limits.API_ENVELOPES_MAX:
+        raise _number_refused(count)
+    found = []
+    for _ in range(count):
+        size, begin = _msgpack_head(body, at, _BYTES_HEADS)
+        at = begin + size
+        found.append(body[begin:at])
+    if at != len(body):  # too few bytes, or some that belong to nothing
+        raise bad_request(_BYTES_EXPECTED)
+    return _checked(found)
+
+
+def _msgpack_head(body: bytes, at: int, heads: Mapping[int, int]) -> tuple[int, int]:
+    """Count that the head of an array or byte string states, and where its content begins. Raises Problem."""
+    width = heads.get(body[at]) if at < len(body) else None
+    if width is None or (begin := at + 1 + width) > len(body):
+        raise bad_request(_BYTES_EXPECTED)
+    return int.from_bytes(body[at + 1 : begin], "big") if width else body[at] & 0x0F, begin
 
 
 def _counted(values: list[Any]) -> list[Any]:
     if not 1 <= len(values) <= limits.API_ENVELOPES_MAX:
-        raise bad_request(f"{len(values)} envelopes; expected 1 to {limits.API_ENVELOPES_MAX}")
+        raise _number_refused(len(values))
     return values
+
+
+def _number_refused(count: int) -> Problem:
+    return bad_request(f"{count} envelopes; expected 1 to {limits.API_ENVELOPES_MAX}")
 
 
 def _from_hex(text: Any, at: int) -> bytes:

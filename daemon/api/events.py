@@ -14,7 +14,8 @@ Filters leave events out and change no position: block events always come, so a 
 
 Nothing is queued for a client: the stream reads the store, a bounded piece at a time, writes it, and reads on when the
 socket has taken it. A client that takes nothing for `API_WRITE_SECONDS` is left (connection.py) and can resume. When
-the node stops, or cannot read on, an event `end` says why, in words and with a code, and the stream is over.
+the node stops, or cannot read on, an event `end` says why, in words and with a code, and the stream is over. Who was
+nearly up to date has all that is final by then; who is far behind goes on at another node.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from protocol.errors import API_BUSY, SEGMENT_DAMAGED, STOPPING, Refused
 from protocol.ledger.index import Roots, executed_height, read_roots, receipt_at
 from protocol.ledger.tables import Reader
 
+STOPPING_ROUNDS = 16
+"""So many blocks, or pieces of them, are still written when the node stops: who is farther behind resumes elsewhere."""
 BYTES_TOGETHER = 32 * 1024
 """Events are written in pieces of about this size: a write for each would cost more than the event."""
 
@@ -133,8 +136,11 @@ class Follower:
         await self._flush(send)
 
     async def _catch_up(self, send: Send) -> None:
-        """Write all that is executed."""
-        while True:
+        """Write all that is executed; once the node stops, only what is nearly there."""
+        rounds_left = STOPPING_ROUNDS
+        while rounds_left:
+            await trio.lowlevel.checkpoint()  # a filter may leave nothing to write for a long time
+            rounds_left -= self._around.node.progress.stopping
             with self._around.node.reader() as reader:
                 newest = executed_height(reader) or 0
                 roots = read_roots(reader, self._next_height) if self._next_height <= newest else None

@@ -6,6 +6,7 @@ colons). This module counts, and says in an answer what was too much:
 
 * the head (request line and headers) by bytes and by number of headers, before anything is done with it;
 * the body by its stated length before a byte of it is read, by its bytes when it comes in chunks;
+* what comes between and after chunks (extensions, trailers), of which nothing is kept;
 * all bodies of the process together, against one budget (`Bodies`);
 * requests that were sent ahead (pipelining) by their number.
 
@@ -79,8 +80,8 @@ class RequestParser:
         self._headers: dict[str, str] = {}
         self._count = 0
         self._head_bytes = 0
-        self._body: list[bytes] = []
-        self._body_bytes = 0
+        self._body = bytearray()
+        self._around_chunks = 0
 
     @property
     def idle(self) -> bool:
@@ -91,7 +92,7 @@ class RequestParser:
         """Take what was read. Never raises for what a client sends."""
         if self.refusal is not None:
             return
-        begun_before, finished = self.in_body, self._finished
+        begun_before, finished, body_bytes = self.in_body, self._finished, len(self._body)
         self.in_head = self.in_head or not self.in_body
         try:
             self._parser.feed_data(data)
@@ -103,6 +104,12 @@ class RequestParser:
             self._arriving_bytes += len(data)  # all of it is of this head
             if self._arriving_bytes > limits.API_HEAD_BYTES_MAX:
                 self._refuse(self._head_too_large())
+        elif begun_before and self._finished == finished:
+            # llhttp takes a chunk's extensions, and httptools gathers a trailer, before either says a word of it.
+            self._around_chunks = self._around_chunks + len(data) if len(self._body) == body_bytes else 0
+            if self._around_chunks > limits.API_HEAD_BYTES_MAX:
+                words = f"more than {limits.API_HEAD_BYTES_MAX} bytes between or after chunks give no body"
+                self._refuse(Problem(TOO_LARGE, words, status=431))
 
     def release(self) -> None:
         """The oldest request that was taken from `ready` is answered."""
@@ -162,14 +169,13 @@ class RequestParser:
         if self.refusal is not None:
             return
         self.wants_continue = False
-        self._body_bytes += len(data)
-        if self._body_bytes > limits.API_BODY_BYTES_MAX:
+        if len(self._body) + len(data) > limits.API_BODY_BYTES_MAX:
             self._refuse(self._body_too_large())
         elif not self._bodies.take(len(data)):
             self._refuse(Problem(API_BUSY, "other requests' bodies take all the room there is; try again"))
         else:
             self.held += len(data)
-            self._body.append(data)
+            self._body += data
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -185,12 +191,12 @@ class RequestParser:
             method=self._parser.get_method().decode("latin-1"),
             target=self._target.decode("latin-1"),
             headers=self._headers,
-            body=b"".join(self._body),
+            body=bytes(self._body),
             keep_alive=newer and self._parser.should_keep_alive(),
             takes_chunks=newer,
         )
-        self._sizes.append(self._body_bytes)
-        self._body = []
+        self._sizes.append(len(self._body))
+        self._body = bytearray()
         self.ready.append(request)
 
     # -- Refusing -----------------------------------------------------------------------------------
@@ -203,7 +209,7 @@ class RequestParser:
     def _refuse(self, refusal: Problem) -> None:
         if self.refusal is None:
             self.refusal = refusal
-            self._body = []
+            self._body = bytearray()
 
     @staticmethod
     def _head_too_large() -> Problem:

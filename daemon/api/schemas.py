@@ -46,7 +46,13 @@ class Receipt(TypedDict):
     code: CodeName
     operation: int | None
     words: str
-    results: Annotated[list[Any], Field(description="One for each operation, as its description says; null for none.")]
+    results: Annotated[
+        list[Any],
+        Field(
+            description="One for each operation, as its description says; null for none. Where the block is not here "
+            "any more, each encoded, as hex; the empty text for none."
+        ),
+    ]
 
 
 class Outcome(TypedDict):
@@ -168,6 +174,10 @@ class AccountTransactions(TypedDict):
 
     transactions: list[AccountTransaction]
     next_after: Count | None
+    from_height: Annotated[
+        Height,
+        Field(description="The lowest block whose transactions are listed here: 1, or more if a snapshot came first."),
+    ]
 
 
 class Verified(TypedDict):

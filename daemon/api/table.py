@@ -105,7 +105,6 @@ def _transactions() -> tuple[Route, ...]:
                 Parameter("account", HASH, "As in the envelope."),
                 Parameter("id", Hex(16), "As in the envelope."),
             ),
-            problems=(errors.SEGMENT_DAMAGED,),
             examples=(f'curl "$BASE/v1/transactions/{SAMPLE}?wait_ms=5000"',),
         ),
         Route(
@@ -119,7 +118,7 @@ def _transactions() -> tuple[Route, ...]:
             more="Provable is what a final header covers: a block or two after the transaction became final. With "
             "`wait_ms` the answer waits for that.",
             parameters=(TRANSACTION, wait("Wait so long until it is final and provable.")),
-            problems=(errors.NOT_FOUND, errors.NOT_COVERED, errors.SEGMENT_DAMAGED),
+            problems=(errors.NOT_FOUND, errors.NOT_COVERED, errors.PRUNED, errors.SEGMENT_DAMAGED),
             examples=(f'curl -O -J "$BASE/v1/transactions/{SAMPLE}/proof?wait_ms=5000"',),
         ),
     )
@@ -139,6 +138,7 @@ def _ledger() -> tuple[Route, ...]:
                 Parameter("from", HEIGHT, "First height; without it the newest blocks."),
                 Parameter("limit", Integer(1, limits.API_BLOCKS_LISTED_MAX), "How many.", default=20),
             ),
+            problems=(errors.PRUNED,),
             examples=('curl "$BASE/v1/blocks?from=1&limit=5"',),
         ),
         Route(
@@ -149,7 +149,7 @@ def _ledger() -> tuple[Route, ...]:
             "The newest executed block.",
             chain.latest_block,
             (Reply("The block.", schemas.Block),),
-            problems=(errors.NOT_FOUND, errors.SEGMENT_DAMAGED),
+            problems=(errors.NOT_FOUND, errors.PRUNED, errors.SEGMENT_DAMAGED),
             examples=('curl "$BASE/v1/blocks/latest"',),
         ),
         Route(
@@ -161,7 +161,7 @@ def _ledger() -> tuple[Route, ...]:
             chain.block,
             (Reply("The block.", schemas.Block),),
             parameters=(Parameter("height", HEIGHT, "Height, from 1.", place="path"),),
-            problems=(errors.NOT_FOUND, errors.SEGMENT_DAMAGED),
+            problems=(errors.NOT_FOUND, errors.PRUNED, errors.SEGMENT_DAMAGED),
             examples=('curl "$BASE/v1/blocks/1"',),
         ),
         Route(
@@ -174,7 +174,7 @@ def _ledger() -> tuple[Route, ...]:
             (Reply("An encoded `Block`: whoever holds network.toml can judge it.", OCTETS, OCTET_STREAM),),
             more="With it `papilio store repair --from` mends another node's disk.",
             parameters=(Parameter("height", HEIGHT, "Height, from 1.", place="path"),),
-            problems=(errors.NOT_FOUND, errors.SEGMENT_DAMAGED),
+            problems=(errors.NOT_FOUND, errors.PRUNED, errors.SEGMENT_DAMAGED),
             examples=('curl -o 1.block "$BASE/v1/blocks/1/encoded"',),
         ),
         Route(
@@ -196,6 +196,7 @@ def _ledger() -> tuple[Route, ...]:
             "Transactions that an account sent, in final order.",
             chain.account_transactions,
             (Reply("Some of them, and where to go on.", schemas.AccountTransactions),),
+            more="A node that joined by a snapshot lists them from `from_height` on; an archive node has all.",
             parameters=(
                 ACCOUNT,
                 Parameter("after", Integer(0, protocol_limits.U53_MAX), "Log index of the last one that is known."),
@@ -295,6 +296,7 @@ def _events() -> tuple[Route, ...]:
                 ),
                 Parameter("account", HASH, "Only receipts of this sender."),
             ),
+            problems=(errors.PRUNED, errors.API_BUSY),
             examples=('curl -N "$BASE/v1/events?after=now"',),
         ),
     )

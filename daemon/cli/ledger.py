@@ -153,6 +153,7 @@ def account(
         keys = client.get_json(f"/v1/accounts/{name.hex()}", timeout_seconds=timeout_seconds)
         listed = client.get_json(f"/v1/accounts/{name.hex()}/transactions", query, timeout_seconds=timeout_seconds)
     facts = {**keys, "transactions": listed["transactions"], "next_after": listed.get("next_after")}
+    facts["from_height"] = listed.get("from_height", 1)
     emit(facts, lambda: _account_lines(name, facts))
 
 
@@ -179,6 +180,9 @@ def _account_lines(name: bytes, facts: Any) -> None:
         for item in facts["transactions"]
     ]
     print()
+    if facts["from_height"] > 1:
+        since = f"from block {facts['from_height']} on"
+        print(f"this node knows this account's transactions {since}: it joined by a snapshot")
     if not rows:
         print("no transactions")
         return

@@ -174,8 +174,9 @@ def receipt_lines(receipt: Receipt) -> list[str]:
     lines.append(f"place        {where}")
     lines.append(f"time         {utc_text(receipt.time_ms)}")
     for index, result in enumerate(facts["results"]):
-        if result is not None:
-            told = ", ".join(f"{name} {value}" for name, value in dict(result).items())
+        if result:  # encoded, as hex, where the node has not the block any more
+            opened = {"encoded": result} if isinstance(result, str) else dict(result)
+            told = ", ".join(f"{name} {value}" for name, value in opened.items())
             lines.append(f"result {index + 1:<5} {safe(told)}")
     return lines
 

@@ -69,14 +69,16 @@ class LocalNode:
         self.refused: dict[bytes, tuple[str, str]] = {}
         self.pressure: str | None = None
         self.damaged: set[int] = set()
+        self.first_height = 1
         validators = self.world.genesis.validators
         nodes = tuple((ValidatorNode(v.voting_key, v.member, v.node_key), v.power) for v in validators)
         self.shown = NodeStatus(voting=True, validators=nodes)
         self.answers = True
         self.store = StateStore.open(directory / "state", self.world.network_id, writer=True)
         self.store.commit([genesis_state(self.world.genesis, self.world.rules).writes], 0)
-        self.service = NodeService(self.world.genesis, self, self.store, self, self.put)
-        self.prover = Prover(self.world.genesis, self, lambda: self.covering)
+        lowest = self.lowest
+        self.service = NodeService(self.world.genesis, self, self.store, self, self.put, first_height=lowest)
+        self.prover = Prover(self.world.genesis, self, lambda: self.covering, first_height=lowest)
         self.covering = 0
 
     # -- What the service asks ----------------------------------------------------------------------
@@ -96,10 +98,13 @@ class LocalNode:
     def read(self, height: int) -> bytes | None:
         if height in self.damaged:
             raise SegmentDamaged(height, "00000001.segment", 64, "the checksum differs")
-        if not 1 <= height <= len(self.world.blocks):
+        if not self.first_height <= height <= len(self.world.blocks):
             return None
         header, batches = self.world.blocks[height - 1]
         return encode(Block(encode(header), batches, encode(certificate(self.world.network_id, header_hash(header)))))
+
+    def lowest(self) -> int:
+        return self.first_height
 
     def put(self, given: Input) -> None:
         assert isinstance(given, Submit)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import msgpack
 import pytest
 import trio
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from daemon import limits
+from daemon.api import envelopes as handlers
+from daemon.api.problems import Problem
 from protocol import errors
+from protocol.apps.points.records import OpenProgramme, Roles, Terms
 from protocol.codec import decode, encode
 from protocol.ledger.envelope import parse_envelope
+from protocol.ledger.genesis import member_account
+from protocol.ledger.index import receipt_at
 from protocol.ledger.records import Envelope
+from protocol.limits import KIB
 from protocol.proofs.verify import verify_receipt_proof
 from tests.api.serving import serving
 from tests.ledger.world import key
@@ -91,6 +102,37 @@ async def test_sending_again_gives_the_first_receipt(tmp_path: Path) -> None:
         api.node.make_block([])
         again = (await api.post(envelopes)).json()["results"][0]
         assert (again["status"], again["receipt"]["height"], again["log_index"]) == ("final", 1, 0)
+
+
+@pytest.mark.parametrize("gone", ["pruned", "damaged"])
+async def test_an_outcome_outlives_its_block(tmp_path: Path, gone: str) -> None:
+    """Receipt and index are there: who asks gets them, with the results as they are encoded."""
+    async with serving(tmp_path) as api:
+        world = api.node.world
+        terms = Terms("Test", "point", True, False, None, 1, 1)
+        operations = [("open_programme", OpenProgramme("test", terms, Roles((), (), ())))]
+        member = member_account(world.genesis.members[0])
+        opens = world.envelope(2, operations, signers=[key(100)], account=member, app="points")
+        envelopes = [*api.node.envelopes(1, 1), opens]
+        api.node.make_block(envelopes)
+        if gone == "pruned":
+            api.node.first_height = 2
+        else:
+            api.node.damaged.add(1)
+        name = transaction(world.network_id, opens)
+        for query in ("", "?wait_ms=1000"):
+            response = await api.get(f"/v1/transactions/{name}{query}")
+            assert response.status_code == 200
+            outcome = response.json()
+            assert (outcome["status"], outcome["log_index"]) == ("final", 1)
+            with api.node.service.reader() as reader:
+                receipt = receipt_at(reader, 1)
+            assert receipt is not None
+            assert receipt.results[0]
+            assert outcome["receipt"]["results"] == [receipt.results[0].hex()]
+        again = (await api.post(envelopes, "?wait_ms=1000")).json()["results"]
+        assert [result["status"] for result in again] == ["final", "final"]
+        assert list(again[1]["receipt"]["results"][0]) == ["programme"], "the envelope itself tells its operations"
 
 
 async def test_failed_operations_are_final_with_their_code(tmp_path: Path) -> None:
@@ -231,12 +273,117 @@ async def test_a_body_of_another_form_is_refused(tmp_path: Path, body: bytes) ->
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"\xc0", b"\x91\xa1a", b"\x90", b"\xdd\xff\xff\xff\xff", b"\x91" * 2000, b"\x91\xc4\x01a\x00"]
+    "body",
+    [
+        *(
+            b"",
+            b"\xc0",
+            b"\xc4\x01a",
+            b"\x91\xa1a",
+            b"\x91\xd9\x01a",
+            b"\x91\x01",
+            b"\x91\xc0",
+            b"\x91\x90",
+            b"\x91" * 2000,
+        ),
+        *(b"\x90", b"\xdc\x00\x00", b"\xdd\x00\x00\x00\x00", b"\xdd\xff\xff\xff\xff", b"\x80", b"\x81\xc4\x00\xc4\x00"),
+        *(
+            b"\x91",
+            b"\xdc",
+            b"\xdc\x01",
+            b"\xdd\x00\x00\x01",
+            b"\x92\xc4\x01a",
+            b"\x91\xc4",
+            b"\x91\xc4\x02a",
+            b"\x91\xc5\x00",
+        ),
+        *(b"\x91\xc6\xff\xff\xff\xffa", b"\x92\xc4\xff\xc4\x00", b"\x91\xc4\x01a\x00", b"\x91\xc4\x01a\xc4\x01a"),
+        msgpack.packb([b"a"] * (limits.API_ENVELOPES_MAX + 1)),
+    ],
+    ids=lambda body: body[:8].hex(),
 )
 async def test_a_msgpack_body_of_another_form_is_refused(tmp_path: Path, body: bytes) -> None:
+    """Nothing is submitted of what is no array, of other items, of too many or none, of too few or too many bytes."""
     async with serving(tmp_path) as api:
         headers = {"content-type": "application/msgpack"}
         await api.problem("bad_request", 400, "POST", "/v1/envelopes", content=body, headers=headers)
+        assert api.node.service.counters["submitted"] == 0
+
+
+def unpacked(body: bytes) -> list[bytes] | None:
+    """What msgpack makes of a body, if it is one to be taken."""
+    try:
+        value = msgpack.unpackb(body, raw=False)
+    except (ValueError, RecursionError, msgpack.exceptions.UnpackException):
+        return None
+    right = type(value) is list and 1 <= len(value) <= limits.API_ENVELOPES_MAX
+    return value if right and all(type(item) is bytes for item in value) else None
+
+
+def taken(body: bytes) -> list[bytes] | None:
+    """What the API makes of it."""
+    try:
+        return handlers._read_msgpack(body)
+    except Problem as fault:
+        if fault.status != 400:
+            raise
+        return None
+
+
+SHORT_ITEMS = st.sampled_from(
+    [b"\xc4\x00", b"\xc4\x01a", b"\xc5\x00\x01a", b"\xc6\x00\x00\x00\x01a", b"\xc4\x01", b"\x90", b"\xa0", b"\x00"]
+)
+SHORT_HEADS = st.sampled_from(
+    [b"\x90", b"\x91", b"\x92", b"\xdc\x00\x01", b"\xdc\x00\x02", b"\xdd\x00\x00\x00\x02", b"\xdd\x00", b"\x81"]
+)
+
+
+@given(
+    body=st.binary(max_size=20) | st.builds(bytes.__add__, SHORT_HEADS, st.lists(SHORT_ITEMS, max_size=3).map(b"".join))
+)
+def test_any_bytes_are_taken_as_msgpack_takes_them(body: bytes) -> None:
+    """Heads of every width, longer ones than needed too."""
+    assert taken(body) == unpacked(body)
+
+
+@given(
+    items=st.lists(st.binary(max_size=300), min_size=1, max_size=40),
+    cut=st.integers(0, 1_000_000),
+    more=st.binary(min_size=1),
+)
+@example(items=[bytes(70_000), bytes(256), b""], cut=4_000, more=b"\x00")
+@example(items=[b"a"] * limits.API_ENVELOPES_MAX, cut=2_999, more=b"a")
+def test_msgpack_bodies_whole_cut_and_too_long(items: list[bytes], cut: int, more: bytes) -> None:
+    body = msgpack.packb(items)
+    assert taken(body) == items
+    assert taken(body[: cut % len(body)]) is None
+    assert taken(body + more) is None
+
+
+@pytest.mark.parametrize(
+    ("read", "body"),
+    [
+        (handlers._read_msgpack, b"\xdc\x03\xe8" + (b"\xdc\x03\xe8" + b"\x90" * 1_000) * 1_000),
+        (handlers._read_msgpack, b"\xdc\x03\xe8" + (b"\xdc\x03\xe8" + b"\xc0" * 1_000) * 1_000),
+        (handlers._read_json, b'{"envelopes": [' + b"[]," * 1_000_000 + b"[]]}"),
+        (handlers._read_json, b'{"envelopes": [' + b"{}," * 999 + b"{}]}"),
+        (handlers._read_json, b'{"envelopes": [' + b"1," * 1_000_000 + b"1]}"),
+        (handlers._read_json, '{"envelopes": ['.encode("utf-16") + "[],".encode("utf-16-le") * 500_000),
+    ],
+    ids=["msgpack nested", "msgpack flat", "json nested", "json objects", "json flat", "json in UTF-16"],
+)
+def test_a_hostile_body_is_refused_before_anything_is_made_of_it(
+    read: Callable[[bytes], list[bytes]], body: bytes
+) -> None:
+    """What a body nests would cost a hundred times its bytes, and hold the interpreter while it is made."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(Problem) as caught:
+            read(body)
+        assert tracemalloc.get_traced_memory()[1] < 64 * KIB
+    finally:
+        tracemalloc.stop()
+    assert caught.value.status == 400
 
 
 async def test_an_envelope_that_is_too_large(tmp_path: Path) -> None:

@@ -203,6 +203,79 @@ async def test_a_stream_ends_with_the_node(tmp_path: Path) -> None:
         assert (found[-1].data["code"], found[-1].data["detail"]) == ("stopping", "the operator says so")
 
 
+async def written(api: Api, after: str = "-1@0", *, stop_after: int | None = None) -> list[Event]:
+    """What a follower writes until the node stops: at once, or so many turns of others later."""
+    index, height = (int(part) for part in after.split("@"))
+    follower = events.Follower(api.around, events.Filter("points", None), index + 1, height + 1)
+    pieces = []
+
+    async def send(piece: bytes) -> None:
+        pieces.append(piece.decode())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.write, send)
+        for _ in range(stop_after or 0):
+            await trio.lowlevel.checkpoint()
+        api.stop("by the test")
+    return parse("".join(pieces))
+
+
+@pytest.mark.parametrize(("blocks", "told_of"), [(3, 3), (4, 3), (40, 3)])
+async def test_a_stream_far_behind_ends_with_the_node_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: int, told_of: int
+) -> None:
+    """It gets a little of what is left; one that is nearly caught up gets all."""
+    monkeypatch.setattr(events, "STOPPING_ROUNDS", 3)
+    async with serving(tmp_path) as api:
+        for _ in range(blocks):
+            api.node.make_block([])
+        found = await written(api)
+        assert told(found) == [*history(api.node)[:told_of], ("end", None)]
+        assert found[-1].data["code"] == "stopping"
+
+
+async def test_a_stream_that_catches_up_gives_others_their_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a filter leaves next to nothing to write: so that a node may stop meanwhile; nothing is lost by it."""
+    monkeypatch.setattr(events, "STOPPING_ROUNDS", 2)
+    async with serving(tmp_path) as api:
+        for block in range(60):
+            api.node.make_block(api.node.envelopes(block, 1))
+        found = await written(api, stop_after=5)
+        assert found[-1].name == "end"
+        assert 2 <= len(found) - 1 < 30
+        blocks = [event for event in history(api.node) if event[0] == "block"]
+        assert told(found)[:-1] == blocks[: len(found) - 1]
+        assert found[-2].id is not None
+        monkeypatch.setattr(events, "STOPPING_ROUNDS", 100)
+        assert told(await written(api, found[-2].id))[:-1] == blocks[len(found) - 1 :]
+
+
+async def test_opened_blocks_are_kept_by_what_they_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An envelope may have a thousand operations: those count, too."""
+    monkeypatch.setattr(limits, "API_CONTENTS_BYTES", 5_000)
+    read = []
+    async with serving(tmp_path) as api:
+        for number in range(4):
+            many = [("record", b"")] * (200 if number < 3 else 1)
+            api.node.make_block([api.node.world.envelope(number, many, app="evidence")])
+        held = api.node.read
+
+        def counted(height: int) -> bytes | None:
+            read.append(height)
+            return held(height)
+
+        monkeypatch.setattr(api.node, "read", counted)
+        for height, opened in ((1, [1]), (2, [1, 2]), (1, [1, 2]), (3, [1, 2, 3]), (1, [1, 2, 3]), (2, [1, 2, 3, 2])):
+            assert len((await api.around.contents.at(height))[0].operations) == 200
+            assert read == opened
+        monkeypatch.setattr(limits, "API_CONTENTS_BYTES", 1)
+        for _ in range(2):
+            await api.around.contents.at(4)
+        assert read == [1, 2, 3, 2, 4], "the newest stays, whatever it takes"
+
+
 async def test_damage_ends_a_stream_with_words(tmp_path: Path) -> None:
     """L-25: what cannot be read is never guessed; the client can go on elsewhere after its last id."""
     async with serving(tmp_path) as api:

@@ -14,11 +14,14 @@ from daemon.api.messages import REASONS
 from daemon.api.problems import STATUS
 from daemon.api.table import table
 from protocol.codec import encode
+from protocol.ledger.envelope import parse_envelope
 from protocol.ledger.genesis import member_account
+from protocol.ledger.index import BASE_KEY, Base, pack_base
 from protocol.ledger.members import MEMBERS
 from protocol.ledger.records import account_name, header_hash
+from protocol.ledger.tables import Table
 from protocol.proofs.verify import verify_state_proof
-from tests.api.serving import DOCUMENT, serving
+from tests.api.serving import DOCUMENT, operation_of, serving
 from tests.ledger.world import key
 
 MINE = account_name(key(1).public).hex()
@@ -73,6 +76,36 @@ async def test_accounts(tmp_path: Path) -> None:
         rest = (await api.get(f"{path}?limit=3&after=2")).json()
         assert ([found["log_index"] for found in rest["transactions"]], rest["next_after"]) == ([3, 4], None)
         assert (await api.get(f"/v1/accounts/{member}/transactions")).json()["transactions"] == []
+
+
+async def test_an_account_of_a_node_that_joined_by_a_snapshot(tmp_path: Path) -> None:
+    """It says from where on it lists transactions; one with the whole history says 1."""
+    async with serving(tmp_path) as api:
+        for block in range(3):
+            api.node.make_block(api.node.envelopes(block, 1))
+        path = f"/v1/accounts/{MINE}/transactions"
+        assert (await api.get(path)).json()["from_height"] == 1
+        base = Base(height=3, first_height=2, first_log_index=1, below=bytes(32))
+        api.node.store.commit([{(Table.META, BASE_KEY): pack_base(base)}], 3)
+        assert (await api.get(path)).json()["from_height"] == 2
+
+
+async def test_what_is_pruned_is_answered_so_where_that_is_described(tmp_path: Path) -> None:
+    async with serving(tmp_path) as api:
+        envelopes = api.node.envelopes(1, 1)
+        api.node.make_block(envelopes)
+        api.node.make_block([])
+        api.node.first_height = 3
+        name = parse_envelope(envelopes[0], api.node.world.network_id).transaction.hex()
+        for path in (
+            *("/v1/blocks?from=1", "/v1/blocks/1", "/v1/blocks/1/encoded", f"/v1/transactions/{name}/proof"),
+            *("/v1/events", "/v1/blocks/latest"),  # of a node whose snapshot nothing has followed yet
+        ):
+            response = await api.get(path)
+            assert (response.status_code, response.json()["code"]) == (410, "pruned"), path
+            described = operation_of(response.request)
+            assert described is not None
+            assert "410" in described["responses"], path
 
 
 async def test_applications_and_state(tmp_path: Path) -> None:

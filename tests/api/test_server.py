@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import resource
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from daemon.api.dispatch import Dispatcher
 from daemon.api.parsing import Bodies, RequestParser
 from daemon.api.server import Listening, Server
 from protocol.errors import OperatorFault
-from protocol.limits import MIB
+from protocol.limits import KIB, MIB
 from tests.api.serving import Api, serving
 
 LIVE = b"GET /v1/health/live HTTP/1.1\r\nhost: x\r\n"
@@ -159,6 +160,54 @@ async def test_all_bodies_share_one_budget(tmp_path: Path) -> None:
     one.release()
     other.release_all()
     assert bodies.bytes == 0
+
+
+CHUNKED = (
+    b"POST /v1/envelopes HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "piece"),
+    [
+        (b"2\r\n{}\r\n0\r\na: ", b"b" * 1_000),
+        (b"2\r\n{}\r\n0\r\n", b"a: b\r\n" * 200),
+        (b"2\r\n{}\r\n0\r\n", b"a" * 1_000),
+        (b"2;note=", b"b" * 1_000),
+        (b"2\r\n{}\r\n1;", b"b" * 1_000),
+    ],
+    ids=["one trailer", "many trailers", "a trailer's name", "extension", "later extension"],
+)
+async def test_what_is_around_chunks_is_bounded(tmp_path: Path, before: bytes, piece: bytes) -> None:
+    """It gives no body, so the bound of bodies does not hold it; that of heads does."""
+    parser = RequestParser(Bodies())
+    parser.feed(CHUNKED + before)
+    for _ in range(limits.API_HEAD_BYTES_MAX // len(piece)):
+        parser.feed(piece)
+        assert parser.refusal is None
+    parser.feed(piece)
+    assert parser.refusal is not None
+    assert (parser.refusal.code, parser.refusal.status) == ("too_large", 431)
+    async with serving(tmp_path) as api:
+        answer = await api.raw(CHUNKED + before + piece * 200)
+        assert (status_of(answer), code_of(answer)) == (431, "too_large")
+
+
+def test_a_body_in_tiny_chunks_costs_its_bytes() -> None:
+    """...and not an object for each; whatever stands around them is no trailer."""
+    parser = RequestParser(Bodies())
+    parser.feed(CHUNKED)
+    tracemalloc.start()
+    try:
+        for _ in range(1_000):
+            parser.feed(b"2;note=x\r\nab\r\n" * 50)
+            parser.feed(b"2;note=x\r\n")
+            parser.feed(b"ab\r\n")
+        assert tracemalloc.get_traced_memory()[0] < 200 * KIB
+    finally:
+        tracemalloc.stop()
+    parser.feed(b"0\r\ntrailer: x\r\n\r\n")
+    assert (parser.refusal, parser.ready[0].body) == (None, b"ab" * 51_000)
 
 
 @pytest.mark.parametrize(

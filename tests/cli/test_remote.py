@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli.remote import bytes_text, duration_text, endpoints, safe
+from daemon.cli.remote import bytes_text, duration_text, endpoints, receipt_lines, safe
 from daemon.cli.status import unheard_text
 from daemon.client import Account
 from daemon.client.local import LocalNetwork, free_port
+from daemon.client.views import Receipt
 from daemon.config.write import to_toml
 from protocol.errors import CODES
 from tests.cli.calling import Call
+from tests.client.server import answer, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,6 +100,24 @@ def test_which_node_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PAPILIO_NODE", "http://a:1, http://b:2,")
     assert endpoints(()) == ("http://a:1", "http://b:2")
     assert endpoints(("http://c:3", "http://c:3")) == ("http://c:3",)
+
+
+@pytest.mark.parametrize("from_height", [1, 70])
+def test_from_where_on_an_account_is_known(call: Call, from_height: int) -> None:
+    keys: dict[str, object] = {"account": "00" * 32, "keys": None, "threshold": 1, "member": None, "height": 99}
+    listed = keys | {"transactions": [], "next_after": None, "from_height": from_height}
+    pages = [[answer(json.dumps(page).encode())] for page in (keys, listed) * 2]
+    with serving(*pages) as server:
+        said = call("account", "00" * 32, "--node", server.url)
+        assert call("account", "00" * 32, "--node", server.url, "--json").json["from_height"] == from_height
+    words = "this node knows this account's transactions from block 70 on: it joined by a snapshot"
+    assert (words in said.out.splitlines()) is (from_height == 70)
+
+
+def test_results_that_the_node_could_not_open() -> None:
+    """Of a transaction whose block is pruned; an operation without a result has the empty one."""
+    lines = receipt_lines(Receipt(bytes(32), 1, 0, 0, "ok", None, "", ("", "91cc80", {"number": 7}), 0))
+    assert lines[4:] == ["result 2     encoded 91cc80", "result 3     number 7"]
 
 
 # -- With one -----------------------------------------------------------------------------------------
