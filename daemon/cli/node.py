@@ -13,6 +13,7 @@ from daemon.config.creation import CARD_FILE, FRESH_FILE, NODE_FILE, NodePlan, c
 from daemon.config.creation import join as join_network
 from daemon.config.texts import NETWORK_ID, PUBLIC_KEY, Address
 from protocol.errors import OperatorFault
+from protocol.limits import SIGNERS_MAX
 
 DEFAULT_LISTEN = Address("127.0.0.1", 7100)
 DEFAULT_API = Address("127.0.0.1", 8100)
@@ -51,7 +52,7 @@ def node() -> None:
 )
 @click.option(
     "--threshold",
-    type=click.IntRange(1),
+    type=click.IntRange(1, SIGNERS_MAX),
     default=1,
     show_default=True,
     help="How many of these keys must sign together.",

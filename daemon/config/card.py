@@ -26,7 +26,7 @@ class CardTable(Table):
             description="Public keys of the member's account, the same on every card of this member.",
         ),
     ]
-    threshold: int = bounded(1, limits.ACCOUNT_KEYS_MAX, "How many of these keys must sign together.")
+    threshold: int = bounded(1, limits.SIGNERS_MAX, "How many of these keys must sign together.")
     node_key: Annotated[PublicKey, Field(description="Key of the node's channel.")]
     voting_key: Annotated[
         PublicKey | None, Field(description="Key of its votes; without it the node is an observer.")

@@ -67,7 +67,7 @@ class MemberTable(Table):
             description="Public keys of its account. The account is named by the lowest of them.",
         ),
     ]
-    threshold: int = bounded(1, limits.ACCOUNT_KEYS_MAX, "How many of these keys must sign together.")
+    threshold: int = bounded(1, limits.SIGNERS_MAX, "How many of these keys must sign together.")
     state_quota_bytes: int | None = bounded(
         0, limits.U63_MAX, "New state that its nodes may seal; without it, the parameter's.", default=None
     )

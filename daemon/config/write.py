@@ -72,7 +72,7 @@ def _below(name: str, value: Any, info: FieldInfo, path: tuple[str, ...], *, com
     if not value and comments:
         yield ""
         yield from _comment(info.description or "")
-        yield f"# [[{header}]]"
+        yield f"# [{header}]" if value is None else f"# [[{header}]]"  # one table, or an array of them
         model = inner_model(info.annotation)
         assert model is not None
         for key, field in model.model_fields.items():

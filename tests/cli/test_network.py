@@ -156,6 +156,8 @@ def test_an_account_of_two_of_three_keys(call: Call, tmp_path: Path) -> None:
     (member,) = load_network(tmp_path / "net" / "network.toml").genesis.members
     assert (len(member.keys), member.threshold) == (3, 2)
     assert call("node", "create", tmp_path / "m", "--member", "b", "--threshold", "2").code == ExitCode.USAGE
+    said = call("node", "create", tmp_path / "m", "--member", "b", *given, "--threshold", "9")
+    assert "9 is not in the range 1<=x<=8" in said.err, "a transaction has no more signatures"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from daemon.config.write import to_toml
 from daemon.store.directory import StateAccess, open_directory
 from protocol.errors import OperatorFault
 from protocol.ledger.genesis import network_id
+from protocol.limits import SIGNERS_MAX
 from tests.config.made import CREATED_MS, MEMBERS, change, network, plans
 
 
@@ -228,6 +229,14 @@ def test_problems_of_all_cards_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationFault) as caught:
         load_cards(tmp_path / name / "member.toml" for name in ("one", "two"))
     assert {problem.key for problem in caught.value.problems} == {"card.power", "card.treshold", "card.threshold"}
+
+
+def test_no_account_wants_more_signatures_than_a_transaction_can_have(tmp_path: Path) -> None:
+    create_node(tmp_path / "one", plans()[0])
+    change(tmp_path / "one" / "member.toml", "threshold = 1", f"threshold = {SIGNERS_MAX + 1}")
+    with pytest.raises(ConfigurationFault) as caught:
+        load_cards([tmp_path / "one" / "member.toml"])
+    assert [problem.key for problem in caught.value.problems] == ["card.threshold"]
 
 
 @pytest.mark.parametrize(("count", "tolerated"), [(1, 0), (2, 0), (3, 0), (4, 1), (6, 1), (7, 2)])

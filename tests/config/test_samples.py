@@ -44,6 +44,12 @@ def test_it_shows_every_key_with_a_comment(kind: str) -> None:
         assert lines[(shown or headers)[0] - 1].startswith("# "), key
 
 
+def test_a_table_that_is_left_out_is_shown_as_what_it_is() -> None:
+    lines = SAMPLES["network"]().splitlines()
+    assert "# [genesis.begins]" in lines, "one table"
+    assert "# [[genesis.ancestors]]" in lines, "an array of tables"
+
+
 def test_the_network_is_one() -> None:
     assert len(load_network(CONFIGS / "network.toml").genesis.validators) == 4
 
