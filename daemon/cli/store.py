@@ -78,7 +78,7 @@ def check(place: Path, network: Path | None, quick: bool, scratch: Path | None) 
     with _unused():
         report = check_directory(subject, quick=quick, scratch=scratch, tell=teller())
     end_progress()
-    emit(report.as_json(), lambda: _show(report, place))
+    emit(report.as_json(), lambda: _show(report, _named(place, network)))
     return ExitCode.DISK_FAILED if report.damage else ExitCode.DONE
 
 
@@ -112,7 +112,7 @@ def repair(place: Path, network: Path | None, quick: bool, urls: tuple[str, ...]
         for source in sources:
             source.close()
     end_progress()
-    emit(done.as_json(), lambda: _show_repair(done, place, asked=bool(urls)))
+    emit(done.as_json(), lambda: _show_repair(done, _named(place, network), asked=bool(urls)))
     return ExitCode.DONE if done.is_whole else ExitCode.DISK_FAILED
 
 
@@ -150,7 +150,7 @@ def scrub(place: Path | None, network: Path | None, url: str | None, no_wait: bo
     beginning = read_beginning(subject.directory, OsFiles())
     check_segments(directory, OsFiles(), Judge(subject.genesis), report, _gently(rate << 20), beginning)
     end_progress()
-    emit(report.as_json(), lambda: _show(report, place))
+    emit(report.as_json(), lambda: _show(report, _named(place, network)))
     return ExitCode.DISK_FAILED if report.damage else ExitCode.DONE
 
 
@@ -262,6 +262,11 @@ def subject_of(place: Path, network: Path | None) -> Subject:
 # -- What a person sees -----------------------------------------------------------------------------
 
 
+def _named(place: Path, network: Path | None) -> str:
+    """The directory as a command has to name it once more."""
+    return str(place) if network is None else f"{place} --network {network}"
+
+
 def teller() -> Tell:
     """Progress on standard error: one line that is rewritten on a terminal, a line now and then elsewhere."""
     told = time.monotonic()
@@ -287,7 +292,7 @@ def end_progress() -> None:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def _show(report: Report, place: Path) -> None:
+def _show(report: Report, place: str) -> None:
     _show_findings(report.findings)
     heights = f"blocks {report.first_height} to {report.last_height}" if report.blocks else "no blocks"
     print(f"segments   {report.segments} files, {heights}, {report.certificates} certificates")
@@ -311,8 +316,8 @@ def _show_findings(findings: Sequence[Finding]) -> None:
         print(f"{'damage' if finding.is_damage else 'note':<10} {finding}")
 
 
-def next_steps(report: Report, place: Path) -> list[str]:
-    """What to do about what was found, in words."""
+def next_steps(report: Report, place: str) -> list[str]:
+    """What to do about what was found, in words. place: as a command names it."""
     from daemon.upkeep.findings import Remedy
 
     steps: list[str] = []
@@ -329,7 +334,7 @@ def next_steps(report: Report, place: Path) -> list[str]:
     return steps
 
 
-def _show_repair(done: Repaired, place: Path, *, asked: bool) -> None:
+def _show_repair(done: Repaired, place: str, *, asked: bool) -> None:
     _show_findings(done.before.findings)
     for words in done.done:
         print(f"done       {words}")
@@ -351,7 +356,7 @@ def _show_repair(done: Repaired, place: Path, *, asked: bool) -> None:
         print("journal    cannot be repaired: a validator starts and does not vote; see Amnesia in the handbook")
 
 
-def _what_is_left(done: Repaired, place: Path, *, asked: bool) -> str:
+def _what_is_left(done: Repaired, place: str, *, asked: bool) -> str:
     from daemon.upkeep.findings import Part
 
     if any(finding.part is Part.STATE for finding in done.after.damage) or asked:

@@ -280,5 +280,6 @@ def _names(directory: Path, files: Files) -> list[str]:
 
 
 def repair_command(directory: Path) -> str:
-    """What to do about damage, in words."""
-    return f"run: papilio store repair {directory} --from URL (the API of another node); see papilio store check"
+    """What to do about damage, in words. A data directory does not know where its node.toml is: so `--network`."""
+    words = "network.toml, and the API of another node"
+    return f"run: papilio store repair {directory} --network FILE --from URL ({words}); see papilio store check"

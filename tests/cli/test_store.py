@@ -12,6 +12,7 @@ from daemon.cli.exits import ExitCode
 from daemon.config.genesis import to_table
 from daemon.config.network import NetworkFile
 from daemon.config.write import to_toml
+from daemon.store.directory import repair_command
 from daemon.upkeep import sources
 from tests.cli.calling import Call
 from tests.upkeep.made import Given, chain, make, small_window
@@ -50,7 +51,7 @@ def test_whole_damaged_repaired(call: Call, data: Path, monkeypatch: pytest.Monk
     assert finding["offset"] > 0
     assert finding["first_height"] == finding["last_height"]
     said = call("store", "check", data, *network, "--quick")
-    assert f"papilio store repair {data} --from URL" in said.out
+    assert f"papilio store repair {data} --network {network[1]} --from URL" in said.out
     assert call("store", "scrub", data, *network, "--rate", 1000).code == ExitCode.DISK_FAILED
 
     # Nobody gives the block: it stays, and the words say what next.
@@ -69,6 +70,17 @@ def test_whole_damaged_repaired(call: Call, data: Path, monkeypatch: pytest.Monk
     assert f"quarantine/{path.name}.1" in said.out
     assert call("store", "check", data, *network, "--quick").code == ExitCode.DONE
     assert call("store", "repair", data, *network, "--json").json["done"] == []
+
+
+def test_the_command_that_the_log_names_is_one_that_repairs(
+    call: Call, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurt(data)
+    monkeypatch.setattr(sources.NodeSource, "read", lambda self, height: Given(chain().blocks).read(height))
+    _, _, named = repair_command(data).partition("papilio ")
+    meant = {"FILE": data.parent / "network.toml", "URL": "http://good"}
+    said = call(*(meant.get(word, word) for word in named.partition(" (")[0].split()))
+    assert said.code == ExitCode.DONE, said.err
 
 
 def test_a_directory_in_use_and_one_that_is_none(call: Call, data: Path) -> None:
