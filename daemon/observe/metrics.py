@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from daemon import VERSION
+from daemon.observe.lines import LEVELS
 
 Source = Callable[[], Iterable[Metric]]
 
@@ -144,12 +145,16 @@ LABELLED: Final[Mapping[str, tuple[str, str, str]]] = {
 }
 """Counters whose names begin so become one with a label."""
 
+FROM_ZERO: Final = ("refused_pool_full", "worker_lost_execute", "worker_lost_verify", *(f"note_{n}" for n in LEVELS))
+"""Shown before the first of them happens: an alert on `increase` does not see a series that begins at 1."""
+
 
 def node_source(numbers: Callable[[], tuple[Mapping[str, int], Mapping[str, int]]]) -> Source:
     """What the node's parts count: (counters, gauges) by name. A name without words is not lost: see `other`."""
 
     def collect() -> Iterator[Metric]:
         counted, now = numbers()
+        counted = {**dict.fromkeys(FROM_ZERO, 0), **counted}
         info = GaugeMetricFamily("papilio_node_info", "The program; always 1.", labels=["version"])
         info.add_metric([VERSION], 1)
         yield info

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.cli.exits import ExitCode
-from daemon.observe.metrics import LABELLED
+from daemon.observe.metrics import LABELLED, Metrics, node_source
 from daemon.runtime.reports import ExitCode as Ending
 from scripts.codes import PAGE, page
 from tests.docs import names
@@ -118,6 +118,14 @@ def test_alerts_are_made_of_metrics() -> None:
             assert label in names.events()
         for label in re.findall(r'code="(\w+)"', row[1]):
             assert label in names.codes()
+
+
+def test_what_an_alert_watches_grow_is_there_before_it_happens() -> None:
+    """Prometheus sees no increase in a series that begins at 1."""
+    scraped = Metrics([node_source(lambda: ({}, {}))]).text().decode()
+    for row in rows(HANDBOOK, "### Alerts"):
+        for metric in re.findall(r"increase\((\w+(?:{[^}]*})?)", row[1]):
+            assert re.search(rf"^{re.escape(metric)}\S* 0\.0$", scraped, re.MULTILINE), metric
 
 
 def test_every_exit_code_stands_in_the_handbook() -> None:
