@@ -35,7 +35,7 @@ def _lines(node: object, network: Mapping[str, Any], network_id: bytes) -> None:
     free = node["disk"]["free_bytes"]
     sync = _sync(node["sync"])
     role = "votes" if node["voting"] else "follows, does not vote"
-    memory, unheard = _memory(node), unheard_text(node, network)
+    memory, unheard = memory_text(node), unheard_text(node, network)
     final = utc_text(node["final_time_ms"]) if node["final_height"] else "no block yet"
     rows = {
         "network": f"{safe(network['name'])}, {NETWORK_ID.format(network_id)}",
@@ -86,13 +86,19 @@ def unheard_text(node: Mapping[str, Any], network: Mapping[str, Any]) -> str:
     )
 
 
-def _memory(node: dict[str, Any]) -> str:
-    """What a validator without a certain memory does, and whom it waits for (C-24); empty if it remembers."""
+def memory_text(node: Mapping[str, Any]) -> str:
+    """What a validator without a certain memory does, and whom it waits for (C-24); empty if it remembers.
+
+    The phase stands in front by its name: the handbook is read by that.
+    """
     memory = node.get("memory", {})
+    phase = memory.get("phase", "")
     words = {
         "asking": "asks the others what it has signed, as at every start",
         "amnesiac": "does not know what it has signed; asks the others",
         "probation": f"votes again above view {memory.get('vote_floor')}, when no second node with its key is seen",
-    }.get(memory.get("phase", ""), "")
+    }.get(phase, "")
     waiting = ", ".join(safe(name) for name in memory.get("waiting_for", []))
-    return f"{words}; waits for {waiting}" if words and waiting else words
+    if not words:
+        return ""
+    return f"{phase}: {words}; waits for {waiting}" if waiting else f"{phase}: {words}"

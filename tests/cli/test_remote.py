@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from daemon.api.status import MemoryPhase
 from daemon.cli.remote import bytes_text, duration_text, endpoints, receipt_lines, safe
-from daemon.cli.status import unheard_text
+from daemon.cli.status import memory_text, unheard_text
 from daemon.client import Account
 from daemon.client.local import LocalNetwork, free_port
 from daemon.client.views import Receipt
@@ -231,6 +233,14 @@ def test_status_block_and_events(call: Call, node: LocalNetwork, alice: Path, do
     line = call("events", *after, "--count", "1", "--app", "evidence", "--account", account).out
     assert line.split()[0] == str(facts["log_index"])
     assert line.rstrip().endswith("evidence.record")
+
+
+def test_status_names_the_phase_of_the_memory_as_the_handbook_does() -> None:
+    for phase in get_args(MemoryPhase):
+        said = memory_text({"memory": {"phase": phase, "vote_floor": 7, "waiting_for": ["port"]}})
+        assert said.startswith(f"{phase}: ") == (phase != "known")
+    assert memory_text({"memory": {"phase": "known"}}) == ""
+    assert memory_text({}) == "", "an observer"
 
 
 def test_status_says_whom_it_does_not_hear_and_whether_a_quorum_is_left() -> None:
