@@ -14,6 +14,7 @@ and `--force` overrules it. The ledger itself has no opinion: who is up is not i
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -316,7 +317,7 @@ def _check_live(view: View, number: int) -> None:
         raise OperatorFault(words, code=FORBIDDEN)
 
 
-@sending_options
+@partial(sending_options, key_words="Key file of an account that sends it, with --sender; not needed.")
 @members.command()
 @number_argument
 @click.option("--voting-key", type=click.Path(path_type=Path), required=True, help="The new voting key's file.")

@@ -23,6 +23,7 @@ import click
 
 Schema = Mapping[str, Any]
 ID_DIGITS: Final = 32
+SAMPLE_MS: Final = 1_800_000_000_000
 RESERVED: Final = frozenset(
     {"consent", "digest-of", "file", "help", "json", "key", "node", "sender", "timeout", "valid", "wait"}
 )
@@ -64,16 +65,21 @@ def _walk(schema: Schema, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
             yield (*path, name), inner
 
 
-def options_of(schema: Schema) -> list[click.Option]:
-    """The options of an operation."""
-    return [_option(leaf) for leaf in leaves(schema)]
+def required(schema: Schema) -> list[Leaf]:
+    """The fields that may not be left out."""
+    return [leaf for leaf in leaves(schema) if default_of(leaf) is _ABSENT]
 
 
-def _option(leaf: Leaf) -> click.Option:
+def options_of(schema: Schema, given_by: Mapping[str, str] | None = None) -> list[click.Option]:
+    """The options of an operation. given_by: of names of fields, another option that gives their values."""
+    return [_option(leaf, (given_by or {}).get(leaf.path[-1])) for leaf in leaves(schema)]
+
+
+def _option(leaf: Leaf, given_by: str | None) -> click.Option:
     words = " ".join(filter(None, [leaf.schema.get("description", ""), f"{form_words(leaf.schema)}."]))
     default = default_of(leaf)
     if default is _ABSENT:
-        words += " Required."
+        words += f" Required, unless {given_by} is given." if given_by else " Required."
     elif isinstance(default, str) and len(default) == ID_DIGITS:
         words += " By default a new random one."
     return click.Option(
@@ -163,8 +169,7 @@ def form_words(schema: Schema) -> str:
     """What a value looks like, in a few words."""
     if _is_array(schema):
         return f"{form_words(schema['items'])}, may be repeated"
-    numbers = [part for part in schema.get("anyOf", ()) if part.get("type") == "integer"]
-    schema = numbers[0] if numbers else _without_null(schema)
+    schema = _number(schema) or _without_null(schema)
     kind = schema.get("type")
     if kind == "object":
         return f"JSON with {', '.join(schema['properties'])}"
@@ -178,8 +183,28 @@ def form_words(schema: Schema) -> str:
     return f"text of at most {high} bytes"
 
 
+def sample_of(leaf: Leaf) -> str:
+    """A value for an example: what is long is cut short."""
+    schema = leaf.schema.get("items", leaf.schema)
+    inner = _number(schema) or _without_null(schema)
+    match inner.get("type"):
+        case "integer":
+            return str(SAMPLE_MS if leaf.path[-1].endswith("_ms") else max(1, inner["minimum"]))
+        case "boolean":
+            return "true"
+        case "string" if "pattern" in inner:
+            return "5d…0c" if inner.get("maxLength") == ID_DIGITS else "9f…3a"
+    return "'{…}'" if inner.get("type") == "object" else '"…"'
+
+
+def _number(schema: Schema) -> Schema | None:
+    """The integer that a schema allows beside its text."""
+    return next((part for part in schema.get("anyOf", ()) if part.get("type") == "integer"), None)
+
+
 def _metavar(schema: Schema) -> str:
-    inner = _without_null(schema.get("items", schema))
+    schema = schema.get("items", schema)
+    inner = _number(schema) or _without_null(schema)
     kind = inner.get("type")
     if kind == "string":
         return "HEX" if "pattern" in inner and "0-9a-f" in inner["pattern"] else "TEXT"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from daemon.cli.operation_options import arguments_from, leaves, options_of
+from daemon.cli.operation_options import arguments_from, leaves, options_of, required, sample_of
 from daemon.cli.output import emit, json_option, say
 from daemon.cli.remote import (
     ACCOUNT_TYPE,
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 OPERATIONS_BYTES_MAX: Final = 4 * 1024 * 1024
 SHA256: Final = "1"
-EXAMPLES: Final = {
-    ("evidence", "record"): "papilio submit evidence record --digest-of report.pdf --key alice.key",
-    ("points", "transfer"): "papilio submit points transfer --programme 5d…0c --to 9f…3a --units 25 --key alice.key",
-}
+EXAMPLE_COLUMNS: Final = 100
+DIGEST_OPTION: Final = "--digest-of"
+DIGEST_FIELDS: Final = ("algorithm", "digest", "size")
+KEY_WORDS: Final = "Key file to sign with; several for an account that wants several. Required."
 
 
 def describe_apps() -> dict[str, Any]:
@@ -52,14 +52,14 @@ def describe_apps() -> dict[str, Any]:
     return {application["name"]: application for application in described["applications"]}
 
 
-def sending_options(command: click.Command) -> click.Command:
+def sending_options(command: click.Command, *, key_words: str = KEY_WORDS) -> click.Command:
     """What every command that sends takes: whose keys, how long, which node."""
     made = [
         click.Option(
             ["--key", "keys"],
             multiple=True,
             type=click.Path(path_type=Path),
-            help="Key file to sign with; several for an account that wants several. Required.",
+            help=key_words,
         ),
         click.Option(["--sender"], type=ACCOUNT_TYPE, help="The account that sends, if not the one of the key."),
         click.Option(
@@ -103,7 +103,7 @@ class Applications(click.Group):
         described = describe_apps().get(cmd_name)
         if described is None:
             return None
-        group = click.Group(cmd_name, help=f"{described['words']}\n\n{_example(cmd_name)}")
+        group = click.Group(cmd_name, help=f"{described['words']}\n\n{_example(cmd_name, described['operations'][0])}")
         for operation in described["operations"]:
             group.add_command(operation_command(cmd_name, operation))
         return group
@@ -127,24 +127,36 @@ def operation_command(app: str, operation: Mapping[str, Any]) -> click.Command:
     command = click.Command(
         operation["name"],
         callback=run,
-        params=list(options_of(schema)),
-        help=f"{operation['words']}\n\n{_example(app, operation['name'])}{told}",
+        params=list(options_of(schema, dict.fromkeys(DIGEST_FIELDS, DIGEST_OPTION) if digest_of else None)),
+        help=f"{operation['words']}\n\n{_example(app, operation)}{told}",
         short_help=operation["words"],
     )
     if digest_of:
         words = "Take digest, size and algorithm of this file."
-        command.params.insert(0, click.Option(["--digest-of", "document"], type=click.Path(path_type=Path), help=words))
+        command.params.insert(0, click.Option([DIGEST_OPTION, "document"], type=click.Path(path_type=Path), help=words))
     return sending_options(command)
 
 
-def _example(app: str, name: str = "") -> str:
-    fallback = f"papilio submit {app} {name or 'OPERATION'} --help"
-    matching = [example for (an_app, a_name), example in EXAMPLES.items() if an_app == app and name in ("", a_name)]
-    return f"\b\nExample:\n    {(matching or [fallback])[0]}"
+def _example(app: str, operation: Mapping[str, Any]) -> str:
+    """A command with all that it needs, made from the description like the options."""
+    schema = operation["arguments"]
+    digest_of = _takes_digest(schema)
+    needed = [leaf for leaf in required(schema) if not (digest_of and leaf.path[-1] in DIGEST_FIELDS)]
+    parts = [f"--{leaf.option} {sample_of(leaf)}" for leaf in needed]
+    if digest_of:
+        parts.append(f"{DIGEST_OPTION} report.pdf")
+    lines = [f"papilio submit {app} {operation['name']}"]
+    for part in (*parts, "--key alice.key"):
+        if len(lines[-1]) + len(part) < EXAMPLE_COLUMNS:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"    {part}")
+    text = " \\\n    ".join(lines)
+    return f"\b\nExample:\n    {text}"
 
 
 def _takes_digest(schema: Mapping[str, Any]) -> bool:
-    return {"algorithm", "digest", "size"} <= {leaf.path[-1] for leaf in leaves(schema)}
+    return set(DIGEST_FIELDS) <= {leaf.path[-1] for leaf in leaves(schema)}
 
 
 def _digest_of(schema: Mapping[str, Any], document: Path) -> dict[str, str]:

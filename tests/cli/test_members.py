@@ -155,6 +155,10 @@ def test_ready_is_said_by_the_key_of_the_proposal(member: Member, tmp_path: Path
     assert member("withdraw", number).code == 0
 
 
+def test_ready_needs_no_key_but_that_of_the_votes(call: Call) -> None:
+    assert "Required." not in call("members", "ready", "--help").out
+
+
 def test_who_is_no_member_decides_nothing(member: Member, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.key"
     Account.create(stranger)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.cli.operation_options import arguments_from, default_of, form_words, leaves
+from daemon.cli.operation_options import arguments_from, default_of, form_words, leaves, required
 from daemon.cli.submit import describe_apps, operation_command
 from daemon.client import Account, evidence
 from protocol.apps.registry import RULES
@@ -44,6 +45,26 @@ def test_every_operation_has_a_command_with_all_its_fields(call: Call, app: Any,
         assert refusal["code"] in said.out
     names = [option for param in operation_command(app["name"], operation).params for option in param.opts]
     assert len(set(names)) == len(names), "no option hides another"
+
+
+@every_operation
+def test_the_example_has_all_that_an_operation_needs(call: Call, app: Any, operation: Any) -> None:
+    said = call("submit", app["name"], operation["name"], "--help").out
+    example = said.partition("Example:\n")[2].partition("\n\n")[0]
+    words = shlex.split(example.replace("\\\n", " "))
+    assert words[:4] == ["papilio", "submit", app["name"], operation["name"]]
+    options = {word for word in words if word.startswith("--")}
+    needed = {f"--{leaf.option}" for leaf in required(operation["arguments"])}
+    if "--digest-of" in options:
+        needed -= {"--algorithm", "--digest", "--size"}
+        options.remove("--digest-of")
+    assert options == {*needed, "--key"}
+
+
+def test_what_a_document_gives_is_not_said_to_be_required(call: Call) -> None:
+    said = " ".join(call("submit", "evidence", "record", "--help").out.split())
+    assert said.count("Required, unless --digest-of is given.") == 3
+    assert said.count("Required.") == 1, "the key"
 
 
 def filled(schema: Any) -> str:
