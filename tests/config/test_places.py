@@ -156,4 +156,5 @@ def test_the_text_at_a_place_is_the_value(document: dict[str, Any], choice: Rand
         key_on = "\n".join([lines[place.line - 1][place.column - 1 :], *lines[place.line :]])
         assert tomllib.loads(key_on)[str(name)] == document[str(name)]
         value_on = "\n".join([lines[place.value_line - 1][place.value_column - 1 :], *lines[place.value_line :]])
-        assert tomllib.loads("k = " + value_on)["k"] == document[str(name)]
+        longer = "a name that no document has"
+        assert tomllib.loads(f"'{longer}' = {value_on}")[longer] == document[str(name)]
