@@ -74,6 +74,7 @@ def rotate(node: Path, purpose: str) -> None:
     Examples:
         papilio key rotate node.toml
         papilio members propose --rotate ed25519:9f…3a ed25519:77…e1 --note "new voting key" --key member.key
+        papilio members approve 7 --key other.key    # by as many members as 'papilio members show' asks for
         papilio members ready 7 --voting-key keys/voting.key.next
         papilio members execute 7 --key member.key
         papilio key rotate node.toml --purpose node
@@ -87,8 +88,11 @@ def rotate(node: Path, purpose: str) -> None:
 
     voting = read(node, NodeFile).value.keys.voting
     keys = None if voting is None else VotingKeys(voting, node.parent)
-    if keys is None or keys.is_credential:
-        raise OperatorFault(f"{node}: [keys] voting must name a file: beside it the next key is made")
+    if keys is None:
+        raise OperatorFault(f"{node}: there is no [keys] voting: an observer does not vote")
+    if keys.is_credential:
+        words = "is changed by hand: papilio key new FILE --purpose voting, then 'A new voting key' in the handbook"
+        raise OperatorFault(f"{node}: [keys] voting is {voting}, which {words}")
     _announce(keys.make_successor(), "The node takes it up by itself when the members decide on it.")
 
 
@@ -119,6 +123,7 @@ def take_up(node: Path, nodes: tuple[str, ...], timeout_seconds: float) -> None:
     Example:
         papilio key rotate node.toml --purpose node
         papilio members propose --rotate-node ed25519:5d…0c ed25519:77…e1 --note "new machine" --key member.key
+        papilio members approve 7 --key other.key    # by as many members as 'papilio members show' asks for
         papilio members execute 7 --key member.key
         papilio key take-up node.toml
         systemctl restart papilio

@@ -123,8 +123,9 @@ def locate(reference: str, base: File) -> tuple[File, bool]:
     name = reference.removeprefix(CREDENTIAL_PREFIX)
     directory = os.environ.get(CREDENTIALS_VARIABLE)
     if not directory:
-        expected = f"${CREDENTIALS_VARIABLE}, which systemd sets for LoadCredential={name}:FILE"
-        raise _fault(File(reference), expected, "none: the node was not started as such a service")
+        expected = f"${CREDENTIALS_VARIABLE}, which systemd sets for a service with LoadCredential={name}:FILE"
+        found = f"none; for a command set it, as root: {CREDENTIALS_VARIABLE}=DIRECTORY papilio …, where {name} is"
+        raise _fault(File(reference), expected, found)
     if not name or "/" in name or name.startswith("."):
         raise _fault(File(reference), "a credential's plain name", name or "none")
     return File(directory) / name, True

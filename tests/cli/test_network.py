@@ -176,6 +176,34 @@ def test_where_a_node_listens(call: Call, tmp_path: Path, options: list[str], li
     assert load_node(tmp_path / "n" / "node.toml").settings.peers.listen == listen
 
 
+def test_commands_of_a_node_whose_keys_a_service_manager_has(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As configs/papilio.service says: joined, checked and backed up with the directory of the keys."""
+    node, data = tmp_path / "node", tmp_path / "lib" / "data"
+    data.parent.mkdir()
+    assert call("node", "create", node, "--member", "bank").code == 0
+    card = node / "member.toml"
+    assert call("network", "create", tmp_path / "net", "--name", "x", "--from-cards", card).code == 0
+    settings = (node / "node.toml").read_text().replace("keys/", "credential:")
+    settings = settings.replace('# data_directory = "data"', f'data_directory = "{data}"')
+    settings = settings.replace("# node = ", "node = ")
+    (node / "node.toml").write_text(settings)
+    join = ("node", "join", node, tmp_path / "net" / "network.toml")
+    said = call(*join)
+    assert said.code == ExitCode.CONFIGURATION
+    assert "CREDENTIALS_DIRECTORY=DIRECTORY papilio …, where node.key is" in said.err
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(node / "keys"))
+    assert call(*join).code == 0
+    assert (data / "format.json").exists()
+    assert call("config", "check", node / "node.toml").code == 0
+    assert call("backup", node, tmp_path / "backup").code == 0
+    said = call("backup", node, tmp_path / "with-keys", "--keys")
+    assert (said.code, "back it up where it is kept" in said.err) == (ExitCode.CONFIGURATION, True)
+    said = call("key", "rotate", node / "node.toml")
+    assert (said.code, "papilio key new FILE --purpose voting" in said.err) == (ExitCode.CONFIGURATION, True)
+
+
 def test_joining_a_network_of_others(call: Call, tmp_path: Path) -> None:
     call("node", "create", tmp_path / "bank", "--member", "bank")
     call("network", "create", tmp_path / "net", "--name", "x", "--members", "bank,port")

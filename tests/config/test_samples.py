@@ -81,7 +81,7 @@ def test_the_unit_does_not_restart_what_a_person_has_to_look_at(unit: configpars
 
 def test_the_unit_hands_over_the_keys_as_credentials() -> None:
     text = (CONFIGS / "papilio.service").read_text()
-    for name in ("node-key", "voting-key"):
-        assert f"LoadCredential={name}:" in text
+    for name in ("node.key", "voting.key"):
+        assert f"LoadCredential={name}:/etc/papilio/keys/{name}\n" in text, "named as its file, as commands find it"
         assert f"credential:{name}" in text, "the comment says what node.toml has to say"
     assert "Environment=" not in text
