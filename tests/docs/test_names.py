@@ -98,6 +98,12 @@ def test_environment_variables_that_are_named_exist(file: Path) -> None:
 # -- The handbook's tables ----------------------------------------------------------------------------
 
 
+def test_the_handbooks_contents_name_every_section() -> None:
+    contents = HANDBOOK.partition("Contents:")[2].partition("\n\n")[0]
+    sections = re.findall(r"^## (.+)$", HANDBOOK, re.MULTILINE)
+    assert re.findall(r"\[([^]]+)\]", contents) == sections
+
+
 def test_every_event_of_the_log_stands_in_the_handbook() -> None:
     told = {name for row in rows(HANDBOOK, "## Logs") for name in re.findall(r"`(\w+)`", row[0])}
     assert told == names.events()
