@@ -5,10 +5,10 @@
     ├── NodeRefused          a node refused the request itself; says whether to retry
     ├── WrongNetwork         an endpoint belongs to another network than the client was made for
     └── TransactionError     about one transaction, named by `transaction`
-        ├── TransactionRefused   no node holds it: nothing happened, and nothing will
+        ├── TransactionRefused   no node holds it: nothing happened, and nothing will unless it is sent again
         ├── TransactionFailed    final, and refused by the ledger: changed nothing; has the receipt
         ├── TransactionExpired   not final, and cannot become final any more: nothing happened
-        └── OutcomeUnknown       not known yet: ask on with `sealed`; sending it again is safe
+        └── OutcomeUnknown       not known yet, it may be final: ask on with `sealed`; sending it again is safe
 
 A time-out of a request is none of these by itself (L-9): the client asks on, at other endpoints, until it knows or
 until the time that it was given is over; only then it raises `Unreachable` or `OutcomeUnknown`.
@@ -86,7 +86,12 @@ class TransactionError(ClientError):
 
 
 class TransactionRefused(TransactionError):
-    """A node refused it, and no other was ever given it: nothing happened."""
+    """A node refused it, and no node can hold it: nothing happened, and nothing will unless it is sent again.
+
+    Of an envelope that a node may hold from before (an earlier `send`, one that was cancelled) or that was read from a
+    file this is raised only if its bytes are void (a bad signature), which is so everywhere. Any other refusal of it is
+    no outcome: the client asks on, until `TransactionExpired` or `OutcomeUnknown` if there is no receipt.
+    """
 
 
 class TransactionFailed(TransactionError):
@@ -110,8 +115,9 @@ class TransactionExpired(TransactionError):
 
 
 class OutcomeUnknown(TransactionError):
-    """The time to wait is over and no node gave an outcome. It may still become final until its validity ends.
+    """The time to wait is over and no node gave an outcome. It may be final, or become so until its validity ends.
 
+    So do not sign the same anew. Where the words name a refusal, it is one node's; another may hold a copy.
     sealed: to ask on (`client.send(error.sealed)`), which sends the same envelope again and never acts twice.
     """
 

@@ -9,13 +9,14 @@ An operation is given in whichever form is at hand:
 What no state of the ledger could accept is refused here, before anything is signed.
 
 `Sealed` is what to keep: whoever writes it down before sending can ask, after any crash, what became of it, and may
-send it again as often as wanted; it acts once (L-7).
+send it again as often as wanted; it acts once (L-7). One that was sealed here knows whether any node may hold it
+(`Copies`); of one that was read nobody knows, so a node may.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, Self
 
@@ -35,12 +36,46 @@ AnyOperation = Operation | Mapping[str, Any] | Any
 """An operation in one of the forms above; the last stands for the record of its arguments."""
 
 
+class Copies:
+    """Which deliveries may have left an envelope with a node: one object, shared by whoever sends it in this process.
+
+    What comes from a file, another process or a deep copy has a past that nobody here knows: it may be anywhere. Every
+    change is one call on a set, so threads may share it.
+    """
+
+    __slots__ = ("_deliveries",)
+
+    def __init__(self, *deliveries: object) -> None:
+        self._deliveries = set(deliveries)
+
+    def __reduce__(self) -> tuple[Callable[[], Copies], tuple[()]]:
+        return copies_unknown, ()
+
+    def add(self, delivery: object) -> None:
+        """It is about to post."""
+        self._deliveries.add(delivery)
+
+    def discard(self, delivery: object) -> None:
+        """What it posted no node holds, for certain."""
+        self._deliveries.discard(delivery)
+
+    def besides(self, delivery: object) -> bool:
+        """Whether another one may have left a copy."""
+        return bool(self._deliveries - {delivery})
+
+
+def copies_unknown() -> Copies:
+    """Some delivery, once, somewhere."""
+    return Copies("earlier")
+
+
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """A signed envelope.
 
     transaction: its id (32 bytes). data: the encoded `Envelope`, holding no secret. account, id, valid_until_ms: its
-    identity and the block time at which it becomes void. operations: what it asks for.
+    identity and the block time at which it becomes void. operations: what it asks for. copies: whether some node may
+    hold it. Who posts `data` by other means than a client of this process sends it here as `Sealed.read(data, ...)`.
     """
 
     transaction: bytes
@@ -49,10 +84,11 @@ class Sealed:
     id: bytes
     valid_until_ms: int
     operations: tuple[Operation, ...]
+    copies: Copies = field(default_factory=copies_unknown, compare=False)
 
     @classmethod
     def read(cls, data: bytes, network_id: bytes) -> Self:
-        """A signed envelope that was written down. Raises Refused if it is none of this network."""
+        """A signed envelope that was written down; a node may hold it. Raises Refused if it is none of this network."""
         parsed = parse_envelope(data, network_id)
         body = parsed.body
         return cls(parsed.transaction, data, body.account, body.id, body.valid_until_ms, body.operations)
@@ -85,7 +121,7 @@ def seal(
     if len(data) > limits.ENVELOPE_BYTES_MAX:
         words = f"the envelope would have {len(data)} bytes, at most {limits.ENVELOPE_BYTES_MAX}"
         raise ClientFault(words, code=TOO_LARGE)
-    return Sealed.read(data, network_id)
+    return replace(Sealed.read(data, network_id), copies=Copies())
 
 
 def as_operation(rules: Rules, given: AnyOperation) -> Operation:

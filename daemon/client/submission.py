@@ -6,6 +6,8 @@ remembers one thing: whether any node may **hold** it.
 
 * An exchange that ended without an answer after something was sent, and a node that said *pending*, *stopping* or
   failed on the way: from then on some node may hold it, for ever.
+* So may one of an envelope that comes from an earlier delivery, a cancelled one too, from another one at the same time,
+  or from a file (`sealing.Copies`). Only what this process sealed, and no node can have, begins as held by nobody.
 * A refusal by a node is about that node. If none may hold the envelope, the refusal is the outcome: nobody will ever
   seal it (`TransactionRefused`). If one may, the refusal is remembered, and the client asks on.
 * What is void by its bytes alone (cut short, a bad signature), as this program sees for itself, nobody ever seals: the
@@ -22,7 +24,7 @@ a time; what is settled leaves the conversation, the rest is sent again, which i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgpack
@@ -73,12 +75,18 @@ may be said of a post that the node had taken in already."""
 
 @dataclass(slots=True)
 class Parcel:
-    """An envelope on its way. held: whether some node may hold it. refusal: the last, (code, words)."""
+    """An envelope on its way. held: whether a node may hold what was posted here. refusal: the last, (code, words)."""
 
     sealed: Sealed
     held: bool = False
     refusal: tuple[str, str] | None = None
     result: Receipt | ClientError | None = None
+    mark: object = field(default_factory=object)
+
+    @property
+    def may_be_held(self) -> bool:
+        """Whether some node may hold it, whoever posted it."""
+        return self.held or self.sealed.copies.besides(self.mark)
 
 
 class Delivery:
@@ -99,7 +107,12 @@ class Delivery:
             if endpoint is None:
                 break
             chunk = first_chunk(open_)
+            for parcel in chunk:
+                parcel.sealed.copies.add(parcel.mark)  # before it may arrive: when this is cancelled, it stays
             yield from self._post(endpoint, chunk)
+            for parcel in chunk:
+                if not parcel.held:
+                    parcel.sealed.copies.discard(parcel.mark)
         return [parcel.result or self._unsettled(parcel) for parcel in self._parcels]
 
     # -- One post -----------------------------------------------------------------------------------
@@ -157,7 +170,7 @@ class Delivery:
             return
         for parcel in chunk:
             parcel.refusal = (refusal.code, refusal.words)
-            if not parcel.held and _is_about_content(refusal.code):
+            if not parcel.may_be_held and _is_about_content(refusal.code):
                 parcel.result = TransactionRefused(parcel.sealed.transaction, refusal.words, code=refusal.code)
 
     # -- One envelope -------------------------------------------------------------------------------
@@ -171,12 +184,12 @@ class Delivery:
             return True
         if outcome.stage is Stage.REFUSED and outcome.code != DUPLICATE:
             parcel.refusal = (outcome.code, outcome.words)
-            if _is_about_content(outcome.code) and (not parcel.held or is_void(parcel.sealed)):
+            if _is_about_content(outcome.code) and (not parcel.may_be_held or is_void(parcel.sealed)):
                 words = outcome.words or outcome.code
                 parcel.result = TransactionRefused(parcel.sealed.transaction, words, code=outcome.code)
                 return True
             parcel.held |= outcome.code not in NOT_HELD and not _is_about_content(outcome.code)
-            if not parcel.held:
+            if not parcel.may_be_held:
                 return False
         return (yield from self._look(endpoint, parcel))
 
@@ -196,14 +209,15 @@ class Delivery:
         return self._settle(parcel, outcome)
 
     def _settle(self, parcel: Parcel, outcome: Outcome) -> bool:
-        """Whether the outcome is the ledger's."""
+        """Whether the outcome is the ledger's; then a node that is behind may still refuse it when it is sent again."""
         if outcome.stage is Stage.FINAL:
             parcel.result = outcome.receipt
-            return True
-        if outcome.stage is Stage.EXPIRED:
+        elif outcome.stage is Stage.EXPIRED:
             parcel.result = TransactionExpired(parcel.sealed.transaction, parcel.refusal)
-            return True
-        return False
+        else:
+            return False
+        parcel.held = True
+        return True
 
     def _wait_seconds(self) -> float:
         left = self._deadline - self._asker.surroundings.monotonic_seconds()
@@ -211,9 +225,9 @@ class Delivery:
 
     def _unsettled(self, parcel: Parcel) -> ClientError:
         """The time is over."""
-        if parcel.held:
+        if parcel.may_be_held:
             last = parcel.refusal or ("", "; ".join(f"{url}: {words}" for url, words in self._attempts.items()))
-            return OutcomeUnknown(parcel.sealed, ": ".join(filter(None, last)) or "it is pending")
+            return OutcomeUnknown(parcel.sealed, ": ".join(filter(None, last)) or "no node gave an outcome yet")
         if parcel.refusal is not None:
             return TransactionRefused(parcel.sealed.transaction, parcel.refusal[1], code=parcel.refusal[0])
         return Unreachable(self._attempts)

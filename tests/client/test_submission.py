@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,7 @@ from daemon.client.errors import (
 from daemon.client.sealing import Sealed
 from daemon.client.submission import ENVELOPES_BYTES_MAX, ENVELOPES_MAX, Parcel, first_chunk
 from daemon.client.views import Receipt
-from tests.client.envelopes import sealed
+from tests.client.envelopes import NETWORK_ID, sealed
 from tests.client.world import START_MS, Fate, Fault, World
 
 VALIDITY_MS = 60_000
@@ -71,6 +72,102 @@ def test_the_outcome_reported_is_the_ledgers(
             assert transaction not in world.ledger.final, f"{result!r} and yet it became final"
     if timeout_seconds is None:
         assert not any(isinstance(result, OutcomeUnknown) for result in results), "in time every outcome is certain"
+
+
+@settings(max_examples=400)
+@given(
+    nodes=st.integers(1, 3),
+    faults=faults,
+    fates=fates,
+    refusal=st.sampled_from(["conflict", "not_authorised", "expired", "quota_exceeded", "too_far_ahead"]),
+    is_read=st.booleans(),
+    cancelled_after=st.none() | st.integers(0, 6),
+    timeout_seconds=st.sampled_from([None, 0.5, 5.0]),
+)
+def test_the_outcome_of_a_repetition_is_the_ledgers_too(
+    nodes: int,
+    faults: list[Fault],
+    fates: list[Fate],
+    refusal: str,
+    is_read: bool,
+    cancelled_after: int | None,
+    timeout_seconds: float | None,
+) -> None:
+    """L-9, over several deliveries of one envelope: given up, cut off at any step, or read again after a crash."""
+    world = World(nodes, faults, fates, refusal)
+    item = sealed(1, START_MS + VALIDITY_MS)
+    if cancelled_after is None:
+        first = deliver(world, [item], 0.5)[0]
+        item = first.sealed if isinstance(first, OutcomeUnknown) else item
+    else:
+        world.cut_off(Core(world.urls, world.surroundings, None).send_all([item], None), cancelled_after)
+    again = Sealed.read(item.data, NETWORK_ID) if is_read else item
+    (result,) = deliver(world, [again], timeout_seconds)
+    was_final = item.transaction in world.ledger.final
+    world.settle()
+    assert world.ledger.applied.get(item.transaction, 0) <= 1
+    if isinstance(result, Receipt):
+        assert was_final
+    elif not isinstance(result, OutcomeUnknown):
+        assert item.transaction not in world.ledger.final, f"{result!r} and yet it became final"
+
+
+@pytest.mark.parametrize("way", ["error.sealed", "read", "deep copy", "shallow copy"])
+def test_an_envelope_that_was_given_up_and_sent_again_is_not_refused(way: str) -> None:
+    """One node holds it; the next answers `pool_full` until the time is over: that is no outcome."""
+    world = World(1, [Fault.NONE] + [Fault.FULL] * 1_000, [Fate.WAITS] * 1_000)
+    item = sealed(1, START_MS + VALIDITY_MS)
+    before = copy.copy(item)
+    first = deliver(world, [item], timeout_seconds=0.05)[0]
+    assert isinstance(first, OutcomeUnknown)
+    ways = {
+        "error.sealed": first.sealed,
+        "read": Sealed.read(item.data, NETWORK_ID),
+        "deep copy": copy.deepcopy(item),
+        "shallow copy": before,
+    }
+    assert isinstance(deliver(world, [ways[way]], timeout_seconds=10)[0], OutcomeUnknown)
+
+
+def test_a_node_that_is_behind_does_not_refuse_what_is_final_elsewhere() -> None:
+    """After a crash it is asked first, and says *expired* by its own clock."""
+    written = sealed(1, START_MS + VALIDITY_MS).data
+    world = World(1, [Fault.REFUSES] * 1_000, refusal="expired")
+    assert isinstance(deliver(world, [Sealed.read(written, NETWORK_ID)], timeout_seconds=5)[0], OutcomeUnknown)
+
+
+def test_an_envelope_that_is_final_is_not_refused_later() -> None:
+    item = sealed(1, START_MS + VALIDITY_MS)
+    assert isinstance(deliver(World(1), [item])[0], Receipt)
+    behind = World(1, [Fault.REFUSES] * 1_000, refusal="conflict")
+    assert isinstance(deliver(behind, [item], timeout_seconds=5)[0], OutcomeUnknown)
+
+
+def test_a_cancelled_delivery_may_have_left_a_copy() -> None:
+    world = World(1, [Fault.CUT_AFTER] + [Fault.REFUSES] * 1_000, [Fate.WAITS] * 1_000)
+    item = sealed(1, START_MS + VALIDITY_MS)
+    world.cut_off(Core(world.urls, world.surroundings, None).send_all([item], None), 1)
+    world.nodes["http://node0"].pool.clear()  # the copy is with a node that is out of reach
+    assert isinstance(deliver(world, [item], timeout_seconds=5)[0], OutcomeUnknown)
+
+
+def test_two_deliveries_at_once_know_of_each_other() -> None:
+    """While one is on its way, a refusal of the other is no outcome."""
+    item = sealed(1, START_MS + VALIDITY_MS)
+    one_way, other_way = World(1), World(1, [Fault.REFUSES] * 1_000)
+    conversation = Core(one_way.urls, one_way.surroundings, None).send_all([item], None)
+    next(conversation)
+    assert isinstance(deliver(other_way, [item], timeout_seconds=5)[0], OutcomeUnknown)
+    conversation.close()
+
+
+@pytest.mark.parametrize("fault", [Fault.FULL, Fault.REFUSES, Fault.DOWN])
+def test_what_no_node_can_hold_begins_anew(fault: Fault) -> None:
+    """Refused for certain, or never posted: the next refusal is an outcome again."""
+    item = sealed(1, START_MS + VALIDITY_MS)
+    first = deliver(World(1, [fault] * 1_000), [item], timeout_seconds=2)[0]
+    assert isinstance(first, TransactionRefused | Unreachable)
+    assert isinstance(deliver(World(1, [Fault.REFUSES]), [item], timeout_seconds=2)[0], TransactionRefused)
 
 
 def test_a_quiet_world_takes_one_exchange_and_one_more() -> None:

@@ -174,6 +174,22 @@ class World:
             return result
         raise AssertionError("a conversation without an end")
 
+    def cut_off(self, conversation: Conversation[Any], exchanges: int) -> None:
+        """Run a conversation until so many exchanges are made, and cancel it: the answer of the last is not heard."""
+        until = len(self.asked) + exchanges
+        reply: Reply = None
+        try:
+            while len(self.asked) < until:
+                step = conversation.send(reply)
+                reply = None
+                if isinstance(step, Ask):
+                    reply = self._answer(step)
+                else:
+                    self.wait(step)
+        except StopIteration:
+            return
+        conversation.close()
+
     def pass_time(self, seconds: float) -> None:
         self.seconds += seconds
         self.ledger.wall_ms += int(seconds * 1000)
