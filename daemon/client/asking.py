@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from daemon.client.conversation import Answer, Ask, Conversation, NoAnswer, Pause, Question, Surroundings, asked
 from daemon.client.endpoints import Endpoints, back_off_seconds
 from daemon.client.errors import NodeRefused, Unreachable
+from daemon.client.following import Follower
 from daemon.client.views import BadAnswer, json_object, text_of
 from protocol.errors import CODES, Retry
 
@@ -98,18 +99,19 @@ class Asker:
         patience = min(self.request_seconds + waits_seconds, max(left, 0.001))
         return asked((yield Ask(endpoint, question, patience, is_stream)))
 
-    def open_stream(self, question: Question, deadline_seconds: float, *, may_be_ahead: bool) -> Conversation[str]:
+    def open_stream(self, follower: Follower, deadline_seconds: float) -> Conversation[str]:
         """Open a stream at whichever endpoint gives one; that endpoint. Raises Unreachable, NodeRefused.
 
-        may_be_ahead: whether the question names a position that a node which is behind does not know yet, and refuses.
-        Whether the endpoint works shows only when something comes: the reader then says so.
+        A node that is behind does not know the follower's position yet, and refuses it: another may know it. Whether
+        the endpoint works shows only when the stream moves: the reader then says so.
         """
-        attempts: dict[str, str] = {}
+        question, may_be_ahead = follower.question(), follower.after is not None
+        attempts = follower.attempts
         refusal: NodeRefused | None = None
         while True:
             endpoint = yield from self.choose(deadline_seconds)
             if endpoint is None:
-                raise refusal or Unreachable(attempts)
+                raise refusal or follower.refusal or Unreachable(dict(attempts))
             reply = yield from self.exchange(endpoint, question, deadline_seconds, is_stream=True)
             if isinstance(reply, Answer) and reply.status < 300:
                 return endpoint

@@ -179,7 +179,8 @@ class AsyncClient:
         async with client.events(after=41) as events:
             async for event in events: ...
 
-        app, account: only those. patience_seconds: without any node, before Unreachable is raised.
+        app, account: only those. patience_seconds: how long streams may fail at every node without that one moves, by
+        an event, a block or a heartbeat. Then raises Unreachable, or NodeRefused with what a node gave as its reason.
         """
         return AsyncEvents(self._core, self._http, Follower(after, app, account), patience_seconds)
 
@@ -310,11 +311,11 @@ class AsyncEvents:
             with anyio.fail_after(SILENCE_SECONDS):
                 piece = await anext(pieces)
             self._ready.extend(self._follower.feed(piece))
-        except (StopAsyncIteration, httpx.HTTPError, TimeoutError, BadAnswer):
-            self._core.endpoints.failed(endpoint)
+        except (StopAsyncIteration, httpx.HTTPError, TimeoutError, BadAnswer) as fault:
+            self._core.stream_fared(endpoint, self._follower, fault)
             await self._leave()
             return
-        self._core.endpoints.answered(endpoint)
+        self._core.stream_fared(endpoint, self._follower)
 
     async def _leave(self) -> None:
         if self._open is not None:

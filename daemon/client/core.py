@@ -203,10 +203,27 @@ class Core:
         return (yield from self._get(f"{_state_path(space)}/proof", _key_query(parts), _body, timeout_seconds))
 
     def open_events(self, follower: Follower, patience_seconds: float) -> Conversation[str]:
-        """Open a stream of events after the follower's position; the endpoint that gives it."""
-        may_be_ahead = follower.after is not None
-        deadline = self._deadline(patience_seconds)
-        return (yield from self._asker.open_stream(follower.question(), deadline, may_be_ahead=may_be_ahead))
+        """Open a stream of events after the follower's position; the endpoint that gives it.
+
+        The patience counts from the first failure since a stream moved. Raises NodeRefused, Unreachable.
+        """
+        now = self._surroundings.monotonic_seconds()
+        since = now if follower.failing_since_seconds is None else follower.failing_since_seconds
+        try:
+            return (yield from self._asker.open_stream(follower, since + patience_seconds))
+        except ClientError:
+            follower.begin_anew()  # who asks on has the whole patience again
+            raise
+
+    def stream_fared(self, endpoint: str, follower: Follower, fault: Exception | None = None) -> None:
+        """Draw the consequences of a piece that the follower was fed, or of the end of its stream."""
+        if follower.has_moved:
+            self.endpoints.answered(endpoint)
+            follower.begin_anew()
+        if fault is not None:
+            self.endpoints.failed(endpoint)
+            words = str(fault) or "the stream broke off"
+            follower.failed(endpoint, words, self._surroundings.monotonic_seconds())
 
     # -- Inside -------------------------------------------------------------------------------------
 

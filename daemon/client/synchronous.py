@@ -277,11 +277,11 @@ class Events:
         endpoint, _, pieces = self._open
         try:
             self._ready.extend(self._follower.feed(next(pieces)))
-        except (StopIteration, httpx.HTTPError, BadAnswer):
-            self._core.endpoints.failed(endpoint)
+        except (StopIteration, httpx.HTTPError, BadAnswer) as fault:
+            self._core.stream_fared(endpoint, self._follower, fault)
             self._leave()
             return
-        self._core.endpoints.answered(endpoint)
+        self._core.stream_fared(endpoint, self._follower)
 
     def _leave(self) -> None:
         if self._open is not None:

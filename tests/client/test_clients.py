@@ -14,7 +14,7 @@ from daemon.client.http import ANSWER_BYTES_MAX, retry_after
 from daemon.client.views import Stage
 from tests.client.envelopes import NETWORK_ID, sealed
 from tests.client.server import STREAM_HEAD, answer, serving, unused_url
-from tests.client.test_following import block, receipt
+from tests.client.test_following import block, end, receipt
 
 T = TypeVar("T")
 FAR_MS = 2**50
@@ -133,15 +133,17 @@ def test_an_outcome_is_asked_with_the_identity(way: Way) -> None:
     assert f"account={item.account.hex()}&id={item.id.hex()}&valid_until_ms={FAR_MS}" in line
 
 
-def follow(way: Way, urls: list[str], count: int, after: int | None = None) -> list[Event]:
+def follow(
+    way: Way, urls: list[str], count: int, after: int | None = None, patience_seconds: float = 60.0
+) -> list[Event]:
     """The next so many events."""
 
     def blocking(client: Client) -> list[Event]:
-        with client.events(after) as events:
+        with client.events(after, patience_seconds=patience_seconds) as events:
             return [next(events) for _ in range(count)]
 
     async def asynchronous(client: AsyncClient) -> list[Event]:
-        async with client.events(after) as events:
+        async with client.events(after, patience_seconds=patience_seconds) as events:
             return [await anext(events) for _ in range(count)]
 
     return way.run(urls, blocking if isinstance(way, Blocking) else asynchronous)  # type: ignore[arg-type]
@@ -190,6 +192,22 @@ def test_a_stream_that_is_refused_for_good(way: Way) -> None:
         pytest.raises(NodeRefused, match="no such filter"),
     ):
         follow(way, [server.url], 1)
+
+
+@ways
+def test_a_stream_that_always_ends_is_raised_with_its_reason(way: Way) -> None:
+    """And it is opened ever less: 0.05 s at least after the first time, then twice as long each time."""
+    damaged: list[bytes | None] = [STREAM_HEAD, b"retry: 1000\n\n", end("segment_damaged")]
+    with serving(damaged) as server, pytest.raises(NodeRefused, match="as told") as raised:
+        follow(way, [server.url], 1, after=41, patience_seconds=0.5)
+    assert (raised.value.code, raised.value.endpoint) == ("segment_damaged", server.url)
+    assert 2 <= len(server.requests) <= 5
+
+
+@ways
+def test_a_node_that_stops_leads_to_another(way: Way) -> None:
+    with serving([STREAM_HEAD, receipt(0), end("stopping")]) as one, serving([STREAM_HEAD, receipt(1), None]) as two:
+        assert [event.position for event in follow(way, [one.url, two.url], 2)] == [0, 1]
 
 
 @pytest.mark.parametrize("backend", ["trio", "asyncio"])

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.client.core import Core
+from daemon.client.errors import ClientError, NodeRefused, Unreachable
 from daemon.client.following import EVENT_CHARACTERS_MAX, Follower, StreamEvent, StreamParser
 from daemon.client.views import BadAnswer
+from tests.client.world import Fault, World
 
 ACCOUNT = bytes(range(32))
 
@@ -120,3 +123,101 @@ def test_cuts_anywhere_leave_no_gap_and_no_repeat(log: int, after: int | None, c
         stream = b"".join(receipt(position) for position in range(max(0, begin - is_early), log))
         seen += positions(follower, stream[:size])
     assert seen == list(range(0 if after is None else after + 1, log))
+
+
+# -- Streams that end ---------------------------------------------------------------------------------
+
+
+def end(code: str) -> bytes:
+    """The last event of a stream."""
+    data = {"detail": "as told", "code": code} if code else {}
+    return f"event: end\ndata: {json.dumps(data)}\n\n".encode()
+
+
+RETRY = b"retry: 1000\n\n"
+ALIVE = b": alive\n\n"
+
+
+def follow(world: World, follower: Follower, streams: list[bytes], patience_seconds: float = 60) -> list[int] | str:
+    """Follow while each stream gives the next of these bytes and ends; then always the last: what came, or was raised.
+
+    It ends after a hundred streams.
+    """
+    core = Core(world.urls, world.surroundings, None)
+    seen: list[int] = []
+    for number in range(100):
+        try:
+            endpoint = world.play(core.open_events(follower, patience_seconds))
+        except ClientError as fault:
+            return f"{type(fault).__name__}: {fault.words}"
+        try:
+            seen.extend(event.position for event in follower.feed(streams[min(number, len(streams) - 1)]))
+            core.stream_fared(endpoint, follower)
+        except BadAnswer as fault:
+            core.stream_fared(endpoint, follower, fault)
+        else:
+            core.stream_fared(endpoint, follower, StopIteration())
+    return seen
+
+
+@pytest.mark.parametrize("before", [b"", block(4, 7), block(4, 7) + block(4, 8)], ids=["none", "one", "empty ones"])
+@pytest.mark.parametrize("endpoints", [1, 2])
+def test_streams_that_always_end_are_opened_ever_less_and_raised_in_the_end(endpoints: int, before: bytes) -> None:
+    """The block after the position is damaged: each stream repeats what is known, says so, and is over."""
+    world = World(endpoints)
+    told = follow(world, Follower(4), [RETRY + before + end("segment_damaged")])
+    assert told == "NodeRefused: as told"
+    assert max(world.pauses) > 2.0
+    assert len(world.asked) <= 30 * endpoints
+    assert 55 <= world.seconds <= 65
+
+
+def test_the_reason_of_an_end_has_code_and_endpoint() -> None:
+    world = World(2, [Fault.NONE] + [Fault.DOWN] * 1_000)
+    core, follower = Core(world.urls, world.surroundings, None), Follower(4)
+    endpoint = world.play(core.open_events(follower, 20))
+    with pytest.raises(BadAnswer, match="ended the stream: segment_damaged: as told") as ended:
+        list(follower.feed(RETRY + end("segment_damaged")))
+    core.stream_fared(endpoint, follower, ended.value)
+    with pytest.raises(NodeRefused) as raised:
+        world.play(core.open_events(follower, 20))
+    assert (raised.value.code, raised.value.endpoint) == ("segment_damaged", "http://node0")
+    asked = len(world.asked)
+    with pytest.raises(Unreachable):
+        world.play(core.open_events(follower, 20))
+    assert len(world.asked) > asked, "who asks on has the patience again"
+
+
+@pytest.mark.parametrize("code", ["stopping", ""])
+def test_a_node_that_stops_is_left_quietly(code: str) -> None:
+    world = World(2)
+    streams = [receipt(5) + end(code), RETRY + end(code), receipt(6) + ALIVE]
+    assert follow(world, Follower(4), streams) == [5, 6]
+    assert [ask.endpoint for ask in world.asked[:2]] == ["http://node0", "http://node1"]
+
+
+def test_nodes_that_always_stop_are_told_as_unreachable() -> None:
+    told = follow(World(1), Follower(4), [RETRY + end("stopping")], patience_seconds=5)
+    assert told == "Unreachable: no node answered in time (http://node0: ended the stream: stopping: as told)"
+
+
+DAMAGED = RETRY + block(4, 7) + end("segment_damaged")
+
+
+@pytest.mark.parametrize("sign", [ALIVE, block(4, 9), receipt(5)], ids=["heartbeat", "block", "event"])
+def test_a_stream_that_moves_ends_the_failures(sign: bytes) -> None:
+    """What comes after it has the whole patience again."""
+    follower = Follower(4)
+    assert isinstance(follow(World(1), follower, [*[DAMAGED] * 5, sign, receipt(5) + ALIVE]), list)
+    assert follower.refusal is None
+
+
+def test_a_stream_that_repeats_what_is_known_does_not_move() -> None:
+    assert follow(World(1), Follower(4), [*[DAMAGED] * 5, receipt(4) + block(4, 7)]) == "NodeRefused: as told"
+
+
+def test_a_heartbeat_before_the_end_counts() -> None:
+    follower = Follower(4)
+    with pytest.raises(BadAnswer):
+        list(follower.feed(ALIVE + end("segment_damaged")))
+    assert follower.has_moved

@@ -261,6 +261,8 @@ class World:
                 return problem(404, "not_found")
             block = {"height": 1, "hash": bytes(32).hex(), "time_ms": self._block_time_ms, "transactions": []}
             return _json(200, block)
+        if path == "/v1/events":
+            return Answer(200, b"", "text/event-stream")
         raise AssertionError(f"nobody should ask for {path}")
 
 
