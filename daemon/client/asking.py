@@ -4,18 +4,24 @@ An endpoint that is down, cut off, overloaded, at its end or behind is no reason
 one refuses *for now* (429, 503, codes whose retry is `later` or `elsewhere`) is asked again, there or elsewhere, after
 the pause it wishes. What one refuses for what the question *says* ends the conversation: no other node would say else.
 An answer that is not of the API's form (a proxy's page) counts as none.
+
+Where the network is known, because the application insists on one or some node has told it, every endpoint is asked for
+its own before anything else goes there, once. One of another network is left out, as if it were down, for as long as
+the client lives; `WrongNetwork` is raised when no other is left. An endpoint that changes its network later is not
+found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from daemon.client.conversation import Answer, Ask, Conversation, NoAnswer, Pause, Question, Surroundings, asked
 from daemon.client.endpoints import Endpoints, back_off_seconds
-from daemon.client.errors import NodeRefused, Unreachable
+from daemon.client.errors import ClientError, NodeRefused, Unreachable, WrongNetwork
 from daemon.client.following import Follower
-from daemon.client.views import BadAnswer, json_object, text_of
+from daemon.client.views import BadAnswer, hex_of, json_object, text_of
 from protocol.errors import CODES, Retry
 
 T = TypeVar("T")
@@ -24,14 +30,29 @@ LATER_SECONDS_MIN: Final = 0.05
 """What is provable or readable "later" usually is with the next block."""
 
 
+NETWORK: Final = Question("GET", "/v1/network")
+
+
 class Asker:
     """Asks one question at whichever endpoint answers."""
 
-    def __init__(self, endpoints: Endpoints, surroundings: Surroundings, request_seconds: float) -> None:
-        """request_seconds: patience with one exchange, beyond what a question asks the node to wait."""
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        surroundings: Surroundings,
+        request_seconds: float,
+        network_id: bytes | None = None,
+    ) -> None:
+        """request_seconds: patience with one exchange, beyond what a question asks the node to wait.
+
+        network_id: the only network to talk to; None: that of the node which tells its own first.
+        """
         self.endpoints = endpoints
         self.surroundings = surroundings
         self.request_seconds = request_seconds
+        self._network_id = network_id
+        self._right: set[str] = set()
+        self._wrong: dict[str, str] = {}
 
     def ask(
         self, question: Question, read: Callable[[Answer], T], deadline_seconds: float, *, waits_seconds: float = 0.0
@@ -39,7 +60,7 @@ class Asker:
         """What `read` makes of the first usable answer.
 
         deadline_seconds: on the monotonic clock. waits_seconds: how long the question asks the node itself to wait.
-        read: raises BadAnswer if the answer is none. Raises Unreachable, NodeRefused.
+        read: raises BadAnswer if the answer is none. Raises Unreachable, NodeRefused, WrongNetwork.
         """
         attempts: dict[str, str] = {}
         refusal: NodeRefused | None = None
@@ -47,7 +68,7 @@ class Asker:
         while True:
             endpoint = yield from self.choose(deadline_seconds)
             if endpoint is None:
-                raise refusal or Unreachable(attempts)
+                raise refusal or self.nobody(attempts)
             reply = yield from self.exchange(endpoint, question, deadline_seconds, waits_seconds)
             if isinstance(reply, Answer) and reply.status < 300:
                 try:
@@ -74,8 +95,10 @@ class Asker:
                 raise found
 
     def choose(self, deadline_seconds: float) -> Conversation[str | None]:
-        """The endpoint to ask, after its pause; None if the deadline comes first."""
+        """The endpoint to ask, after its pause; None if the deadline comes first, or all are left out."""
         endpoint, pause = self.endpoints.next()
+        if pause == math.inf:
+            return None
         left = deadline_seconds - self.surroundings.monotonic_seconds()
         if left <= 0 or pause >= left:
             if left > 0:
@@ -94,13 +117,57 @@ class Asker:
         *,
         is_stream: bool = False,
     ) -> Conversation[Answer | NoAnswer]:
-        """One exchange, never longer than the deadline allows."""
+        """One exchange, never longer than the deadline allows; `NoAnswer`, and nothing sent, at another network."""
+        is_about_network = question.path == NETWORK.path
+        if self._network_id is not None and endpoint not in self._right and not is_about_network:
+            told = yield from self._exchange(endpoint, NETWORK, deadline_seconds)
+            if isinstance(told, NoAnswer) or told.status >= 300:
+                return NoAnswer(words_of(told), may_have_arrived=False)
+            fault = self._learn(endpoint, told)
+            if fault is not None:
+                return fault
+        reply = yield from self._exchange(endpoint, question, deadline_seconds, waits_seconds, is_stream=is_stream)
+        if is_about_network and isinstance(reply, Answer) and reply.status < 300:
+            return self._learn(endpoint, reply) or reply
+        return reply
+
+    def nobody(self, attempts: Mapping[str, str]) -> ClientError:
+        """What to raise when no endpoint is left to ask. attempts: endpoint to what was last wrong with it."""
+        if len(self._wrong) == len(self.endpoints.urls):
+            return WrongNetwork("; ".join(f"{endpoint}: {words}" for endpoint, words in self._wrong.items()))
+        return Unreachable({**self._wrong, **attempts})
+
+    def _learn(self, endpoint: str, told: Answer) -> NoAnswer | None:
+        """Compare the network that an endpoint tells; what is wrong with it."""
+        try:
+            found = hex_of(json_object(told.body), "network_id")
+        except BadAnswer as fault:
+            return NoAnswer(f"answered {fault}", may_have_arrived=False)
+        if self._network_id is None:
+            self._network_id = found
+        if found == self._network_id:
+            self._right.add(endpoint)
+            return None
+        words = f"the node is of network {found.hex()}, expected {self._network_id.hex()}"
+        self._wrong[endpoint] = words
+        self.endpoints.leave_out(endpoint)
+        return NoAnswer(words, may_have_arrived=False)
+
+    def _exchange(
+        self,
+        endpoint: str,
+        question: Question,
+        deadline_seconds: float,
+        waits_seconds: float = 0.0,
+        *,
+        is_stream: bool = False,
+    ) -> Conversation[Answer | NoAnswer]:
         left = deadline_seconds - self.surroundings.monotonic_seconds()
         patience = min(self.request_seconds + waits_seconds, max(left, 0.001))
         return asked((yield Ask(endpoint, question, patience, is_stream)))
 
     def open_stream(self, follower: Follower, deadline_seconds: float) -> Conversation[str]:
-        """Open a stream at whichever endpoint gives one; that endpoint. Raises Unreachable, NodeRefused.
+        """Open a stream at whichever endpoint gives one; that endpoint. Raises Unreachable, NodeRefused, WrongNetwork.
 
         A node that is behind does not know the follower's position yet, and refuses it: another may know it. Whether
         the endpoint works shows only when the stream moves: the reader then says so.
@@ -111,7 +178,7 @@ class Asker:
         while True:
             endpoint = yield from self.choose(deadline_seconds)
             if endpoint is None:
-                raise refusal or follower.refusal or Unreachable(dict(attempts))
+                raise refusal or follower.refusal or self.nobody(attempts)
             reply = yield from self.exchange(endpoint, question, deadline_seconds, is_stream=True)
             if isinstance(reply, Answer) and reply.status < 300:
                 return endpoint

@@ -46,8 +46,11 @@ class AsyncClient:
     ) -> None:
         """endpoints: such as http://127.0.0.1:8100, the preferred first.
 
-        network_id: insist on this network (32 bytes). tls: for https endpoints, if not the system's roots.
-        transport: of httpx, in place of the network. Raises ValueError.
+        network_id: insist on this network (32 bytes). Each endpoint is asked for its own before its first use; one of
+        another is left out for as long as this client lives, and WrongNetwork is raised when none is left. One that
+        changes its network later is not found. Without it, the same holds from `network()` or `prepare` on, for the
+        network that was found there. tls: for https endpoints, if not the system's roots. transport: of httpx, in place
+        of the network. Raises ValueError.
         """
         surroundings = system_surroundings(time.monotonic, lambda: time.time_ns() // 1_000_000)
         self._core = Core(endpoints, surroundings, network_id)
@@ -284,7 +287,7 @@ class AsyncEvents:
             while True:
                 step = conversation.send(reply)
                 if isinstance(step, Ask):
-                    reply = await self._try(step)
+                    reply = await (self._try(step) if step.is_stream else _exchange(self._http, step))
                 else:
                     await anyio.sleep(step.seconds)
                     reply = None

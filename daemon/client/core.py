@@ -12,10 +12,10 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from daemon.client.account import Account
-from daemon.client.asking import Asker
+from daemon.client.asking import NETWORK, Asker
 from daemon.client.conversation import Answer, Conversation, Question, Surroundings
 from daemon.client.endpoints import Endpoints
-from daemon.client.errors import ClientError, NodeRefused, TransactionFailed, WrongNetwork
+from daemon.client.errors import ClientError, NodeRefused, TransactionFailed
 from daemon.client.following import Follower
 from daemon.client.sealing import ID_BYTES, AnyOperation, Sealed, as_operation, seal
 from daemon.client.submission import WAIT_SECONDS, Delivery, outcome_question
@@ -56,13 +56,12 @@ CLOCK_SECONDS: Final = 30.0
 
 
 class Core:
-    """Builds the conversations. network_id: insist on this network, or None to take the endpoints'."""
+    """Builds the conversations. network_id: insist on this network, or None to take the first that is told."""
 
     def __init__(self, urls: Sequence[str], surroundings: Surroundings, network_id: bytes | None) -> None:
         self._surroundings = surroundings
         endpoints = Endpoints(urls, surroundings.monotonic_seconds, surroundings.random)
-        self._asker = Asker(endpoints, surroundings, REQUEST_SECONDS)
-        self._expected = network_id
+        self._asker = Asker(endpoints, surroundings, REQUEST_SECONDS, network_id)
         self._network: NetworkView | None = None
         self._lead_ms = 0
         self._lead_until_seconds: float | None = None
@@ -82,11 +81,7 @@ class Core:
     def network(self, timeout_seconds: float) -> Conversation[NetworkView]:
         """The network, asked once. Raises WrongNetwork."""
         if self._network is None:
-            found = yield from self._get("/v1/network", (), read_network, timeout_seconds)
-            if self._expected is not None and found.network_id != self._expected:
-                words = f"the node is of network {found.network_id.hex()}, expected {self._expected.hex()}"
-                raise WrongNetwork(words)
-            self._network = found
+            self._network = yield from self._asker.ask(NETWORK, read_network, self._deadline(timeout_seconds))
         return self._network
 
     def get_json(self, path: str, query: Iterable[tuple[str, str]], timeout_seconds: float) -> Conversation[Json]:
@@ -205,7 +200,7 @@ class Core:
     def open_events(self, follower: Follower, patience_seconds: float) -> Conversation[str]:
         """Open a stream of events after the follower's position; the endpoint that gives it.
 
-        The patience counts from the first failure since a stream moved. Raises NodeRefused, Unreachable.
+        The patience counts from the first failure since a stream moved. Raises NodeRefused, Unreachable, WrongNetwork.
         """
         now = self._surroundings.monotonic_seconds()
         since = now if follower.failing_since_seconds is None else follower.failing_since_seconds

@@ -3,11 +3,12 @@
 An endpoint that fails is left alone for a pause that doubles with each failure in a row, less a random half of it, so
 that many clients do not come back at one moment (*jitter*); one that says `Retry-After` is left alone for as long as it
 says, within a bound. The one with the earliest end of its pause is asked next; when all have one, the client waits for
-that.
+that. One of another network is left out: it is never asked again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -26,6 +27,7 @@ class _State:
     order: int
     failures: int = 0
     not_before_seconds: float = 0.0
+    is_left_out: bool = False
 
 
 class Endpoints:
@@ -47,15 +49,20 @@ class Endpoints:
         return tuple(self._states)
 
     def next(self) -> tuple[str, float]:
-        """Whom to ask next, and how many seconds to wait before that."""
+        """Whom to ask next, and how many seconds to wait before that: for ever if all are left out."""
         now = self._now()
 
         def rank(url: str) -> tuple[float, bool, int]:
             state = self._states[url]
-            return max(0.0, state.not_before_seconds - now), url != self._preferred, state.order
+            pause = math.inf if state.is_left_out else max(0.0, state.not_before_seconds - now)
+            return pause, url != self._preferred, state.order
 
         url = min(self._states, key=rank)
         return url, rank(url)[0]
+
+    def leave_out(self, url: str) -> None:
+        """It is none of this network's."""
+        self._states[url].is_left_out = True
 
     def answered(self, url: str) -> None:
         """It works: prefer it from now on."""

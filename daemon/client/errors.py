@@ -3,7 +3,7 @@
     ClientError
     ├── Unreachable          no endpoint gave an answer in time; nothing is known to have happened
     ├── NodeRefused          a node refused the request itself; says whether to retry
-    ├── WrongNetwork         an endpoint belongs to another network than the client was made for
+    ├── WrongNetwork         every endpoint belongs to another network than the client is for
     └── TransactionError     about one transaction, named by `transaction`
         ├── TransactionRefused   no node holds it: nothing happened, and nothing will unless it is sent again
         ├── TransactionFailed    final, and refused by the ledger: changed nothing; has the receipt
@@ -72,7 +72,7 @@ class NodeRefused(ClientError):
 
 
 class WrongNetwork(ClientError):
-    """An endpoint belongs to another network."""
+    """Every endpoint belongs to another network than the one insisted on, or, without one, than the first found."""
 
     code = WRONG_NETWORK
 

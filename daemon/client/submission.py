@@ -37,7 +37,6 @@ from daemon.client.errors import (
     OutcomeUnknown,
     TransactionExpired,
     TransactionRefused,
-    Unreachable,
 )
 from daemon.client.sealing import Sealed
 from daemon.client.views import BadAnswer, Outcome, Receipt, Stage, json_object, list_of, read_outcome
@@ -230,7 +229,7 @@ class Delivery:
             return OutcomeUnknown(parcel.sealed, ": ".join(filter(None, last)) or "no node gave an outcome yet")
         if parcel.refusal is not None:
             return TransactionRefused(parcel.sealed.transaction, parcel.refusal[1], code=parcel.refusal[0])
-        return Unreachable(self._attempts)
+        return self._asker.nobody(self._attempts)
 
 
 def first_chunk(parcels: Sequence[Parcel]) -> list[Parcel]:

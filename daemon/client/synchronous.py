@@ -253,7 +253,7 @@ class Events:
             while True:
                 step = conversation.send(reply)
                 if isinstance(step, Ask):
-                    reply = self._try(step)
+                    reply = self._try(step) if step.is_stream else _exchange(self._http, step)
                 else:
                     time.sleep(step.seconds)
                     reply = None

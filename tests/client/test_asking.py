@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from daemon.client.asking import Asker
-from daemon.client.conversation import Answer, Ask, NoAnswer, Question, Reply
+from daemon.client.conversation import Answer, Ask, Conversation, NoAnswer, Question, Reply
 from daemon.client.core import Core
 from daemon.client.endpoints import Endpoints, checked
-from daemon.client.errors import NodeRefused, Unreachable, WrongNetwork
-from daemon.client.views import json_object
+from daemon.client.errors import NodeRefused, OutcomeUnknown, TransactionRefused, Unreachable, WrongNetwork
+from daemon.client.following import Follower
+from daemon.client.views import Stage, json_object
 from protocol.errors import Retry
-from tests.client.envelopes import NETWORK_ID, account
+from tests.client.envelopes import NETWORK_ID, account, sealed
 from tests.client.world import START_MS, Fate, Fault, World, problem
 
 QUESTION = Question("GET", "/v1/node")
@@ -137,6 +138,99 @@ def test_another_network_is_refused() -> None:
     core = Core(world.urls, world.surroundings, bytes(32))
     with pytest.raises(WrongNetwork, match=NETWORK_ID.hex()):
         world.play(core.network(10.0))
+
+
+OTHER_ID = bytes(reversed(NETWORK_ID))
+
+
+def others(world: World, *numbers: int) -> None:
+    """Nodes with these numbers are of another network."""
+    for number in numbers:
+        world.nodes[f"http://node{number}"].network_id = OTHER_ID
+
+
+def paths(world: World, number: int) -> list[str]:
+    """What a node was asked for."""
+    return [ask.question.path for ask in world.asked if ask.endpoint == f"http://node{number}"]
+
+
+def test_an_endpoint_of_another_network_is_left_out() -> None:
+    """The right one is down at first: its answer is waited for, not the other's taken."""
+    world = World(2, [Fault.DOWN])
+    others(world, 1)
+    core = Core(world.urls, world.surroundings, NETWORK_ID)
+    for _ in range(3):
+        assert world.play(core.outcome(bytes(32), 0.0, 10.0)).stage is Stage.NOT_SEEN
+    assert paths(world, 1) == ["/v1/network"], "asked once"
+    assert paths(world, 0) == ["/v1/network"] * 2 + [f"/v1/transactions/{bytes(32).hex()}"] * 3
+
+
+def test_the_right_one_is_down_and_the_other_is_of_another_network() -> None:
+    world = World(2, [Fault.DOWN, Fault.NONE] + [Fault.DOWN] * 1_000)
+    others(world, 1)
+    core = Core(world.urls, world.surroundings, NETWORK_ID)
+    for _ in range(2):
+        with pytest.raises(Unreachable, match=f"node1: the node is of network {OTHER_ID.hex()}"):
+            world.play(core.outcome(bytes(32), 0.0, 2.0))
+    assert paths(world, 1) == ["/v1/network"]
+
+
+@pytest.mark.parametrize("what", ["read", "wait", "events", "send", "network"])
+def test_only_endpoints_of_another_network(what: str) -> None:
+    """Said at once, each time, and nothing goes there."""
+    world = World(2)
+    others(world, 0, 1)
+    core = Core(world.urls, world.surroundings, NETWORK_ID)
+    item = sealed(1, START_MS + 60_000)
+    conversations: dict[str, Callable[[], Conversation[object]]] = {
+        "read": lambda: core.get_json("/v1/node", (), 30.0),
+        "wait": lambda: core.wait(item, 30.0),
+        "events": lambda: core.open_events(Follower(41), 30.0),
+        "send": lambda: core.send(item, None),
+        "network": lambda: core.network(30.0),
+    }
+    for _ in range(2):
+        with pytest.raises(WrongNetwork, match=OTHER_ID.hex()):
+            world.play(conversations[what]())
+    assert paths(world, 0) == paths(world, 1) == ["/v1/network"]
+    assert world.seconds < 1
+
+
+def test_a_network_that_was_found_is_the_only_one_from_then_on() -> None:
+    world = World(2, [Fault.NONE, Fault.DOWN])
+    others(world, 1)
+    core = Core(world.urls, world.surroundings, None)
+    assert world.play(core.network(10.0)).network_id == NETWORK_ID
+    world.play(core.outcome(bytes(32), 0.0, 10.0))
+    assert paths(world, 1) == ["/v1/network"]
+    assert paths(world, 0).count("/v1/network") == 1
+
+
+def test_where_no_network_is_known_none_is_asked_for() -> None:
+    world = World(2, [Fault.DOWN])
+    world.play(Core(world.urls, world.surroundings, None).outcome(bytes(32), 0.0, 10.0))
+    assert "/v1/network" not in paths(world, 0) + paths(world, 1)
+
+
+def test_another_network_does_not_hide_that_an_envelope_may_be_held() -> None:
+    """node0 took it and is gone; node1 is of another network: that is no outcome."""
+    world = World(2, [Fault.NONE, Fault.CUT_AFTER, Fault.NONE] + [Fault.DOWN] * 1_000, [Fate.WAITS] * 1_000)
+    others(world, 1)
+    core = Core(world.urls, world.surroundings, NETWORK_ID)
+    with pytest.raises(OutcomeUnknown):
+        world.play(core.send(sealed(1, START_MS + 60_000), 5.0))
+    assert paths(world, 1) == ["/v1/network"]
+
+
+@pytest.mark.parametrize("fault", [Fault.BUSY, Fault.CUT_AFTER, Fault.GARBAGE, Fault.PAGE])
+def test_a_network_that_cannot_be_asked_for_leaves_the_envelope_here(fault: Fault) -> None:
+    """Nothing was posted yet: the next node's refusal is the outcome."""
+    world = World(2, [fault, Fault.NONE, Fault.REFUSES])
+    core = Core(world.urls, world.surroundings, NETWORK_ID)
+    with pytest.raises(TransactionRefused):
+        world.play(core.send(sealed(1, START_MS + 60_000), None))
+    assert paths(world, 0) == ["/v1/network"]
+    assert paths(world, 1) == ["/v1/network", "/v1/envelopes"]
 
 
 def test_a_receipt_of_another_transaction_is_no_answer() -> None:

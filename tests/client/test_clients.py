@@ -30,8 +30,8 @@ class Blocking:
 
     name = "blocking"
 
-    def run(self, urls: list[str], do: Callable[[Any], Any]) -> Any:
-        with Client(*urls) as client:
+    def run(self, urls: list[str], do: Callable[[Any], Any], network_id: bytes | None = None) -> Any:
+        with Client(*urls, network_id=network_id) as client:
             return do(client)
 
 
@@ -41,9 +41,9 @@ class Asynchronous:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def run(self, urls: list[str], do: Callable[[Any], Awaitable[T]]) -> T:
+    def run(self, urls: list[str], do: Callable[[Any], Awaitable[T]], network_id: bytes | None = None) -> T:
         async def main() -> T:
-            async with AsyncClient(*urls) as client:
+            async with AsyncClient(*urls, network_id=network_id) as client:
                 return await do(client)
 
         return anyio.run(main, backend=self.name)
@@ -134,7 +134,12 @@ def test_an_outcome_is_asked_with_the_identity(way: Way) -> None:
 
 
 def follow(
-    way: Way, urls: list[str], count: int, after: int | None = None, patience_seconds: float = 60.0
+    way: Way,
+    urls: list[str],
+    count: int,
+    after: int | None = None,
+    patience_seconds: float = 60.0,
+    network_id: bytes | None = None,
 ) -> list[Event]:
     """The next so many events."""
 
@@ -146,7 +151,7 @@ def follow(
         async with client.events(after, patience_seconds=patience_seconds) as events:
             return [await anext(events) for _ in range(count)]
 
-    return way.run(urls, blocking if isinstance(way, Blocking) else asynchronous)  # type: ignore[arg-type]
+    return way.run(urls, blocking if isinstance(way, Blocking) else asynchronous, network_id)  # type: ignore[arg-type]
 
 
 @ways
@@ -202,6 +207,18 @@ def test_a_stream_that_always_ends_is_raised_with_its_reason(way: Way) -> None:
         follow(way, [server.url], 1, after=41, patience_seconds=0.5)
     assert (raised.value.code, raised.value.endpoint) == ("segment_damaged", server.url)
     assert 2 <= len(server.requests) <= 5
+
+
+@ways
+def test_events_of_another_network_are_not_followed(way: Way) -> None:
+    """Its network is asked for before a stream is opened there."""
+    other = NETWORK.replace(NETWORK_ID.hex().encode(), bytes(32).hex().encode())
+    right: list[list[bytes | None]] = [[answer(NETWORK)], [STREAM_HEAD, receipt(42), None]]
+    with serving([answer(other)]) as wrong, serving(*right) as good:
+        (event,) = follow(way, [wrong.url, good.url], 1, after=41, network_id=NETWORK_ID)
+        assert event.position == 42
+        assert [line for line, _ in wrong.requests] == ["GET /v1/network HTTP/1.1"]
+        assert [line for line, _ in good.requests] == ["GET /v1/network HTTP/1.1", "GET /v1/events?after=41 HTTP/1.1"]
 
 
 @ways

@@ -91,6 +91,7 @@ class FakeNode:
     ledger: Ledger
     pool: dict[bytes, int] = field(default_factory=dict)
     refused: dict[bytes, str] = field(default_factory=dict)
+    network_id: bytes = NETWORK_ID
 
     def post(self, data: Sequence[bytes], refuses: str = "") -> Answer:
         """POST /v1/envelopes."""
@@ -255,7 +256,7 @@ class World:
             return node.outcome(bytes.fromhex(path.split("/")[3]), None if until is None else int(until))
         if path == "/v1/network":
             ttl = {"envelope_ttl_max_ms": 600_000}
-            return _json(200, {"name": "fake", "network_id": NETWORK_ID.hex(), "parameters": ttl})
+            return _json(200, {"name": "fake", "network_id": node.network_id.hex(), "parameters": ttl})
         if path == "/v1/blocks/latest":
             if self._block_time_ms is None:
                 return problem(404, "not_found")
