@@ -35,7 +35,7 @@ from protocol.errors import CONFLICT, DUPLICATE, NOT_COVERED, NOT_FOUND, TOO_LAR
 from protocol.ledger.admission import other_content
 from protocol.ledger.describe import OperationName, receipt_to_json
 from protocol.ledger.envelope import parse_envelope
-from protocol.ledger.index import locate, read_seen
+from protocol.ledger.index import locate, read_head, read_seen
 from protocol.ledger.records import Receipt as ReceiptRecord
 from protocol.node.interface import Admitted, Refusal
 
@@ -236,6 +236,8 @@ def _conflict(around: Surroundings, given: Given) -> Outcome | None:
         seen = read_seen(reader, given["account"], given["id"])
         place = locate(reader, given["transaction"])
         if seen is None or (place is not None and place.log_index == seen.log_index):
+            return None
+        if seen.valid_until_ms <= read_head(reader).time_ms:  # L-7: the id is free again
             return None
         words = f"this account's id {other_content(reader, seen)}"
     return _refused(Refusal(CONFLICT, words, given["transaction"]))

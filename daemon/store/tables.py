@@ -49,7 +49,7 @@ from protocol.errors import OperatorFault
 from protocol.ledger.tables import Table, Writes
 
 FORMAT_VERSION: Final = 3
-"""Of the whole store, the meaning of the tables included: an older one is dropped, to be rebuilt from the segments."""
+"""Of the whole store, what its tables mean included: an older one is set aside, and made anew from the segments."""
 KEY_BYTES_MAX: Final = 510
 _MARK: Final = b"\x01"
 _STORE: Final = b"store"
@@ -63,6 +63,10 @@ _UNREADABLE: Final = (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismat
 Merged = dict[Table, dict[bytes, bytes | None]]
 """What a commit writes, table by table."""
 Databases = dict[Table, "lmdb._Database"]  # noqa: SLF001 - the handle's type has no public name
+
+
+class _OlderFormat(Exception):
+    """What the store holds means something else to this program."""
 
 
 class StateReader:
@@ -145,7 +149,7 @@ class StateStore:
 
         `alone`: nobody writes meanwhile; then a reader changes nothing on disk, not even a slot in `lock.mdb`.
 
-        The writer makes a missing one, and empties one of an older format or that LMDB cannot read (`dropped` says so).
+        The writer makes a missing one, and sets aside one of an older format or that LMDB cannot read (see `dropped`).
         Raises OperatorFault for a newer format, another network, a second writer; for a reader also if there is no
         store of this format.
         """
@@ -172,10 +176,14 @@ class StateStore:
         except (PageDamaged, *_UNREADABLE) as error:
             if lock is None:
                 raise OperatorFault(f"the state in {directory} cannot be read: {error}") from error
-            kept = _set_aside(directory)
-            store = StateStore._mapped(directory, network_id, lock, map_bytes, alone=alone)
-            store.dropped = f"LMDB could not read it: {error}; it is kept as {kept.name} in {kept.parent}"
-            return store
+            why = f"LMDB could not read it: {error}"
+        except _OlderFormat as error:
+            why = str(error)
+        # Kept, since a history without its beginning cannot make it again: the program that wrote it still can go on.
+        kept = _set_aside(directory)
+        store = StateStore._mapped(directory, network_id, lock, map_bytes, alone=alone)
+        store.dropped = f"{why}; it is kept as {kept.name} in {kept.parent}"
+        return store
 
     @staticmethod
     def _mapped(
@@ -231,7 +239,7 @@ class StateStore:
             if self._lock is None:
                 raise OperatorFault(f"the state in {self._path} has an older format: start the node that owns it")
             if version:
-                self.dropped = f"it had format {version}, this program writes {FORMAT_VERSION}"
+                raise _OlderFormat(f"it had format {version}, this program writes {FORMAT_VERSION}")
             self.clear()
 
     def _facts(self, transaction: lmdb.Transaction[bytes]) -> tuple[int, bytes, int]:

@@ -3,8 +3,8 @@
 A batch is *checking* (its signatures are being verified elsewhere), then *ready* (L-13): its record is on its way to
 the journal, a proposal may reference it and this validator may vote for that. Unordered batches are
 bounded for each author in count and bytes; a batch that a proposal or a final block needs is taken past that bound,
-and within `NEEDED_TIMES` of it. When a block is final its batches leave; a few of the last stay at hand for neighbours
-that are a moment behind. What can't be referenced any more is dropped.
+within `NEEDED_TIMES` of it for whoever sends it. When a block is final its batches leave; a few of the last stay at
+hand for neighbours that are a moment behind. What can't be referenced any more is dropped.
 
 A check that is under way fills its share until the verdict, whether its batch is still held or not: dropping batches
 makes no room for more checks. And the verdict counts for that copy alone: the digest does not cover the author's
@@ -16,6 +16,7 @@ Deliberately absent: how batches are asked for (`wants`), how blocks use them (`
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -97,10 +98,16 @@ class Batches:
         if not self.count_of[account]:
             del self.count_of[account], self.bytes_of[account]
 
-    def good(self, held: Held, transactions: tuple[bytes, ...]) -> bool:
-        """The verdict on this copy is good: ready, in its author's share. False if it was dropped meanwhile."""
+    def good(self, held: Held, transactions: tuple[bytes, ...], needed: Callable[[], bool]) -> bool:
+        """The verdict on this copy is good: ready, in its author's share.
+
+        False if it was dropped meanwhile, or is dropped now: nobody needs it, and that share is full.
+        """
         self._free(held.account, held.reference.bytes)
         if self.held.get(held.reference.digest) is not held:
+            return False
+        if not self.fits(held.reference.author, held.reference.bytes) and not needed():
+            del self.held[held.reference.digest]
             return False
         held.state, held.transactions, held.account = State.READY, transactions, held.reference.author
         self._fill(held.account, held.reference.bytes)

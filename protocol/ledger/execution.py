@@ -92,6 +92,8 @@ from protocol.values import frozen
 
 LEDGER_WRITABLE = frozenset(space.name for space in LEDGER_SPACES)
 _FORGOTTEN_IN_ONE_BLOCK_MIN = 256
+_EXPIRING_ROWS = 8
+"""Read at a time: one holds up to 4 KiB."""
 
 
 @frozen
@@ -216,21 +218,23 @@ class BlockWork:
     def forget(self, envelopes: int) -> None:
         """Remove replay entries whose time has passed, some more than the block can add."""
         table, now = Table.SEEN_EXPIRY, self._header.time_ms
-        first = next(iter(self._reader.scan(table, b"", limit=1)), None)
-        if first is None or number_of(first[0]) > now:
-            return
-        left = max(_FORGOTTEN_IN_ONE_BLOCK_MIN, 2 * envelopes)
-        for key, value in self._reader.scan(table, b"", limit=left):
-            if number_of(key) > now or left <= 0:
+        left, start = max(_FORGOTTEN_IN_ONE_BLOCK_MIN, 2 * envelopes), b""
+        while left > 0:
+            rows = list(self._reader.scan(table, b"", start, _EXPIRING_ROWS))
+            for key, value in rows:
+                if number_of(key) > now or left <= 0:
+                    return
+                self._writes[table, key] = None
+                names = expiring_names(value)
+                left -= len(names)
+                for name in names:
+                    there = self._reader.get(Table.SEEN, name)
+                    # A later envelope of the same (account, id) may stand there by now, with its own expiry.
+                    if there is not None and unpack_seen(there).valid_until_ms <= now:
+                        self._writes[Table.SEEN, name] = None
+            if len(rows) < _EXPIRING_ROWS:
                 return
-            self._writes[table, key] = None
-            names = expiring_names(value)
-            left -= len(names)
-            for name in names:
-                there = self._reader.get(Table.SEEN, name)
-                # A later envelope of the same (account, id) may stand there by now, with its own expiry.
-                if there is not None and unpack_seen(there).valid_until_ms <= now:
-                    self._writes[Table.SEEN, name] = None
+            start = rows[-1][0] + b"\0"
 
     def run_batch(self, batch: ParsedBatch) -> None:
         """Execute the envelopes of one batch, in its order."""

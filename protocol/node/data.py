@@ -21,6 +21,7 @@ from protocol.node.envelopes import check_envelopes
 from protocol.node.interface import BatchAccepted, BlockExecuted, CheckBatch, Fate, JournalKind, Priority, Refusal
 from protocol.node.ordering import advance
 from protocol.node.proposing import build, judge
+from protocol.node.shedding import live_references
 from protocol.wire.messages import Announcement
 
 BATCH_OVERHEAD_BYTES: Final = 1_024
@@ -127,6 +128,12 @@ def batch_received(body: Body, batch: Batch, data: bytes, peer: bytes) -> None:
     body.emit(CheckBatch(body.job(("batch", held, peer)), data))
 
 
+def _is_needed(body: Body, digest: bytes) -> bool:
+    """Whether a block that can still become final holds it."""
+    want = body.batch_wants.missing.get(digest)
+    return (want is not None and want.needed) or digest in live_references(body)
+
+
 def _may_author(body: Body, author: bytes) -> bool:
     """Whether an honest node may send a batch of this author: who is in a later epoch knows others than this node."""
     return author in body.roster.keys or members_decide(body.setup.genesis)
@@ -147,7 +154,8 @@ def batch_checked(body: Body, held: Held, peer: bytes, verdict: BatchAccepted | 
         # Whoever passes a batch on has verified it first: the one who sent it answers for it.
         body.charge(peer, f"a batch of {author.hex()[:16]} with {verdict.words}")
         return
-    if not body.batches.good(held, verdict.transactions):
+    if not body.batches.good(held, verdict.transactions, lambda: _is_needed(body, digest)):
+        body.count("batches_passed_over")
         return
     body.persist(JournalKind.BATCH, held.data, patient=True)
     _pass_on_batch(body, digest, held.data, peer)

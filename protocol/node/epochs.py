@@ -33,7 +33,7 @@ from protocol.consensus import inputs as agree
 from protocol.consensus.core import Instance
 from protocol.consensus.machine import Machine
 from protocol.consensus.statements import Certificate, Proposal, Vote, VoteKind
-from protocol.dissemination import Held
+from protocol.dissemination import Held, State
 from protocol.ledger.genesis import ValidatorSet, validators_hash
 from protocol.ledger.members import Governed, ValidatorNode
 from protocol.ledger.records import Batch, BatchBody
@@ -139,7 +139,7 @@ def _drop_batches(body: Body, left: frozenset[bytes]) -> None:
     for held in gone:
         body.batches.drop(held.reference.digest)
         body.batch_wants.settle(held.reference.digest)
-        if held.reference.author in body.keys:
+        if held.reference.author in body.keys and held.state is State.READY:  # else nobody knows whose it is
             _give_back(body, held)
     if gone:
         body.note("batches_left", count=len(gone))

@@ -26,6 +26,7 @@ from protocol.limits import KIB
 from protocol.proofs.verify import verify_receipt_proof
 from tests.api.serving import serving
 from tests.ledger.world import key
+from tests.runtime.ledgers import envelope
 
 UNKNOWN = "ab" * 32
 
@@ -193,13 +194,19 @@ async def test_the_five_outcomes(tmp_path: Path) -> None:
 async def test_an_id_that_another_content_took(tmp_path: Path) -> None:
     """L-7, L-9: told as a conflict to whoever gives the envelope's identity."""
     async with serving(tmp_path) as api:
-        first = api.node.envelopes(5, 1)[0]
-        api.node.make_block([first])
+        first, longer = (
+            api.node.envelopes(5, 1)[0],
+            envelope(api.node.world.network_id, 9, api.node.world.time_ms + 900_000),
+        )
+        api.node.make_block([first, longer])
         body = parse_envelope(first, api.node.world.network_id).body
         identity = f"account={body.account.hex()}&id={body.id.hex()}"
         answer = (await api.get(f"/v1/transactions/{UNKNOWN}?{identity}")).json()
         assert (answer["status"], answer["code"], answer["transaction"]) == ("refused", "conflict", UNKNOWN)
         assert (await api.get(f"/v1/transactions/{UNKNOWN}?{identity[:-1]}0")).json()["status"] == "not_seen"
+        api.node.make_block([], step_ms=body.valid_until_ms - api.node.world.time_ms)
+        answer = (await api.get(f"/v1/transactions/{UNKNOWN}?{identity}")).json()
+        assert answer["status"] == "not_seen", "the id is free again, whether the entry is still there or not"
 
 
 async def test_a_proof_verifies_offline(tmp_path: Path) -> None:

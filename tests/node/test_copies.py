@@ -160,6 +160,19 @@ def test_batches_that_were_dropped_make_no_room_for_more_checks(monkeypatch: pyt
     assert driver.body.batches.count_of[driver.liar.public] <= 2, "what is beyond the share and not live is shed"
 
 
+def test_what_others_pass_on_fills_its_authors_share_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One validator signs, another passes on: neither share is passed by what nobody needs."""
+    monkeypatch.setattr(limits, "UNORDERED_BATCHES_PER_AUTHOR_MAX", 2)
+    driver = slow()
+    other = key(200 + next(member for member in range(4) if member not in (driver.member, driver.leader(1)))).public
+    for number in range(6):
+        data, _ = driver.batch(number)
+        driver.step(node_io.Received(other, data))
+        driver.check(data)
+    assert driver.body.batches.count_of == {driver.liar.public: 2}
+    assert len(driver.body.batches.held) == 2
+
+
 def test_an_envelope_that_became_final_while_it_was_checked_does_not_wait() -> None:
     """At an observer, which seals nothing, it would be passed on until its time is over."""
     driver = Driver(GENESIS, observer=True)

@@ -18,6 +18,8 @@ from protocol.ledger.closings import closes, read_closing
 from protocol.ledger.genesis import Genesis, RulesFrom
 from protocol.ledger.index import receipt_at
 from protocol.ledger.records import (
+    Batch,
+    BatchBody,
     Block,
     Envelope,
     EnvelopeBody,
@@ -338,3 +340,18 @@ def test_a_batch_of_a_later_epochs_author_stays_through_a_switch() -> None:
         body.batches.add(Held(reference, b"", 100, State.READY, 0, ()))
     epochs._drop_batches(body, frozenset({leaving}))
     assert list(body.batches.held) == [coming]
+
+
+def test_a_batch_under_the_own_key_that_nobody_checked_gives_nothing_back_at_a_switch() -> None:
+    """Whoever sends it says that it is ours; what is in it is not known."""
+    driver = one_of_four()
+    body = driver.node.body
+    (own,) = body.keys
+    peer = key(201).public
+    driver.step(node_io.PeerUp(peer))
+    sealed = encode(Batch(encode(BatchBody(body.network_id, own, 100, (b"x" * 200,))), bytes(64)))
+    driver.node.step(node_io.Received(peer, sealed), driver.now)
+    assert [held.state for held in body.batches.held.values()] == [State.CHECKING]
+    epochs._drop_batches(body, frozenset({own}))
+    assert not body.batches.held
+    assert not body.pool.waiting

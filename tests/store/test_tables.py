@@ -116,8 +116,9 @@ def test_a_reader_sees_one_height_while_another_is_committed(store: StateStore) 
 # -- Formats and places ---------------------------------------------------------------------------------
 
 
-def test_a_newer_format_is_refused_and_an_older_one_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """L-27: with words. The state is derived: what is old is rebuilt by replay."""
+def test_a_newer_format_is_refused_and_an_older_one_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L-27: with words. The state is derived: what is old is made anew by replay, or by the program that wrote it."""
+    whole, tmp_path = tmp_path, tmp_path / "state"
     with monkeypatch.context() as patch:
         patch.setattr(tables, "FORMAT_VERSION", FORMAT_VERSION + 1)
         store = StateStore.open(tmp_path, NETWORK, writer=True)
@@ -131,7 +132,17 @@ def test_a_newer_format_is_refused_and_an_older_one_dropped(tmp_path: Path, monk
         StateStore.open(tmp_path, NETWORK, writer=False)
     store = StateStore.open(tmp_path, NETWORK, writer=True)
     assert store.height is None
-    assert store.dropped == f"it had format {FORMAT_VERSION + 1}, this program writes {FORMAT_VERSION + 2}"
+    assert store.dropped is not None
+    assert store.dropped.startswith(
+        f"it had format {FORMAT_VERSION + 1}, this program writes {FORMAT_VERSION + 2}; it is"
+    )
+    store.close()
+    kept = whole / "back"
+    kept.mkdir()
+    (whole / "quarantine" / "data.mdb.1").rename(kept / "data.mdb")
+    monkeypatch.setattr(tables, "FORMAT_VERSION", FORMAT_VERSION + 1)
+    store = StateStore.open(kept, NETWORK, writer=True)
+    assert store.height == 3, "whoever goes back to the older program finds what it wrote"
     store.close()
 
 

@@ -73,6 +73,7 @@ def _why_skipped(reader: Reader, header: Header, parameters: Parameters, envelop
         return errors.TOO_FAR_AHEAD
     if locate(reader, envelope.transaction) is not None:
         return errors.DUPLICATE
-    if read_seen(reader, envelope.account, envelope.id) is not None:
+    seen = read_seen(reader, envelope.account, envelope.id)
+    if seen is not None and seen.valid_until_ms > header.time_ms:
         return errors.CONFLICT
     return errors.NOT_AUTHORISED
