@@ -79,7 +79,7 @@ KINDS: Final = {
     "overload": Kind(words="offered twice the most that it can do", seconds=60),
     "growth": Kind(words="the same load on a short and a long history", rate=400, seconds=10, transactions=50_000),
     "validators": Kind(words="the same load on four and on ten validators", rate=200, seconds=15),
-    "idle": Kind(words="nobody uses it", rate=0, seconds=20),
+    "idle": Kind(words="nobody uses it", rate=0, seconds=120),
 }  # fmt: skip
 DEFAULT: Final = ("light", "single", "one-a-request", "bundled")
 

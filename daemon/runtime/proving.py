@@ -19,7 +19,7 @@ from protocol.ledger.closings import closings
 from protocol.ledger.genesis import FIRST_EPOCH, Genesis
 from protocol.ledger.index import locate
 from protocol.ledger.records import Block, Header
-from protocol.proofs.build import closed_by, envelope_at, finality_of, receipt_proof, state_proof
+from protocol.proofs.build import closed_by, covering_size, envelope_at, finality_of, receipt_proof, state_proof
 from protocol.proofs.records import ClosedEpoch, Finality
 
 
@@ -72,12 +72,14 @@ class Prover:
         place = locate(reader, transaction)
         if place is None:
             raise Refused(NOT_FOUND, f"transaction {transaction.hex()} is not final here")
+        refuse_pruned(place.height, self._first_height())
+        finality = self._finality_within(reader)
+        covering_size(finality, place.log_index)  # before the block is read: who waits for a proof asks at each block
         data = self._segments.read(place.height)
         if data is None:
-            refuse_pruned(place.height, self._first_height())
             raise Refused(NOT_COVERED, f"block {place.height} is not written to the segments here yet")
         envelope = envelope_at(decode(Block, data).batches, place.position)
-        return receipt_proof(self._genesis, reader, place.log_index, envelope, self._finality_within(reader))
+        return receipt_proof(self._genesis, reader, place.log_index, envelope, finality)
 
     def state(self, reader: StateReader, key: bytes) -> bytes:
         """The encoded `StateProof` of an encoded state key, or of its absence. Raises Refused, SegmentDamaged."""

@@ -58,9 +58,7 @@ def receipt_proof(genesis: Genesis, reader: Reader, log_index: int, envelope: by
     receipt = read_receipt(reader, log_index)
     if receipt is None:
         raise Refused(NOT_FOUND, f"no receipt at {log_index} of the log")
-    size = _header(finality).executed.log_size
-    if log_index >= size:
-        raise Refused(NOT_COVERED, f"receipt {log_index} is final; the newest final header covers {size} receipts")
+    size = covering_size(finality, log_index)
     path = log.inclusion_proof(log_getter(reader), log_index, size)
     data = encode(ReceiptProof(network_id(genesis), envelope, receipt, log_index, path, finality))
     try:
@@ -68,6 +66,14 @@ def receipt_proof(genesis: Genesis, reader: Reader, log_index: int, envelope: by
     except ProofRefused as fault:
         raise BrokenInvariant(f"the proof of receipt {log_index} does not verify: {fault.words}") from fault
     return data
+
+
+def covering_size(finality: Finality, log_index: int) -> int:
+    """Size of the log that this header covers. Raises Refused(not_covered) if it does not hold that receipt yet."""
+    size = _header(finality).executed.log_size
+    if log_index >= size:
+        raise Refused(NOT_COVERED, f"receipt {log_index} is final; the newest final header covers {size} receipts")
+    return size
 
 
 def state_proof(genesis: Genesis, reader: Reader, key: bytes, finality: Finality) -> bytes:

@@ -69,6 +69,7 @@ class LocalNode:
         self.refused: dict[bytes, tuple[str, str]] = {}
         self.pressure: str | None = None
         self.damaged: set[int] = set()
+        self.reads: list[int] = []
         self.first_height = 1
         validators = self.world.genesis.validators
         nodes = tuple((ValidatorNode(v.voting_key, v.member, v.node_key), v.power) for v in validators)
@@ -96,6 +97,7 @@ class LocalNode:
         return self.shown
 
     def read(self, height: int) -> bytes | None:
+        self.reads.append(height)
         if height in self.damaged:
             raise SegmentDamaged(height, "00000001.segment", 64, "the checksum differs")
         if not self.first_height <= height <= len(self.world.blocks):

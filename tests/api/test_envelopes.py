@@ -219,6 +219,8 @@ async def test_a_proof_verifies_offline(tmp_path: Path) -> None:
         api.node.make_block([data])
         early = await api.problem("not_covered", 409, "GET", path)
         assert early["retry"] == "later"
+        await api.problem("not_covered", 409, "GET", path)
+        assert api.node.reads == [1], "the newest header, once: nothing is read for a proof that cannot be made yet"
 
         async def cover() -> None:
             await trio.lowlevel.checkpoint()
