@@ -120,13 +120,14 @@ class Asker:
         """One exchange, never longer than the deadline allows; `NoAnswer`, and nothing sent, at another network."""
         is_about_network = question.path == NETWORK.path
         if self._network_id is not None and endpoint not in self._right and not is_about_network:
-            told = yield from self._exchange(endpoint, NETWORK, deadline_seconds)
+            told = asked((yield Ask(endpoint, NETWORK, self._patience(deadline_seconds), False)))
             if isinstance(told, NoAnswer) or told.status >= 300:
                 return NoAnswer(words_of(told), may_have_arrived=False)
             fault = self._learn(endpoint, told)
             if fault is not None:
                 return fault
-        reply = yield from self._exchange(endpoint, question, deadline_seconds, waits_seconds, is_stream=is_stream)
+        patience = self._patience(deadline_seconds, waits_seconds)
+        reply = asked((yield Ask(endpoint, question, patience, is_stream)))
         if is_about_network and isinstance(reply, Answer) and reply.status < 300:
             return self._learn(endpoint, reply) or reply
         return reply
@@ -153,18 +154,10 @@ class Asker:
         self.endpoints.leave_out(endpoint)
         return NoAnswer(words, may_have_arrived=False)
 
-    def _exchange(
-        self,
-        endpoint: str,
-        question: Question,
-        deadline_seconds: float,
-        waits_seconds: float = 0.0,
-        *,
-        is_stream: bool = False,
-    ) -> Conversation[Answer | NoAnswer]:
+    def _patience(self, deadline_seconds: float, waits_seconds: float = 0.0) -> float:
+        """How long to wait for an answer, if the question asks the node itself to wait so long."""
         left = deadline_seconds - self.surroundings.monotonic_seconds()
-        patience = min(self.request_seconds + waits_seconds, max(left, 0.001))
-        return asked((yield Ask(endpoint, question, patience, is_stream)))
+        return min(self.request_seconds + waits_seconds, max(left, 0.001))
 
     def open_stream(self, follower: Follower, deadline_seconds: float) -> Conversation[str]:
         """Open a stream at whichever endpoint gives one; that endpoint. Raises Unreachable, NodeRefused, WrongNetwork.

@@ -23,7 +23,7 @@ Deliberately absent: storage, consensus, signatures, the applications themselves
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from protocol import limits
 from protocol.codec import encode
@@ -71,7 +71,6 @@ from protocol.ledger.index import (
     trie_getter,
     trie_key,
     unpack_location,
-    unpack_seen,
 )
 from protocol.ledger.members import (
     GOVERNANCE_KEY,
@@ -218,23 +217,26 @@ class BlockWork:
     def forget(self, envelopes: int) -> None:
         """Remove replay entries whose time has passed, some more than the block can add."""
         table, now = Table.SEEN_EXPIRY, self._header.time_ms
-        left, start = max(_FORGOTTEN_IN_ONE_BLOCK_MIN, 2 * envelopes), b""
-        while left > 0:
-            rows = list(self._reader.scan(table, b"", start, _EXPIRING_ROWS))
-            for key, value in rows:
-                if number_of(key) > now or left <= 0:
-                    return
-                self._writes[table, key] = None
-                names = expiring_names(value)
-                left -= len(names)
-                for name in names:
-                    there = self._reader.get(Table.SEEN, name)
-                    # A later envelope of the same (account, id) may stand there by now, with its own expiry.
-                    if there is not None and unpack_seen(there).valid_until_ms <= now:
-                        self._writes[Table.SEEN, name] = None
-            if len(rows) < _EXPIRING_ROWS:
+        left = max(_FORGOTTEN_IN_ONE_BLOCK_MIN, 2 * envelopes)
+        for key, names in self._expiring():
+            if number_of(key) > now or left <= 0:
                 return
-            start = rows[-1][0] + b"\0"
+            self._writes[table, key] = None
+            left -= len(names)
+            for name in names:
+                there = read_named(self._reader, name)
+                # A later envelope of the same (account, id) may stand there by now, with its own expiry.
+                if there is not None and there.valid_until_ms <= now:
+                    self._writes[Table.SEEN, name] = None
+
+    def _expiring(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Keys and names of SEEN_EXPIRY, first what ends first; a few rows are read at a time."""
+        start, rows = b"", [(b"", b"")]
+        while rows:
+            rows = list(self._reader.scan(Table.SEEN_EXPIRY, b"", start, _EXPIRING_ROWS))
+            for key, value in rows:
+                yield key, expiring_names(value)
+                start = key + b"\0"
 
     def run_batch(self, batch: ParsedBatch) -> None:
         """Execute the envelopes of one batch, in its order."""

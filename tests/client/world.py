@@ -164,12 +164,7 @@ class World:
         reply: Reply = None
         try:
             for _ in range(STEPS_MAX):
-                step = conversation.send(reply)
-                reply = None
-                if isinstance(step, Ask):
-                    reply = self._answer(step)
-                else:
-                    self.wait(step)
+                reply = self._carried_out(conversation.send(reply))
         except StopIteration as done:
             result: T = done.value
             return result
@@ -181,15 +176,17 @@ class World:
         reply: Reply = None
         try:
             while len(self.asked) < until:
-                step = conversation.send(reply)
-                reply = None
-                if isinstance(step, Ask):
-                    reply = self._answer(step)
-                else:
-                    self.wait(step)
+                reply = self._carried_out(conversation.send(reply))
         except StopIteration:
             return
         conversation.close()
+
+    def _carried_out(self, step: Ask | Pause) -> Reply:
+        """The answer to a question, or None after a pause."""
+        if isinstance(step, Ask):
+            return self._answer(step)
+        self.wait(step)
+        return None
 
     def pass_time(self, seconds: float) -> None:
         self.seconds += seconds
