@@ -8,11 +8,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from daemon.bench.loads import overload
 from daemon.bench.page import page
 from daemon.bench.plots import nice_step, nice_top
 from daemon.bench.profiles import shares
 from daemon.bench.report import lines
-from tests.bench.made import make_report
+from tests.bench.made import make_report, make_trial
 
 
 def test_the_report_is_json_and_says_under_which_conditions() -> None:
@@ -47,6 +48,16 @@ def test_the_text_has_every_figure_and_is_not_too_wide() -> None:
         "alder 0.5% of a core",
     ):
         assert words in text
+
+
+def test_what_was_only_probed_is_not_said_to_be_held() -> None:
+    """`overload` asks what nodes can do: its tries are short, and none is for the full time."""
+    report = make_report()
+    workload = report["workloads"][0]
+    workload["overload"] = overload(8.0, make_trial(), workload["measured"])
+    text = "\n".join(lines(report))
+    assert "tries " in text
+    assert "highest rate held" not in text
 
 
 def test_the_page_loads_nothing_and_its_plots_are_well_formed() -> None:
