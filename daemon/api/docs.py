@@ -236,9 +236,21 @@ def _spaces(document: Document) -> str:
         )
         parts.append(
             f"<details><summary><code>{escape(space['name'])}</code> {_text(space['words'])}</summary>"
-            f"<p>Key: {key or 'none; there is one value'}.</p>{_described(document, space['value'])}</details>"
+            f"<p>Key: {key or 'none; there is one value'}.{_added(space)}</p>"
+            f"{_described(document, space['value'])}</details>"
         )
     return "".join(parts) + "</article></section>"
+
+
+def _added(space: Mapping[str, Any]) -> str:
+    if not space["added"]:
+        return ""
+    words = " Records are only ever added: that one is there can be proven, that there is none cannot."
+    also = space["also"]
+    if also is None:
+        return words
+    parts = ", ".join(f"<code>{escape(part['name'])}</code>" for part in also["key"])
+    return f"{words} Second key: <code>{escape(also['name'])}</code> ({_text(also['words'])}), by {parts}."
 
 
 def _codes(document: Document) -> str:

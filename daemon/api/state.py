@@ -11,11 +11,13 @@ from daemon.api.schemas import Receipt, Verified
 from daemon.api.surroundings import Surroundings
 from protocol.codec import KINDS, encode, kind_of
 from protocol.errors import BAD_REQUEST, NOT_FOUND, Malformed
+from protocol.ledger.added import newest, second_found
 from protocol.ledger.application import Rules
 from protocol.ledger.describe import describe, receipt_to_json, state_to_json
 from protocol.ledger.index import executed_height
 from protocol.ledger.spaces import Space, parse_state_key, parts_from_text
-from protocol.ledger.tables import Table
+from protocol.ledger.state import stored_value
+from protocol.ledger.tables import Reader
 from protocol.proofs.explain import explain
 from protocol.proofs.finality import ProofRefused
 from protocol.proofs.records import StateProof
@@ -46,21 +48,24 @@ async def app(around: Surroundings, given: Given) -> Answer:
 async def value(around: Surroundings, given: Given) -> Answer:
     """GET /v1/state/{space}."""
     rules = _rules(around)
-    key = _key(rules, given)
     with around.node.reader() as reader:
         height = executed_height(reader) or 0
-        data = reader.get(Table.STATE, key)
-    if data is None:
+        key = _key(rules, given, reader)
+        data = None if key is None else stored_value(newest(reader), rules.spaces[parse_state_key(key)[0]], key)
+    if key is None or data is None:
         raise Problem(NOT_FOUND, f"the state has no value there at height {height}", more={"height": height})
     return Answer(200, to_bytes({**state_to_json(rules, key, data), "height": height}))
 
 
 async def proof(around: Surroundings, given: Given) -> Answer:
     """GET /v1/state/{space}/proof."""
-    key = _key(_rules(around), given)
+    rules = _rules(around)
 
     def make() -> bytes:
         with around.node.reader() as reader:
+            key = _key(rules, given, reader)
+            if key is None:
+                raise Problem(NOT_FOUND, "no record is found by that second key, which cannot be proven")
             return around.prover.state(reader, key)
 
     name = f'attachment; filename="{given["space"]}.proof"'
@@ -115,12 +120,20 @@ def _rules(around: Surroundings) -> Rules:
     return around.rules(around.node.status().executed_height + 1)
 
 
-def _key(rules: Rules, given: Given) -> bytes:
-    """The encoded state key. Raises Problem, Refused(too_large)."""
-    space: Space[Any] | None = rules.spaces.get(given["space"])
-    if space is None:
-        raise Problem(NOT_FOUND, "no space of that name; /v1/apps lists them")
+def _key(rules: Rules, given: Given, reader: Reader) -> bytes | None:
+    """The encoded state key, also of the record that is found by a second one: None if none is.
+
+    Raises Problem, Refused(too_large).
+    """
+    name, texts = given["space"], list(given["key"])
+    space: Space[Any] | None = rules.spaces.get(name)
     try:
-        return space.key(parts_from_text(space, list(given["key"])))
+        if space is not None:
+            return space.key(parts_from_text(space, texts))
+        space = rules.second.get(name)
+        if space is None or space.also is None:
+            raise Problem(NOT_FOUND, "no space of that name; /v1/apps lists them")
+        found = second_found(newest(reader), space, parts_from_text(space.also, texts))
     except Malformed as fault:
         raise Problem(BAD_REQUEST, fault.words) from fault
+    return None if found is None else space.key(found[0])

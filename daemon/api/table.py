@@ -34,7 +34,9 @@ def wait(words: str) -> Parameter:
 
 TRANSACTION: Final = Parameter("transaction", HASH, "Transaction id: the hash of what is signed.", place="path")
 ACCOUNT: Final = Parameter("account", HASH, "The account's name: the hash of its first key.", place="path")
-SPACE: Final = Parameter("space", Text(protocol_limits.NAME_BYTES_MAX), "Name of a space of the state.", place="path")
+SPACE: Final = Parameter(
+    "space", Text(protocol_limits.NAME_BYTES_MAX), "Name of a space of the state, or of a second key.", place="path"
+)
 KEY: Final = Parameter(
     "key", KeyPart(), "One part of the key; repeat it, in the order of the space's description.", many=True, default=()
 )
@@ -239,7 +241,9 @@ def _state(value_schema: Any) -> tuple[Route, ...]:
             "One value of the state, readable.",
             state.value,
             (Reply("The value at the newest executed height.", value_schema),),
-            more="Parts of keys are written as the space says: bytes in hex, integers in decimals, text as it is.",
+            more="Parts of keys are written as the space says: bytes in hex, integers in decimals, text as it is. "
+            "Where a space says that its records have a second key, the name of that stands for the space too: "
+            "`evidence.digest` finds an owner's record by the document's digest.",
             parameters=(SPACE, KEY),
             problems=(errors.NOT_FOUND, errors.TOO_LARGE),
             examples=('curl "$BASE/v1/state/ledger.member?key=alpha"',),
@@ -252,6 +256,8 @@ def _state(value_schema: Any) -> tuple[Route, ...]:
             "The proof file of a value, or of its absence.",
             state.proof,
             (Reply("An encoded `StateProof`, at the newest height that a final header covers.", OCTETS, PROOF),),
+            more="Of a space whose records are only ever added, a record can be proven, and not that there is none: "
+            "`not_found`. Whether one still holds stands in another space, where absence is proven: `evidence.end`.",
             parameters=(SPACE, KEY),
             problems=(errors.NOT_FOUND, errors.NOT_COVERED, errors.TOO_LARGE, errors.SEGMENT_DAMAGED),
             examples=('curl -O -J "$BASE/v1/state/ledger.member/proof?key=alpha"',),

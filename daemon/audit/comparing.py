@@ -25,7 +25,7 @@ from protocol.ledger.records import Receipt
 from protocol.ledger.spaces import parse_state_key
 from protocol.ledger.tables import Table, Writes
 
-GROWING: Final = (Table.ROOTS, Table.RECEIPT, Table.TRANSACTION, Table.HISTORY, Table.LOG)
+GROWING: Final = (Table.ROOTS, Table.RECEIPT, Table.TRANSACTION, Table.PLACE, Table.HISTORY, Table.LOG)
 """Pairs of these are written once and never again."""
 CHANGING: Final = (Table.STATE, Table.TRIE, Table.SEEN, Table.SEEN_EXPIRY, Table.TRIE_UNDO, Table.META)
 assert set(GROWING) | set(CHANGING) == set(Table), "every table is compared in one of the two ways"

@@ -5,6 +5,7 @@ For example:
     operation = evidence.record_of(data, media_type="application/ld+json", step="shipping")
     client.transact(account, [operation])
     client.state(evidence.RECORDS, account.name, operation.id)
+    client.state(evidence.ENDS, account.name, operation.id)  # None: it is current
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from daemon.client.sealing import ID_BYTES
 from protocol.apps.evidence.records import (
     CURRENT,
     DELEGATIONS,
-    DIGESTS,
+    ENDS,
     REVOKED,
     SALTED_FIELDS,
     SHA256,
     SUPERSEDED,
     Evidence,
+    EvidenceEnd,
     Statement,
 )
 from protocol.apps.evidence.records import EVIDENCE as RECORDS
@@ -36,7 +38,7 @@ from protocol.apps.evidence.salted import Disclosure, SaltedField, salted_fields
 __all__ = [
     "CURRENT",
     "DELEGATIONS",
-    "DIGESTS",
+    "ENDS",
     "RECORDS",
     "REVOKED",
     "SALTED_FIELDS",
@@ -44,6 +46,7 @@ __all__ = [
     "SUPERSEDED",
     "Disclosure",
     "Evidence",
+    "EvidenceEnd",
     "Grant",
     "Record",
     "Revoke",

@@ -48,7 +48,7 @@ from protocol import limits as protocol_limits
 from protocol.errors import OperatorFault
 from protocol.ledger.tables import Table, Writes
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """Of the whole store, what its tables mean included: an older one is set aside, and made anew from the segments."""
 KEY_BYTES_MAX: Final = 510
 _MARK: Final = b"\x01"

@@ -25,9 +25,11 @@ from daemon.snapshots.heap_file import heap_of
 from daemon.store.pages import PageDamaged, walk
 from daemon.store.tables import StateReader, StateStore
 from daemon.upkeep.findings import Finding, Part, Progress, Remedy, Report, Tell
+from protocol.apps.registry import rules_at
 from protocol.codec import decode, encode
 from protocol.crypto import log, trie
 from protocol.errors import OperatorFault, PapilioError
+from protocol.ledger.added import is_page, places_in
 from protocol.ledger.closings import Closing, closings
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.index import log_getter, read_base, read_roots, trie_getter
@@ -137,7 +139,7 @@ def compare(
     with store.reader() as reader:
         by_snapshot = read_base(reader) is not None  # it holds fewer old roots than one that executed all blocks
     if by_snapshot or (lowest is not None and lowest > first and read(first) is None):
-        _compare_with_roots(store, made.directory, lowest or first, report)
+        _compare_with_roots(store, made, lowest or first, report)
         return
     reached = rebuild(made, read, height, tell)
     if reached < height:
@@ -154,8 +156,12 @@ def compare(
     report.state_compared = f"byte for byte with {height} blocks executed again"
 
 
-def _compare_with_roots(store: StateStore, scratch: Path, lowest: int, report: Report) -> None:
-    """What can be said without the blocks: that values, trie and log have the roots that the newest height has."""
+def _compare_with_roots(store: StateStore, made: Made, lowest: int, report: Report) -> None:
+    """What can be said without the blocks: that values, trie and log have the roots that the newest height has.
+
+    And that the places of added records, which follow from the values, are there and no others.
+    """
+    scratch = made.directory
     scratch.mkdir(mode=0o700)
     height = report.state_height or 0
     with store.reader() as reader:
@@ -168,6 +174,8 @@ def _compare_with_roots(store: StateStore, scratch: Path, lowest: int, report: R
                 report.findings.append(_wrong(height, "its values have another root than the network's"))
             if trie.root(trie_getter(reader)) != executed.state_root:
                 report.findings.append(_wrong(height, "its trie has another root than the network's"))
+            if not _places_lead_there(reader, made.genesis, height):
+                report.findings.append(_wrong(height, "records that are only ever added are not found by their names"))
             if log.root(log_getter(reader), executed.log_size) != executed.log_root:
                 report.findings.append(_wrong(height, "its log of receipts has another root than the network's"))
         except PapilioError as fault:
@@ -175,6 +183,18 @@ def _compare_with_roots(store: StateStore, scratch: Path, lowest: int, report: R
     report.state_compared = (
         f"values, trie and log with the roots of height {height}: blocks below {lowest} are not kept"
     )
+
+
+def _places_lead_there(reader: StateReader, genesis: Genesis, height: int) -> bool:
+    """Whether PLACE has exactly the rows that follow from the pages of added records. Raises Malformed."""
+    spaces, count = rules_at(genesis, height).spaces, 0
+    for rows in _pages(reader, Table.STATE):
+        for key, value in rows:
+            places = places_in(spaces, key, value) if is_page(key) else {}
+            if any(reader.get(Table.PLACE, name) != place for name, place in places.items()):
+                return False
+            count += len(places)
+    return count == reader.count(Table.PLACE)
 
 
 def _pages(reader: StateReader, table: Table) -> Iterator[list[tuple[bytes, bytes]]]:

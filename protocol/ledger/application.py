@@ -151,6 +151,8 @@ class Rules:
     """Application to the names of its spaces."""
     spaces: Mapping[str, Space[Any]] = field(init=False)
     """All spaces by name, the ledger's own too."""
+    second: Mapping[str, Space[Any]] = field(init=False)
+    """Those whose records have a second key, by the name of that (`Space.also`)."""
 
     def __post_init__(self) -> None:
         spaces: dict[str, Space[Any]] = {space.name: space for space in LEDGER_SPACES}
@@ -160,9 +162,13 @@ class Rules:
                 if space.name in spaces:
                     raise BrokenInvariant(f"space {space.name} is declared twice")
                 spaces[space.name] = space
+        second = {space.also.name: space for space in spaces.values() if space.also is not None}
+        if second.keys() & spaces.keys() or len(second) != sum(space.also is not None for space in spaces.values()):
+            raise BrokenInvariant(f"a second key has another's name: {sorted(second)}")
         owned = {name: frozenset(s.name for s in _writable(app)) for name, app in self.applications.items()}
         object.__setattr__(self, "writable", owned)
         object.__setattr__(self, "spaces", spaces)
+        object.__setattr__(self, "second", second)
 
 
 def _writable(application: Application) -> tuple[Space[Any], ...]:

@@ -15,7 +15,7 @@ from protocol.codec.json import from_json, json_schema, to_json
 from protocol.errors import CODES, NOT_FOUND, UNKNOWN_OPERATION, Malformed, Refused
 from protocol.ledger.application import Application, OperationKind, Rules
 from protocol.ledger.records import Operation, Receipt
-from protocol.ledger.spaces import Space, parse_state_key
+from protocol.ledger.spaces import Part, Space, parse_state_key
 
 
 class OperationName(Protocol):
@@ -42,13 +42,20 @@ def describe(rules: Rules) -> dict[str, Any]:
 
 
 def describe_space(space: Space[Any]) -> dict[str, Any]:
-    """One space: key parts and the schema of its values."""
+    """One space: key parts and the schema of its values; of added records (L-20) their second key, too."""
+    also = space.also
     return {
         "name": space.name,
         "words": space.words,
-        "key": [{"name": part.name, "type": part.kind, "words": part.words} for part in space.parts],
+        "key": _describe_parts(space.parts),
         "value": json_schema(space.record),
+        "added": space.added,
+        "also": also and {"name": also.name, "words": also.words, "key": _describe_parts(also.parts)},
     }
+
+
+def _describe_parts(parts: Iterable[Part]) -> list[dict[str, str]]:
+    return [{"name": part.name, "type": part.kind, "words": part.words} for part in parts]
 
 
 def operation_to_json(rules: Rules, operation: Operation) -> dict[str, Any]:

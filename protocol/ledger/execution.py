@@ -43,6 +43,7 @@ from protocol.errors import (
     Refused,
 )
 from protocol.ledger.accounts import authorised
+from protocol.ledger.added import pack_pages
 from protocol.ledger.application import Context, Rules, apply_operation
 from protocol.ledger.batch import ParsedBatch, parse_batch
 from protocol.ledger.closings import Closing, closes, closing_key, pack_closing, validators_at
@@ -391,16 +392,20 @@ class BlockWork:
 
     def _finish_state(self) -> bytes:
         """Write the changed state, its trie and its undo; the root."""
-        changes = self._state.changes()
-        if not changes:
+        changes: dict[bytes, bytes | None] = self._state.changes()
+        pages, places = pack_pages(self._header.height, self._state.added())
+        if not changes and not pages:
             return self._head.executed.state_root
         writes = self._writes
+        undo = pack_undo({key: self._state.before(key) for key in changes} | dict.fromkeys(pages))
+        changes |= pages
         root, nodes = trie.update(trie_getter(self._reader), changes)
         for key, value in changes.items():
             writes[Table.STATE, key] = value
         for position, node in nodes.items():
             writes[Table.TRIE, trie_key(position)] = node
-        undo = pack_undo({key: self._state.before(key) for key in changes})
+        for name, place in places.items():
+            writes[Table.PLACE, name] = place
         writes[Table.TRIE_UNDO, number_key(self._header.height)] = undo
         return root
 

@@ -21,6 +21,8 @@ class Table(Enum):
     """Small facts: height, log size, frontier, schema version."""
     STATE = "state"
     """Encoded state key -> encoded value (L-20)."""
+    PLACE = "place"
+    """Name of a record that is only ever added -> the page of the state that holds it: see `added`."""
     TRIE = "trie"
     """Nibble path -> branch node of the state trie."""
     TRIE_UNDO = "trie_undo"

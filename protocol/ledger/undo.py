@@ -19,9 +19,10 @@ from msgspec.msgpack import Encoder
 
 from protocol.crypto import trie
 from protocol.errors import NOT_FOUND, BrokenInvariant, Refused
+from protocol.ledger.added import Source, newest, second_found
 from protocol.ledger.index import executed_height, number_key, number_of, read_roots, trie_getter
 from protocol.ledger.spaces import KeyParts, Space
-from protocol.ledger.state import stored_record
+from protocol.ledger.state import stored_record, stored_value
 from protocol.ledger.tables import Reader, Table, Writes
 
 R = TypeVar("R")
@@ -75,8 +76,17 @@ class HistoricState:
 
     def get(self, space: Space[R], parts: KeyParts) -> R | None:
         """The value at that height, decoded, or None; so it is a `StateView`."""
-        data = self.value(space.key(parts))
+        data = stored_value(self.source, space, space.key(parts))
         return None if data is None else stored_record(space, data)
+
+    def find(self, space: Space[R], parts: KeyParts) -> tuple[KeyParts, R] | None:
+        """Key and value of the added record with this second key at that height, or None."""
+        return second_found(self.source, space, parts)
+
+    @property
+    def source(self) -> Source:
+        """Where added records of that height are read from: what came later stands in pages that were not there."""
+        return Source(newest(self._reader).place, self.value)
 
     def value(self, key: bytes) -> bytes | None:
         """The value of an encoded state key at that height."""

@@ -12,15 +12,17 @@ from protocol.codec import decode, encode
 from protocol.consensus.statements import Certificate
 from protocol.crypto import log
 from protocol.errors import NOT_COVERED, NOT_FOUND, BrokenInvariant, Refused
+from protocol.ledger.added import PAGES, newest, place_of, read_page
 from protocol.ledger.batch import open_batch
 from protocol.ledger.closings import Closing
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.index import log_getter, read_receipt
 from protocol.ledger.records import Block, Header
+from protocol.ledger.spaces import is_added_key
 from protocol.ledger.tables import Reader
 from protocol.ledger.undo import HistoricState
 from protocol.proofs.finality import ProofRefused
-from protocol.proofs.records import ClosedEpoch, Finality, ReceiptProof, StateProof
+from protocol.proofs.records import ClosedEpoch, Finality, ReceiptProof, StateProof, WithinPage
 from protocol.proofs.verify import verify_receipt_proof, verify_state_proof
 
 
@@ -79,15 +81,31 @@ def covering_size(finality: Finality, log_index: int) -> int:
 def state_proof(genesis: Genesis, reader: Reader, key: bytes, finality: Finality) -> bytes:
     """The encoded proof of an encoded state key's value, or its absence, at the height that the header covers.
 
-    Raises Refused(not_found) if the state of that height is not held any more.
+    Raises Refused: not_found if the state of that height is not held any more, or if there is no added record of that
+    key, which cannot be proven; not_covered if the record was added later.
     """
     state = HistoricState(reader, _header(finality).executed.height)
-    data = encode(StateProof(network_id(genesis), key, state.value(key), state.prove(key), finality))
+    value, within, proven = state.value(key), None, key
+    if is_added_key(key):
+        value, within = _within_page(reader, state, key)
+        proven = PAGES.key((within.height, within.page))
+    data = encode(StateProof(network_id(genesis), key, value, within, state.prove(proven), finality))
     try:
         verify_state_proof(encode(genesis), data)
     except ProofRefused as fault:
         raise BrokenInvariant(f"the proof of state key {key.hex()} does not verify: {fault.words}") from fault
     return data
+
+
+def _within_page(reader: Reader, state: HistoricState, key: bytes) -> tuple[bytes, WithinPage]:
+    """An added record's value, and its page at that height."""
+    place = place_of(newest(reader), key)
+    if place is None:
+        raise Refused(NOT_FOUND, "there is no such record; of records that are only ever added, absence is not proven")
+    page = state.value(PAGES.key((place.height, place.page)))
+    if page is None:
+        raise Refused(NOT_COVERED, f"the record was added at height {place.height}; headers cover {state.height} yet")
+    return read_page(page)[place.at].value, WithinPage(place.height, place.page, page)
 
 
 def _header(finality: Finality) -> Header:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from protocol import limits
-from protocol.codec import U63, Hash, Items, Octets, record, structure
+from protocol.codec import U53, U63, Hash, Items, Octets, Range, record, structure
 from protocol.consensus.statements import Certificate
 from protocol.crypto.trie import TrieProof
 from protocol.ledger.genesis import ValidatorSet
@@ -55,12 +55,25 @@ class ReceiptProof:
     finality: Finality
 
 
+@structure
+class WithinPage:
+    """The page of added records that holds a key and its value (`ledger.added`): which one it is, and its value."""
+
+    height: Annotated[int, Range(1, limits.U53_MAX)]
+    page: U53
+    value: Annotated[bytes, Octets(1, limits.STATE_VALUE_BYTES_MAX)]
+
+
 @record(kind=15, bytes_max=limits.PROOF_BYTES_MAX)
 class StateProof:
-    """That `key` had exactly this value, or none, in the state at the height that the header's *executed* names."""
+    """That `key` had exactly this value, or none, in the state at the height that the header's *executed* names.
+
+    within: of an added record, the page that holds it, which `proof` is of then. Of none of these is absence proven.
+    """
 
     network_id: Hash
     key: Annotated[bytes, Octets(1, limits.STATE_KEY_BYTES_MAX)]
     value: Annotated[bytes, Octets(0, limits.STATE_VALUE_BYTES_MAX)] | None
+    within: WithinPage | None
     proof: TrieProof
     finality: Finality

@@ -38,10 +38,11 @@ from protocol.errors import (
     OperatorFault,
     Refused,
 )
+from protocol.ledger.added import PAGES, AddedPage, AddedRecord
 from protocol.ledger.envelope import ParsedEnvelope, parse_envelope, signature_items
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.records import Receipt
-from protocol.ledger.spaces import parse_state_key
+from protocol.ledger.spaces import is_added_key, parse_state_key
 from protocol.ledger.succession import ancestors_of, decode_genesis, home_of
 from protocol.proofs.finality import FinalHeader, ProofRefused, verify_finality
 from protocol.proofs.records import ReceiptProof, StateProof
@@ -106,16 +107,33 @@ def verify_state_proof(genesis_bytes: bytes, proof_bytes: bytes, pinned: bytes |
         parse_state_key(proof.key)
     except Malformed as fault:
         raise ProofRefused(PROOF_MALFORMED, fault.words) from fault
+    key, value = _key_and_value(proof)
     final = verify_finality(genesis, proof.finality, pinned)
-    executed, value = final.header.executed, proof.value
+    executed = final.header.executed
     if value is None:
-        shown = trie.verify_absence(executed.state_root, proof.key, proof.proof)
+        shown = trie.verify_absence(executed.state_root, key, proof.proof)
     else:
-        shown = trie.verify_inclusion(executed.state_root, proof.key, value, proof.proof)
+        shown = trie.verify_inclusion(executed.state_root, key, value, proof.proof)
     if not shown:
         what = "the absence of a value" if value is None else "this value"
         raise ProofRefused(PROOF_NOT_IN_STATE, f"the trie proof does not show {what} under the header's state root")
-    return VerifiedState(genesis.name, proof.network_id, executed.height, proof.key, value, final)
+    return VerifiedState(genesis.name, proof.network_id, executed.height, proof.key, proof.value, final)
+
+
+def _key_and_value(proof: StateProof) -> tuple[bytes, bytes | None]:
+    """What the trie has to show: the pair itself, or the page that holds it. Raises ProofRefused."""
+    within = proof.within
+    if is_added_key(proof.key) != (within is not None):
+        words = (
+            "a record that is only ever added is proven by its page, and only that it is there; other values are not"
+        )
+        raise ProofRefused(PROOF_NOT_IN_STATE, words)
+    if within is None:
+        return proof.key, proof.value
+    page = _decode(AddedPage, within.value, "page")
+    if proof.value is None or AddedRecord(proof.key, proof.value) not in page.records:
+        raise ProofRefused(PROOF_NOT_IN_STATE, "the page does not hold this record")
+    return PAGES.key((within.height, within.page)), within.value
 
 
 def _open(genesis_bytes: bytes, cls: type[T], proof_bytes: bytes) -> tuple[Genesis, T]:

@@ -35,10 +35,17 @@ def integer(number: int) -> bytes:
     raise AssertionError("more than eight bytes")
 
 
-def array(*items: bytes | str | int) -> bytes:
-    """An array of byte strings, texts and integers: a key of the state (L-20)."""
-    parts = [
-        binary(item) if isinstance(item, bytes) else text(item) if isinstance(item, str) else integer(item)
-        for item in items
-    ]
-    return array_head(len(parts)) + b"".join(parts)
+def array(*items: bytes | str | int | None) -> bytes:
+    """An array of byte strings, texts, integers and nils: a key of the state (L-20)."""
+    return array_head(len(items)) + b"".join(map(_item, items))
+
+
+def _item(item: bytes | str | int | None) -> bytes:
+    match item:
+        case None:
+            return b"\xc0"
+        case bytes():
+            return binary(item)
+        case str():
+            return text(item)
+    return integer(item)

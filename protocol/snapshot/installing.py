@@ -3,7 +3,7 @@
 The tables then hold what executing all blocks would have left, as far as later execution, admission and proofs of new
 things need it:
 
-* STATE and TRIE whole, their root the offer's;
+* STATE and TRIE whole, their root the offer's; PLACE, which follows from the pages of added records;
 * LOG: the complete subtrees that appending needs, and those of the window's receipts; its root the offer's;
 * RECEIPT, TRANSACTION, HISTORY, SEEN, SEEN_EXPIRY of the window's blocks. Which envelopes became final, the receipts
   say; whose they are and until when they are remembered, the blocks;
@@ -28,6 +28,7 @@ from protocol.codec import decode, encode
 from protocol.crypto import log
 from protocol.crypto.log_ranges import leaf_hash, verify_range
 from protocol.errors import BrokenInvariant, Malformed
+from protocol.ledger.added import is_page, places_in
 from protocol.ledger.closings import closing_key, pack_closing
 from protocol.ledger.envelope import ParsedEnvelope
 from protocol.ledger.execution import parse_batch_of_block
@@ -101,10 +102,14 @@ class Installing:
 
     def _state(self) -> None:
         staged, root = self.gathering.staged, self.gathering.offered.executed.state_root
+        spaces = rules_at(self.genesis, self.gathering.offered.height).spaces
 
         def put_pairs(found: list[pieces.Pair]) -> None:
             for pair in found:
                 self._write(Table.STATE, pair.key, pair.value)
+                if is_page(pair.key):
+                    for name, place in places_in(spaces, pair.key, pair.value).items():
+                        self._write(Table.PLACE, name, place)
 
         def put_nodes(nodes: dict[bytes, bytes]) -> None:
             for position, node in nodes.items():

@@ -13,7 +13,9 @@ from daemon.api import connection
 from daemon.api.messages import REASONS
 from daemon.api.problems import STATUS
 from daemon.api.table import table
+from protocol.apps.evidence.records import EVIDENCE
 from protocol.codec import encode
+from protocol.ledger.added import newest, opened, record_at, unpack_place
 from protocol.ledger.envelope import parse_envelope
 from protocol.ledger.genesis import member_account
 from protocol.ledger.index import BASE_KEY, Base, pack_base
@@ -124,6 +126,33 @@ async def test_applications_and_state(tmp_path: Path) -> None:
         await api.problem("bad_request", 400, "GET", "/v1/state/ledger.member")
         await api.problem("bad_request", 400, "GET", "/v1/state/ledger.validator?key=XY")
         await api.problem("too_large", 413, "GET", f"/v1/state/ledger.member?key={'m' * 600}")
+
+
+async def test_records_that_are_only_ever_added(tmp_path: Path) -> None:
+    """L-20: by either key; proven by their page, and never their absence."""
+    async with serving(tmp_path) as api:
+        api.node.make_block(api.node.envelopes(1, 2))
+        api.node.make_block([])
+        with api.node.store.reader() as reader:
+            ((_, place), *_) = reader.scan(Table.PLACE, b"", limit=1)
+            record = record_at(newest(reader), unpack_place(place))
+        assert record is not None
+        (owner, identifier), evidence = opened(EVIDENCE, record)
+        assert isinstance(owner, bytes)
+        assert isinstance(identifier, bytes)
+        path = f"/v1/state/evidence.record?key={owner.hex()}&key={identifier.hex()}"
+        found = (await api.get(path)).json()
+        assert found["value"]["digest"] == evidence.digest.hex()
+        second = f"/v1/state/evidence.digest?key={evidence.algorithm}&key={evidence.digest.hex()}&key={owner.hex()}"
+        assert (await api.get(second)).json() == found, "the record, by the document's digest"
+        for given in (path, second):
+            proof = (await api.get(given.replace("?", "/proof?"))).content
+            shown = verify_state_proof(encode(api.node.world.genesis), proof)
+            assert (shown.key, shown.value) == (record.key, record.value)
+        for none in (path.replace(identifier.hex(), "00" * 16), second.replace(evidence.digest.hex(), "00" * 32)):
+            await api.problem("not_found", 404, "GET", none)
+            await api.problem("not_found", 404, "GET", none.replace("?", "/proof?"))
+        await api.problem("bad_request", 400, "GET", second + "&key=00")
 
 
 @pytest.mark.parametrize("name,present", [("m0", True), ("m9", False)])

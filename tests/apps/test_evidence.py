@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from protocol.apps.common import Origin
-from protocol.apps.evidence.application import evidence_by_id
+from protocol.apps.evidence.application import FoundEvidence, evidence_by_id
 from protocol.apps.evidence.reading import evidence_by_digest, evidence_chain
 from protocol.apps.evidence.records import (
     CURRENT,
@@ -20,6 +20,7 @@ from protocol.apps.evidence.records import (
     SHA256,
     SUPERSEDED,
     Evidence,
+    EvidenceEnd,
     GrantRights,
     RecordEvidence,
     RevokeEvidence,
@@ -59,7 +60,7 @@ def revoking(identifier: bytes, owner: bytes | None = None) -> RevokeEvidence:
     return RevokeEvidence(owner, identifier, 1, "wrong order")
 
 
-def found(world: World, identifier: bytes, owner: str = "ann") -> Evidence:
+def found(world: World, identifier: bytes, owner: str = "ann") -> FoundEvidence:
     record = evidence_by_id(account(owner), identifier, world.reader())
     assert record is not None
     return record
@@ -79,9 +80,9 @@ def fixture_world() -> World:
 
 def test_a_record_says_digest_time_and_place(world: World) -> None:
     """The rest of what Ann said stands in her envelope, at `recorded`."""
-    assert found(world, A) == Evidence(
-        SHA256, b"\x01" * 32, Origin((1).to_bytes(32, "big"), 0), START_MS, CURRENT, None, None, None, None, None
-    )
+    recorded_now = Evidence(SHA256, b"\x01" * 32, Origin((1).to_bytes(32, "big"), 0), START_MS, None, False)
+    assert found(world, A) == FoundEvidence(account("ann"), A, recorded_now, None)
+    assert found(world, A).status == CURRENT
 
 
 def test_whoever_holds_the_document_finds_its_records(world: World) -> None:
@@ -93,10 +94,12 @@ def test_whoever_holds_the_document_finds_its_records(world: World) -> None:
     assert found_ids(world, 2) == set()
     pages: list[bytes] = []
     while page := evidence_by_digest(
-        world.tables, SHA256, b"\x01" * 32, after_owner=pages[-1] if pages else b"", limit=1
+        world.tables, SHA256, b"\x01" * 32, after_owner=pages[-1] if pages else None, limit=1
     ):
         pages.append(page[0].owner)
-    assert pages == sorted([account("ann"), account("ben"), account("eve")])
+    assert sorted(pages) == sorted([account("ann"), account("ben"), account("eve")])
+    whole = evidence_by_digest(world.tables, SHA256, b"\x01" * 32)
+    assert pages == [one.owner for one in whole], "pages and the whole have one order"
 
 
 def test_the_same_bytes_under_two_algorithms_are_two_things(world: World) -> None:
@@ -121,10 +124,11 @@ def test_superseding_keeps_the_chain_both_ways(world: World) -> None:
     world.time_ms += 5
     world.run("ann", superseding(A, B, 2))
     old, new = found(world, A), found(world, B)
-    assert (old.status, old.replaced_by, old.changed_ms) == (SUPERSEDED, B, START_MS + 5)
-    assert old.recorded_ms == START_MS
-    assert old.changed == new.recorded == Origin((2).to_bytes(32, "big"), 0)
-    assert (new.status, new.replaces, new.recorded_ms) == (CURRENT, A, START_MS + 5)
+    origin = Origin((2).to_bytes(32, "big"), 0)
+    assert old.end == EvidenceEnd(SUPERSEDED, origin, START_MS + 5, B, None)
+    assert old.evidence.recorded_ms == START_MS
+    assert (new.status, new.evidence.replaces) == (CURRENT, A)
+    assert (new.evidence.recorded, new.evidence.recorded_ms) == (origin, START_MS + 5)
     world.run("ann", superseding(B, C, 3))
     assert [one.id for one in evidence_chain(world.tables, account("ann"), A)] == [A, B, C]
     assert [one.id for one in evidence_chain(world.tables, account("ann"), A, limit=2)] == [A, B]
@@ -136,8 +140,8 @@ def test_revoking_says_when_and_why(world: World) -> None:
     """E-1."""
     world.time_ms += 9
     world.run("ann", RevokeEvidence(None, A, 3, ""))
-    record = found(world, A)
-    assert (record.status, record.reason, record.changed_ms, record.replaced_by) == (REVOKED, 3, START_MS + 9, None)
+    origin = Origin((2).to_bytes(32, "big"), 0)
+    assert found(world, A).end == EvidenceEnd(REVOKED, origin, START_MS + 9, None, 3)
 
 
 @pytest.mark.parametrize("operation", [superseding(A, C, 3), revoking(A), superseding(A, B, 3)])
@@ -180,7 +184,7 @@ def test_a_statement_is_corrected_about_the_same_document(world: World) -> None:
     """E-2: the digest leads to the latest record."""
     world.run("ann", superseding(A, B, 1))
     assert found_ids(world, 1) == {(account("ann"), B)}
-    assert found(world, B).replaces == A
+    assert found(world, B).evidence.replaces == A
 
 
 def test_an_earlier_version_can_be_returned_to(world: World) -> None:

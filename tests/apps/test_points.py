@@ -18,6 +18,7 @@ from protocol.apps.points.records import (
     METHODOLOGIES,
     OPEN,
     REDEMPTIONS,
+    SETTLEMENTS,
     SUPPLIES,
     SUSPENDED,
     Activity,
@@ -143,9 +144,9 @@ def test_versions_of_the_methodology() -> None:
 def test_issue_against_an_activity() -> None:
     """P-5, P-6."""
     world = rider_world()
-    assert world.reader().get(ACTIVITIES, (P, claim(1))) == Activity(
-        account("ann"), 1000, Origin((3).to_bytes(32, "big"), 0), Settlement(1, 180, 54)
-    )
+    recorded = Activity(account("ann"), 1000, Origin((3).to_bytes(32, "big"), 0))
+    assert world.reader().get(ACTIVITIES, (P, claim(1))) == recorded
+    assert world.reader().get(SETTLEMENTS, (P, claim(1))) == Settlement(1, 180, 54)
     assert balance(world, "ann") == Balance(54, ())
     assert supply(world) == Supply(54, 0, 0, 0, 180, 1, 0)
     assert tally(world) == Tally(1, 0, 1000)
@@ -314,7 +315,9 @@ def test_the_keys_touched_do_not_grow_with_the_programme() -> None:
     world.run("bikes", activity(1000))
     world.run("platform", issue_for(1000))
     after = world.state()
-    assert sum(before.get(key) != value for key, value in after.items()) == 4  # activity, tally, supply, balance
+    assert (
+        sum(before.get(key) != value for key, value in after.items()) == 5
+    )  # activity, settlement, tally, supply, balance
     world.audited()
 
 
@@ -331,13 +334,11 @@ def test_the_audit_sees_what_does_not_agree() -> None:
         lambda world: world.put(SUPPLIES, (P,), replace(supply(world), redeemed=1)),
         lambda world: world.put(SUPPLIES, (P,), replace(supply(world), grams=179)),
         lambda world: world.put(SUPPLIES, (P,), replace(supply(world), issues=2)),
-        lambda world: world.put(
-            ACTIVITIES, (P, claim(1)), Activity(account("ann"), 1000, Origin(bytes(32), 0), Settlement(1, 181, 54))
-        ),
-        lambda world: world.put(
-            ACTIVITIES, (P, claim(1)), Activity(account("ann"), 1000, Origin(bytes(32), 0), Settlement(2, 180, 54))
-        ),
-        lambda world: world.put(ACTIVITIES, (P, claim(2)), Activity(account("ann"), 0, Origin(bytes(32), 0), None)),
+        lambda world: world.alter(ACTIVITIES, (P, claim(1)), Activity(account("ann"), 1001, Origin(bytes(32), 0))),
+        lambda world: world.alter(SETTLEMENTS, (P, claim(1)), Settlement(1, 181, 54)),
+        lambda world: world.alter(SETTLEMENTS, (P, claim(1)), Settlement(2, 180, 54)),
+        lambda world: world.put(SETTLEMENTS, (P, claim(2)), Settlement(1, 0, 0)),
+        lambda world: world.put(ACTIVITIES, (P, claim(2)), Activity(account("ann"), 0, Origin(bytes(32), 0))),
     ]
     for plant in planted:
         world = rider_world()

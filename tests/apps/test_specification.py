@@ -35,7 +35,9 @@ def test_every_space_stands_there_with_its_kind() -> None:
             if space.name == "accounts.account":
                 assert f"`{space.name}`: account → kind {kind}" in TEXT
                 continue
-            (row,) = [cells for cells in CELLS if cells[0] == f"`{space.name}`" and cells[2].startswith(f"{kind}: ")]
+            name = f"`{space.name}`, added" if space.added else f"`{space.name}`"
+            (row,) = [cells for cells in CELLS if cells[0] == name and cells[2].startswith(f"{kind}: ")]
+            assert space.also is None or f"`{space.also.name}`" in TEXT
             assert [part.name for part in space.parts] == [name for name in row[1].split(", ") if name != "none"]
 
 

@@ -15,6 +15,7 @@ from protocol.apps.points.audit import audit
 from protocol.apps.registry import RULES
 from protocol.codec import decode, encode
 from protocol.errors import BAD_ARGUMENTS, Refused
+from protocol.ledger.added import PAGES, AddedPage, AddedRecord, newest, pack_pages, place_of, read_page
 from protocol.ledger.application import Context, OperationKind, apply_operation
 from protocol.ledger.members import MEMBER_ACCOUNTS, MemberName
 from protocol.ledger.memory import MemoryTables
@@ -54,6 +55,8 @@ class World:
         self.tables = MemoryTables()
         self.time_ms = START_MS
         self.transactions = 0
+        self.kept = 0
+        """Changes of the state so far: each is a height of its own to what is added."""
         genesis = StateTransaction(self.tables)
         genesis.writable = frozenset({MEMBER_ACCOUNTS.name})
         for name in ("bank", "city"):
@@ -112,6 +115,16 @@ class World:
         state.put(space, parts, value)
         self._keep(state)
 
+    def alter(self, space: Space[Any], parts: KeyParts, value: Any) -> None:
+        """Damage an added record where it lies."""
+        key = space.key(parts)
+        place = place_of(newest(self.tables), key)
+        assert place is not None, "it is there"
+        page = PAGES.key((place.height, place.page))
+        records = list(read_page(self.tables.get(Table.STATE, page) or b""))
+        records[place.at] = AddedRecord(key, encode(value))
+        self.tables.apply({(Table.STATE, page): encode(AddedPage(tuple(records)))})
+
     def reader(self) -> StateReader:
         """The stored state."""
         return StateReader(self.tables)
@@ -126,4 +139,7 @@ class World:
 
     def _keep(self, state: StateTransaction) -> None:
         state.keep()
-        self.tables.apply({(Table.STATE, key): value for key, value in state.changes().items()})
+        self.kept += 1
+        pages, places = pack_pages(self.kept, state.added())
+        self.tables.apply({(Table.STATE, key): value for key, value in (state.changes() | pages).items()})
+        self.tables.apply({(Table.PLACE, name): place for name, place in places.items()})

@@ -31,6 +31,7 @@ from daemon.client.local import LocalNetwork, StartFailed, local_network
 from daemon.client.proving import in_words
 from protocol.apps.accounts import SetKeys
 from protocol.apps.points.records import ProgrammeOpened
+from protocol.codec import encode
 from protocol.ledger.accounts import ACCOUNTS
 from protocol.proofs.finality import ProofRefused
 from protocol.proofs.verify import VerifiedReceipt, VerifiedState
@@ -53,14 +54,21 @@ def test_record_read_and_prove(papilio_network: LocalNetwork, papilio_account: A
         assert client.state(evidence.RECORDS, papilio_account.name, bytes(16)) is None
         assert client.block(receipt.height).transactions == (receipt.transaction,)
         proof = client.proof(receipt.transaction)
-        absence = client.state_proof(evidence.RECORDS, papilio_account.name, bytes(16))
+        record = client.state_proof(evidence.RECORDS, papilio_account.name, operation.id)
+        current = client.state_proof(evidence.ENDS, papilio_account.name, operation.id)
+        with pytest.raises(NodeRefused) as unproven:
+            client.state_proof(evidence.RECORDS, papilio_account.name, bytes(16))
+        assert unproven.value.code == "not_found"
     proven = verify_proof(papilio_network.network_file, proof)
     assert isinstance(proven, VerifiedReceipt)
     assert proven.receipt.transaction == receipt.transaction
     assert in_words(proven).startswith("RECORDED")
-    shown = verify_proof(str(papilio_network.network_file), absence)
+    shown = verify_proof(str(papilio_network.network_file), record)
     assert isinstance(shown, VerifiedState)
-    assert shown.value is None
+    assert shown.value == encode(found), "it lies in a page, and is what the proof is of"
+    absent = verify_proof(str(papilio_network.network_file), current)
+    assert isinstance(absent, VerifiedState)
+    assert absent.value is None
     with pytest.raises(ProofRefused):
         verify_proof(papilio_network.network_file, proof[:-1] + bytes([proof[-1] ^ 1]))
 

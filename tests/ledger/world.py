@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Annotated, Any
 
 from protocol.codec import U63, Blob, Hash, Name, encode, record
 from protocol.crypto.signing import SigningKey
-from protocol.errors import FORBIDDEN, NOT_FOUND, Refused
+from protocol.errors import ALREADY_EXISTS, ALREADY_RECORDED, FORBIDDEN, NOT_FOUND, Refused
 from protocol.ledger.application import Application, Context, OperationKind, Rules, make_rules
 from protocol.ledger.batch import open_batch, seal_batch
 from protocol.ledger.envelope import seal_envelope
@@ -36,7 +37,7 @@ from protocol.ledger.records import (
     account_name,
     header_hash,
 )
-from protocol.ledger.spaces import Part, Space
+from protocol.ledger.spaces import Also, Part, Space
 from protocol.ledger.state import State
 
 START_MS = 1_000_000
@@ -60,6 +61,21 @@ class Drop:
     """Remove `name` of the sender's."""
 
     name: Name
+
+
+@record(kind=249)
+class Tell:
+    """Add a fact under `name` of the sender's, for ever."""
+
+    name: Name
+    value: Annotated[bytes, Blob(16_384)]
+
+
+@record(kind=248)
+class Fact:
+    """What was told."""
+
+    value: Annotated[bytes, Blob(32_768)]
 
 
 @record(kind=252)
@@ -87,6 +103,26 @@ class Units:
 
 NOTES = Space("test.note", Note, (Part("account", "bytes", "whose"), Part("name", "text", "its name")), "notes")
 UNITS = Space("test.units", Units, (Part("account", "bytes", "whose"),), "units")
+
+
+def said(value: bytes) -> bytes:
+    """How a fact is found by what it says."""
+    return sha256(value).digest()
+
+
+FACTS = Space(
+    "test.fact",
+    Fact,
+    (Part("account", "bytes", "whose"), Part("name", "text", "its name")),
+    "facts",
+    added=True,
+    also=Also(
+        "test.told",
+        (Part("said", "bytes", "SHA-256 of what was told"), Part("account", "bytes", "by whom")),
+        "facts by what they say, but for those that say nothing",
+        lambda parts, fact: (said(fact.value), parts[0]) if fact.value else None,
+    ),
+)
 FOREIGN = Space("other.space", Note, (Part("name", "text", "its name"),), "not the test application's")
 MINT = 1_000
 
@@ -94,6 +130,14 @@ MINT = 1_000
 def _put(context: Context, state: State, arguments: Put) -> Units:
     state.put(NOTES, (context.account, arguments.name), Note(arguments.value))
     return Units(len(arguments.value))
+
+
+def _tell(context: Context, state: State, arguments: Tell) -> None:
+    if state.get(FACTS, (context.account, arguments.name)) is not None:
+        raise Refused(ALREADY_EXISTS, f"a fact {arguments.name} is there")
+    if arguments.value and state.find(FACTS, (said(arguments.value), context.account)) is not None:
+        raise Refused(ALREADY_RECORDED, "it was told before")
+    state.put(FACTS, (context.account, arguments.name), Fact(arguments.value))
 
 
 def _drop(context: Context, state: State, arguments: Drop) -> None:
@@ -141,11 +185,12 @@ class TestApplication:
     name: str = "test"
     words: str = "for tests"
     governs: bool = False
-    spaces: tuple[Space[Any], ...] = (NOTES, UNITS)
+    spaces: tuple[Space[Any], ...] = (NOTES, UNITS, FACTS)
     operations: Mapping[str, OperationKind] = field(
         default_factory=lambda: {
             "put": OperationKind("put", Put, Units, "set a note", _put, check=_check_put, refusals=(FORBIDDEN,)),
             "drop": OperationKind("drop", Drop, None, "remove a note", _drop, refusals=(NOT_FOUND,)),
+            "tell": OperationKind("tell", Tell, None, "add a fact", _tell, refusals=(ALREADY_EXISTS, ALREADY_RECORDED)),
             "give": OperationKind("give", Give, None, "give units", _give, consents=_both, refusals=(FORBIDDEN,)),
             "boom": OperationKind("boom", Drop, None, "fail as no application may", _boom),
             "trespass": OperationKind("trespass", Drop, None, "write what is not its own", _trespass),
@@ -215,6 +260,11 @@ class World:
     def put(self, number: int, name: str = "a", value: bytes = b"x", **more: Any) -> bytes:
         """An envelope with one `put`."""
         return self.envelope(number, [("put", Put(name, value))], **more)
+
+    def tell(self, number: int, *names: str, size: int = 1, **more: Any) -> bytes:
+        """An envelope that tells a fact under each of these names, which says it."""
+        told = [Tell(name, name.encode().ljust(size, b".")) for name in names]
+        return self.envelope(number, [("tell", one) for one in told], **more)
 
     def batch(self, envelopes: Sequence[bytes], author: int = 0, expiry_height: int = 50) -> bytes:
         """An encoded batch sealed by the validator of member `author`."""

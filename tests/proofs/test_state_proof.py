@@ -8,6 +8,7 @@ import pytest
 
 from protocol.codec import decode, encode
 from protocol.errors import Refused
+from protocol.ledger.added import PAGES, AddedPage, AddedRecord
 from protocol.ledger.records import account_name
 from protocol.ledger.undo import HistoricState
 from protocol.proofs.build import finality_of, state_proof
@@ -15,7 +16,7 @@ from protocol.proofs.explain import explain, utc_text
 from protocol.proofs.finality import ProofRefused
 from protocol.proofs.records import StateProof
 from protocol.proofs.verify import verify_receipt_proof, verify_state_proof
-from tests.ledger.world import NOTES, Note, key
+from tests.ledger.world import FACTS, NOTES, Fact, Note, key
 from tests.proofs.chain import ProvenWorld
 
 WORLD = ProvenWorld()
@@ -80,6 +81,71 @@ def test_another_value_or_presence() -> None:
     assert refused(encode(replace(absent, value=b""))) == "proof_not_in_state"
     assert refused(encode(replace(absent, key=FIRST))) == "proof_not_in_state"
     assert refused(encode(replace(absent, key=b"\x00"))) == "proof_malformed"
+
+
+# -- Records that are only ever added ---------------------------------------------------------------
+
+TOLD = FACTS.key((MINE, "fact"))
+
+
+def told() -> tuple[ProvenWorld, bytes]:
+    """A world with a page of two facts and an ordinary value, and the proof of one fact."""
+    world = ProvenWorld()
+    world.run(world.tell(20, "other", "fact"))
+    world.run()
+    header = world.headers[-1]
+    return world, state_proof(world.genesis, world.tables, TOLD, finality_of(header, world.finalization(header)))
+
+
+def test_an_added_record_is_proven_by_its_page() -> None:
+    world, data = told()
+    shown = verify_state_proof(world.genesis_bytes, data)
+    assert (shown.key, shown.value, shown.height) == (TOLD, encode(Fact(b"fact")), 4)
+    assert explain(shown).startswith("PRESENT: at height 4 the state held under test.fact/")
+    for altered in one_bit_off(data):
+        refused(altered)
+
+
+def test_an_added_record_is_proven_by_nothing_else() -> None:
+    """The state never has its key: that must not pass for the absence of the record."""
+    world, data = told()
+    proof, page = decode(StateProof, data), HistoricState(world.tables, 4)
+    absent = replace(proof, value=None, within=None, proof=page.prove(TOLD))
+    assert refused(encode(absent)) == "proof_not_in_state"
+    assert refused(encode(replace(absent, value=proof.value))) == "proof_not_in_state"
+    assert refused(encode(replace(proof, value=None))) == "proof_not_in_state"
+    assert refused(encode(replace(proof, within=None))) == "proof_not_in_state"
+    assert proof.within is not None
+    page_key = PAGES.key((proof.within.height, proof.within.page))
+    itself = replace(proof, key=page_key, value=proof.within.value, within=None)
+    assert verify_state_proof(world.genesis_bytes, encode(itself)).value == proof.within.value, "a page is a value"
+    assert refused(encode(replace(itself, within=proof.within))) == "proof_not_in_state"
+
+
+def test_the_page_has_to_hold_the_record() -> None:
+    _, data = told()
+    proof = decode(StateProof, data)
+    assert refused(encode(replace(proof, key=FACTS.key((MINE, "other"))))) == "proof_not_in_state"
+    assert refused(encode(replace(proof, value=encode(Fact(b"other"))))) == "proof_not_in_state"
+    assert proof.within is not None
+    moved = replace(proof.within, page=1)
+    assert refused(encode(replace(proof, within=moved))) == "proof_not_in_state"
+    false = encode(AddedPage((AddedRecord(TOLD, encode(Fact(b"lie"))),)))
+    lie = replace(proof, value=encode(Fact(b"lie")), within=replace(proof.within, value=false))
+    assert refused(encode(lie)) == "proof_not_in_state"
+    assert refused(encode(replace(proof, within=replace(proof.within, value=b"?")))) == "proof_malformed"
+
+
+@pytest.mark.parametrize(
+    "state_key, height, code", [(FACTS.key((MINE, "none")), 5, "not_found"), (TOLD, 4, "not_covered")]
+)
+def test_what_cannot_be_proven_of_it(state_key: bytes, height: int, code: str) -> None:
+    """That there is none, ever; and one that no header covers yet."""
+    world, _ = told()
+    header = world.headers[height - 1]
+    with pytest.raises(Refused) as caught:
+        state_proof(world.genesis, world.tables, state_key, finality_of(header, world.finalization(header)))
+    assert caught.value.code == code
 
 
 def test_a_state_that_is_not_known_is_refused() -> None:

@@ -70,7 +70,8 @@ def check_installed(world: World) -> None:
     execute_on(world, tables, last)
     full = there.driver.tables
     assert read_roots(tables, last) == read_roots(full, last)
-    for table in (Table.STATE, Table.TRIE):
+    assert rows(tables, Table.PLACE), "the test is about records that are only ever added, too"
+    for table in (Table.STATE, Table.TRIE, Table.PLACE):
         assert rows(tables, table) == rows(full, table)
     now = read_head(full).time_ms
     mine_alive, alive = (
@@ -336,7 +337,7 @@ def test_no_peer_is_asked_anything_before_it_has_answered(peers: int) -> None:
     world.connect()
     world.run()
     assert world.joining.complete
-    assert asked > 5 * peers
+    assert asked > 2 * peers, "each is asked more than once"
     check_installed(world)
 
 

@@ -24,7 +24,7 @@ from protocol.codec import decode
 from protocol.errors import OperatorFault
 from protocol.ledger.index import number_key
 from protocol.ledger.records import Block, Header
-from protocol.ledger.tables import Reader, Table
+from protocol.ledger.tables import Reader, Table, Writes
 from protocol.snapshot.keeping import Keep
 from tests.store.disk import Disk, crashes
 from tests.upkeep.made import ABOVE, JOURNAL_ID, SEGMENT_BYTES, Chain, make, small_window
@@ -192,6 +192,27 @@ def test_damage_to_a_value_is_found_without_the_old_blocks(subject: Subject, tmp
     report = check_directory(subject)
     assert any("its values have another root" in finding.words for finding in report.damage), report.findings
     assert any('sync = "snapshot"' in finding.words for finding in report.findings), "and what to do is said"
+
+
+@pytest.mark.parametrize("damage", ["another", "missing", "one too many"])
+def test_damage_to_a_place_is_found_without_the_old_blocks(subject: Subject, damage: str) -> None:
+    """No root covers it, and it follows from what one does cover."""
+    do(subject, Keep(blocks=1))
+    state = StateStore.open(subject.directory / "state", chain().network_id, writer=True)
+    with state.reader() as reader:
+        name, place = reader.scan(Table.PLACE, b"", limit=1)[0]
+        height = reader.height
+    assert height is not None
+    wrong = place[:-1] + bytes([place[-1] ^ 1])
+    rows: dict[str, Writes] = {
+        "another": {(Table.PLACE, name): wrong},
+        "missing": {(Table.PLACE, name): None},
+        "one too many": {(Table.PLACE, bytes(16)): place},
+    }
+    state.commit([rows[damage]], height)
+    state.close()
+    report = check_directory(subject)
+    assert any("are not found by their names" in finding.words for finding in report.damage), report.findings
 
 
 def test_an_archive_has_the_very_bytes(subject: Subject, tmp_path: Path) -> None:

@@ -2,24 +2,28 @@
 
 `inherited/state` holds it for ever, so that a state that was lost is made anew from there and the blocks. It is not
 believed: the trie is built again from the values, and the log from the receipts, and both roots have to be those that
-the genesis states. Tables that no root covers (places, the replay window, who sent what) are copied as they are.
+the genesis states; where added records lie follows from the values. Other tables that no root covers (places of
+transactions, the replay window, who sent what) are copied as they are.
 
 A copy that was interrupted leaves a store without a height, which is filled from the start again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from daemon.store.errors import StateDamaged
 from daemon.store.tables import StateReader, StateStore
+from protocol.apps.registry import rules_at
 from protocol.crypto import log, trie
-from protocol.errors import OperatorFault
+from protocol.errors import Malformed, OperatorFault
+from protocol.ledger.added import is_page, places_in
 from protocol.ledger.genesis import network_id
 from protocol.ledger.index import log_getter, log_rows, number_of, read_roots, trie_getter, trie_key
+from protocol.ledger.spaces import Space
 from protocol.ledger.succession import Succession
 from protocol.ledger.tables import Table, Writes
 
@@ -41,7 +45,10 @@ def inherit(state: StateStore, genesis: Succession, directory: Path) -> None:
         roots = read_roots(reader, begins.height)
         if reader.height != begins.height or roots is None or roots.executed != begins:
             raise StateDamaged(_words(directory, "it stands at another height, or has other results"))
-        root = _copy_state(state, reader)
+        try:
+            root = _copy_state(state, reader, rules_at(genesis, begins.height).spaces)
+        except Malformed as fault:
+            raise StateDamaged(_words(directory, fault.words)) from fault
         size, log_root = _copy_receipts(state, reader)
         if (root, size, log_root) != (begins.state_root, begins.log_size, begins.log_root):
             raise StateDamaged(_words(directory, "its values or receipts are others than the network began with"))
@@ -58,12 +65,15 @@ def _words(directory: Path, words: str) -> str:
     )
 
 
-def _copy_state(state: StateStore, source: StateReader) -> bytes:
+def _copy_state(state: StateStore, source: StateReader, spaces: Mapping[str, Space[Any]]) -> bytes:
     root = trie.EMPTY_ROOT
     for rows in _pages(source, Table.STATE):
         with state.reader() as done:
             root, nodes = trie.update(trie_getter(done), dict(rows))
         writes: Writes = {(Table.STATE, key): value for key, value in rows}
+        for key, value in rows:
+            if is_page(key):
+                writes |= {(Table.PLACE, name): place for name, place in places_in(spaces, key, value).items()}
         state.fill(writes | {(Table.TRIE, trie_key(position)): node for position, node in nodes.items()})
     return root
 

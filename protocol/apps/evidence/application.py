@@ -27,15 +27,15 @@ Deliberately absent: documents; a judgement of what is said in statements; walki
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from protocol.apps.common import App, make_app, origin_of, quoted, short
 from protocol.apps.evidence.records import (
     CURRENT,
     DELEGATIONS,
-    DIGESTS,
+    ENDS,
     EVIDENCE,
+    LATEST,
     MAY_RECORD,
     MAY_REVOKE,
     MAY_SUPERSEDE,
@@ -46,6 +46,7 @@ from protocol.apps.evidence.records import (
     SUPERSEDED,
     Delegation,
     Evidence,
+    EvidenceEnd,
     EvidenceId,
     GrantRights,
     RecordEvidence,
@@ -65,25 +66,54 @@ from protocol.errors import (
     Refused,
 )
 from protocol.ledger.application import Context, OperationKind
-from protocol.ledger.state import State, StateView
+from protocol.ledger.state import SearchedState, State, StateView
 
 
-def evidence_by_id(owner: bytes, identifier: bytes, state: StateView) -> Evidence | None:
+class FoundEvidence(NamedTuple):
+    """A record with its name, and its end where it has come to one."""
+
+    owner: bytes
+    id: bytes
+    evidence: Evidence
+    end: EvidenceEnd | None
+
+    @property
+    def status(self) -> int:
+        """1 current, 2 superseded, 3 revoked."""
+        return CURRENT if self.end is None else self.end.status
+
+
+def evidence_by_id(owner: bytes, identifier: bytes, state: StateView) -> FoundEvidence | None:
     """The record of that name, whatever its status."""
-    return state.get(EVIDENCE, (owner, identifier))
+    evidence = state.get(EVIDENCE, (owner, identifier))
+    if evidence is None:
+        return None
+    return FoundEvidence(owner, identifier, evidence, state.get(ENDS, (owner, identifier)))
+
+
+def latest_of_digest(owner: bytes, algorithm: int, digest: bytes, state: SearchedState) -> bytes | None:
+    """The id of an owner's latest record of a digest (16 bytes), or None."""
+    first = state.find(EVIDENCE, (algorithm, digest, owner))
+    if first is None:
+        return None
+    latest = state.get(LATEST, (algorithm, digest, owner))
+    name = first[0][1] if latest is None else latest.id
+    assert isinstance(name, bytes), "as the space says"
+    return name
 
 
 def current_evidence(owner: bytes, identifier: bytes, state: StateView) -> Evidence:
     """The record of that name. Raises Refused: not_found, evidence_superseded, evidence_revoked."""
-    found = state.get(EVIDENCE, (owner, identifier))
-    if found is None:
+    evidence = state.get(EVIDENCE, (owner, identifier))
+    if evidence is None:
         raise Refused(NOT_FOUND, f"account {owner.hex()} has no evidence {identifier.hex()}")
-    if found.status == REVOKED:
+    end = state.get(ENDS, (owner, identifier))
+    if end is None:
+        return evidence
+    if end.status == REVOKED:
         raise Refused(EVIDENCE_REVOKED, f"evidence {identifier.hex()} is revoked")
-    if found.status == SUPERSEDED:
-        newer = b"" if found.replaced_by is None else found.replaced_by
-        raise Refused(EVIDENCE_SUPERSEDED, f"evidence {identifier.hex()} is superseded by {newer.hex()}")
-    return found
+    newer = b"" if end.replaced_by is None else end.replaced_by
+    raise Refused(EVIDENCE_SUPERSEDED, f"evidence {identifier.hex()} is superseded by {newer.hex()}")
 
 
 def _owner_for(context: Context, stated: bytes | None, right: int, state: State) -> bytes:
@@ -104,57 +134,48 @@ def _require_new_id(owner: bytes, identifier: bytes, state: State) -> None:
         raise Refused(ALREADY_EXISTS, f"account {owner.hex()} has an evidence {identifier.hex()} already")
 
 
-def _require_new_digest(owner: bytes, statement: Statement, replaces: bytes | None, state: State) -> None:
-    """E-2. replaces: id of the record that is about to be superseded, None if a first record is made."""
-    known = state.get(DIGESTS, (statement.algorithm, statement.digest, owner))
-    if known is None or known.id == replaces:
-        return
+def _require_new_digest(owner: bytes, statement: Statement, replaces: bytes | None, state: State) -> bool:
+    """E-2; whether the owner has recorded this digest before.
+
+    replaces: id of the record that is about to be superseded, None if a first record is made.
+    """
+    known = latest_of_digest(owner, statement.algorithm, statement.digest, state)
+    if known is None:
+        return False
     if replaces is not None:
-        latest = state.get(EVIDENCE, (owner, known.id))
-        if latest is not None and latest.status == SUPERSEDED:
-            return
-    raise Refused(ALREADY_RECORDED, f"account {owner.hex()} recorded this digest as evidence {known.id.hex()}")
-
-
-def _write_new(
-    context: Context, owner: bytes, identifier: bytes, statement: Statement, replaces: bytes | None, state: State
-) -> None:
-    algorithm, digest = statement.algorithm, statement.digest
-    new = Evidence(algorithm, digest, origin_of(context), context.time_ms, CURRENT, replaces, None, None, None, None)
-    state.put(EVIDENCE, (owner, identifier), new)
-    state.put(DIGESTS, (algorithm, digest, owner), EvidenceId(identifier))
+        end = state.get(ENDS, (owner, known))
+        if known == replaces or (end is not None and end.status == SUPERSEDED):
+            return True
+    raise Refused(ALREADY_RECORDED, f"account {owner.hex()} recorded this digest as evidence {known.hex()}")
 
 
 def _record(context: Context, state: State, arguments: RecordEvidence) -> None:
-    owner = _owner_for(context, arguments.owner, MAY_RECORD, state)
+    owner, said = _owner_for(context, arguments.owner, MAY_RECORD, state), arguments.statement
     _require_new_id(owner, arguments.id, state)
-    _require_new_digest(owner, arguments.statement, None, state)
-    _write_new(context, owner, arguments.id, arguments.statement, None, state)
+    _require_new_digest(owner, said, None, state)
+    new = Evidence(said.algorithm, said.digest, origin_of(context), context.time_ms, None, False)
+    state.put(EVIDENCE, (owner, arguments.id), new)
 
 
 def _supersede(context: Context, state: State, arguments: SupersedeEvidence) -> None:
-    owner = _owner_for(context, arguments.owner, MAY_SUPERSEDE, state)
-    old = current_evidence(owner, arguments.replaces, state)
+    owner, said = _owner_for(context, arguments.owner, MAY_SUPERSEDE, state), arguments.statement
+    current_evidence(owner, arguments.replaces, state)
     _require_new_id(owner, arguments.id, state)
-    _require_new_digest(owner, arguments.statement, arguments.replaces, state)
-    ended = replace(
-        old,
-        status=SUPERSEDED,
-        replaced_by=arguments.id,
-        changed=origin_of(context),
-        changed_ms=context.time_ms,
-    )
-    state.put(EVIDENCE, (owner, arguments.replaces), ended)
-    _write_new(context, owner, arguments.id, arguments.statement, arguments.replaces, state)
+    restates = _require_new_digest(owner, said, arguments.replaces, state)
+    origin = origin_of(context)
+    new = Evidence(said.algorithm, said.digest, origin, context.time_ms, arguments.replaces, restates)
+    state.put(EVIDENCE, (owner, arguments.id), new)
+    ended = EvidenceEnd(SUPERSEDED, origin, context.time_ms, arguments.id, None)
+    state.put(ENDS, (owner, arguments.replaces), ended)
+    if restates:
+        state.put(LATEST, (said.algorithm, said.digest, owner), EvidenceId(arguments.id))
 
 
 def _revoke(context: Context, state: State, arguments: RevokeEvidence) -> None:
     owner = _owner_for(context, arguments.owner, MAY_REVOKE, state)
-    old = current_evidence(owner, arguments.id, state)
-    ended = replace(
-        old, status=REVOKED, changed=origin_of(context), changed_ms=context.time_ms, reason=arguments.reason
-    )
-    state.put(EVIDENCE, (owner, arguments.id), ended)
+    current_evidence(owner, arguments.id, state)
+    ended = EvidenceEnd(REVOKED, origin_of(context), context.time_ms, None, arguments.reason)
+    state.put(ENDS, (owner, arguments.id), ended)
 
 
 def _grant(context: Context, state: State, arguments: GrantRights) -> None:
@@ -228,7 +249,7 @@ _STATUS_REFUSALS: Final = (NOT_FOUND, EVIDENCE_REVOKED, EVIDENCE_SUPERSEDED)
 EVIDENCE_APP: Final[App] = make_app(
     "evidence",
     "Digests of documents and of their salted fields: recorded, superseded, revoked.",
-    (EVIDENCE, DIGESTS, DELEGATIONS),
+    (EVIDENCE, ENDS, LATEST, DELEGATIONS),
     [
         (
             OperationKind(

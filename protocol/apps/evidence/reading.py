@@ -5,43 +5,39 @@ For APIs and tools, over the tables at one executed height; execution never walk
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from protocol.apps.evidence.records import DIGESTS, EVIDENCE, Evidence, EvidenceId
-from protocol.codec import decode
+from protocol.apps.evidence.application import FoundEvidence, evidence_by_id, latest_of_digest
+from protocol.apps.evidence.records import EVIDENCE
 from protocol.errors import BrokenInvariant
-from protocol.ledger.spaces import parse_state_key
+from protocol.ledger.added import last_name, newest, opened, record_at, shared_name, unpack_place
 from protocol.ledger.state import StateReader
 from protocol.ledger.tables import Reader, Table
 
 
-class FoundEvidence(NamedTuple):
-    """A record with its name."""
-
-    owner: bytes
-    id: bytes
-    evidence: Evidence
-
-
 def evidence_by_digest(
-    reader: Reader, algorithm: int, digest: bytes, *, after_owner: bytes = b"", limit: int = 100
+    reader: Reader, algorithm: int, digest: bytes, *, after_owner: bytes | None = None, limit: int = 100
 ) -> list[FoundEvidence]:
-    """The latest record of each owner who recorded this digest, ascending by owner; at most `limit`.
+    """The latest record of each owner who recorded this digest, in an order that stays; at most `limit`.
 
-    digest: 32 bytes. after_owner: the last owner of the page before, or nothing.
+    digest: 32 bytes. after_owner: the last owner of the page before, or None.
     """
-    state = StateReader(reader)
-    first = DIGESTS.key((algorithm, digest, bytes(32)))
-    prefix = first[:-32]  # the owner is the key's last part and always 32 bytes: what stands before it is shared
-    start = prefix + after_owner + b"\x00" if after_owner else first
+    assert EVIDENCE.also is not None, "records of evidence are found by their digest"
+    state, source = StateReader(reader), newest(reader)
+    shared = shared_name(EVIDENCE.also, (algorithm, digest))
+    start = shared if after_owner is None else shared + last_name(after_owner) + b"\x00"
     found: list[FoundEvidence] = []
-    for key, value in reader.scan(Table.STATE, prefix, start, limit):
-        _, parts = parse_state_key(key)
-        owner, name = parts[-1], decode(EvidenceId, value).id
-        evidence = state.get(EVIDENCE, (owner, name))
-        if evidence is None or not isinstance(owner, bytes):
-            raise BrokenInvariant(f"a digest leads to evidence {name.hex()}, which is not there")
-        found.append(FoundEvidence(owner, name, evidence))
+    for _, place in reader.scan(Table.PLACE, shared, start, limit):
+        first = record_at(source, unpack_place(place))
+        if first is None:
+            raise BrokenInvariant("a digest leads to evidence which is not there")
+        (owner, _), evidence = opened(EVIDENCE, first)
+        assert isinstance(owner, bytes), "as the space says"
+        if (evidence.algorithm, evidence.digest) != (algorithm, digest):
+            continue  # a hash cut short is shared: see ledger.added
+        latest = latest_of_digest(owner, algorithm, digest, state)
+        one = None if latest is None else evidence_by_id(owner, latest, state)
+        if one is None:
+            raise BrokenInvariant("an owner's latest record of a digest is not there")
+        found.append(one)
     return found
 
 
@@ -51,9 +47,9 @@ def evidence_chain(reader: Reader, owner: bytes, identifier: bytes, *, limit: in
     found: list[FoundEvidence] = []
     following: bytes | None = identifier
     while following is not None and len(found) < limit:
-        evidence = state.get(EVIDENCE, (owner, following))
-        if evidence is None:
+        one = evidence_by_id(owner, following, state)
+        if one is None:
             break
-        found.append(FoundEvidence(owner, following, evidence))
-        following = evidence.replaced_by
+        found.append(one)
+        following = None if one.end is None else one.end.replaced_by
     return found

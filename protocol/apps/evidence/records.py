@@ -1,8 +1,11 @@
-"""Records of the application `evidence`: its operations' arguments and what the state keeps (kinds 110 to 119).
+"""Records of the application `evidence`: its operations' arguments and what the state keeps (kinds 110 to 120).
 
 In the state stands what must be known to judge the next operation and to answer "does this still hold": digest,
-status, the chain, block time, and where the envelope is. Everything else an owner says about a document (size, media
-type, business step, reference) is signed in the envelope and proven by its receipt; it needs no key in the trie.
+the chain, block time, where the envelope is, and that a record came to its end. Everything else an owner says about a
+document (size, media type, business step, reference) is signed in the envelope and proven by its receipt.
+
+A record never changes, so it is only ever added (`ledger.added`). What ends it stands in a space of its own, in which
+absence can be proven: that is the proof that it still holds.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Annotated, Final
 from protocol import limits
 from protocol.apps.common import Origin
 from protocol.codec import U53, Hash, Id16, Range, Text, Words, record, structure
-from protocol.ledger.spaces import Part, Space
+from protocol.ledger.spaces import Also, KeyParts, Part, Space
 
 SHA256: Final = 1
 """Algorithm 1: SHA-256 of the document's bytes, with no prefix, as `sha256sum` prints it."""
@@ -110,27 +113,23 @@ class WithdrawRights:
 
 @record(kind=115)
 class Evidence:
-    """A record of evidence, as the state keeps it.
+    """A record of evidence, as it was recorded.
 
-    recorded, recorded_ms: where and at which block time. replaces, replaced_by: its neighbours in the chain (ids of
-    the same owner). changed: where it was superseded or revoked. reason: of the revocation.
+    recorded, recorded_ms: where and at which block time. replaces: id of the record that it superseded (the same
+    owner's). restates: whether the owner had recorded this digest before (E-2).
     """
 
     algorithm: Algorithm
     digest: Hash
     recorded: Origin
     recorded_ms: U53
-    status: Annotated[int, Range(CURRENT, REVOKED)]
     replaces: Id16 | None
-    replaced_by: Id16 | None
-    changed: Origin | None
-    changed_ms: U53 | None
-    reason: Reason | None
+    restates: bool
 
 
 @record(kind=116)
 class EvidenceId:
-    """The id of an owner's latest record of a digest."""
+    """The id of an owner's latest record of a digest, where it has more than one."""
 
     id: Id16
 
@@ -143,21 +142,46 @@ class Delegation:
     until_ms: U53 | None
 
 
+@record(kind=120)
+class EvidenceEnd:
+    """That a record was superseded (status 2, by the record `replaced_by`) or revoked (3, for this reason).
+
+    changed, changed_ms: where and at which block time.
+    """
+
+    status: Annotated[int, Range(SUPERSEDED, REVOKED)]
+    changed: Origin
+    changed_ms: U53
+    replaced_by: Id16 | None
+    reason: Reason | None
+
+
 _OWNER: Final = Part("owner", "bytes", "account of the owner")
 
+_ID: Final = Part("id", "bytes", "chosen by the client, 16 bytes")
+_DIGEST: Final = (
+    Part("algorithm", "integer", "1 SHA-256 of the bytes, 2 root of salted fields"),
+    Part("digest", "bytes", "32 bytes"),
+    _OWNER,
+)
+
+
+def _digest_of(parts: KeyParts, evidence: Evidence) -> KeyParts | None:
+    return None if evidence.restates else (evidence.algorithm, evidence.digest, parts[0])
+
+
 EVIDENCE: Final = Space(
-    "evidence.record", Evidence, (_OWNER, Part("id", "bytes", "chosen by the client, 16 bytes")), "records of evidence"
+    "evidence.record",
+    Evidence,
+    (_OWNER, _ID),
+    "records of evidence",
+    added=True,
+    also=Also("evidence.digest", _DIGEST, "an owner's first record of a digest", _digest_of),
 )
-DIGESTS: Final = Space(
-    "evidence.digest",
-    EvidenceId,
-    (
-        Part("algorithm", "integer", "1 SHA-256 of the bytes, 2 root of salted fields"),
-        Part("digest", "bytes", "32 bytes"),
-        _OWNER,
-    ),
-    "which record of an owner's says a digest",
+ENDS: Final = Space(
+    "evidence.end", EvidenceEnd, (_OWNER, _ID), "that a record was superseded or revoked; absent: current"
 )
+LATEST: Final = Space("evidence.latest", EvidenceId, _DIGEST, "the latest record of a digest that was stated again")
 DELEGATIONS: Final = Space(
     "evidence.delegation", Delegation, (_OWNER, Part("delegate", "bytes", "account that may act")), "rights granted"
 )

@@ -63,7 +63,7 @@ from protocol.ledger.members import (
     member_by_name,
     next_validators,
 )
-from protocol.ledger.state import State, StateView
+from protocol.ledger.state import ChangedState, StateView
 
 APPROVALS_DEFAULT: Final = None
 """More than two thirds of the members, however many there are."""
@@ -118,7 +118,7 @@ def approvals_needed(council: Council) -> int:
     return max(min(asked, members), members // 2 + 1)
 
 
-def begin(genesis: Genesis, state: State) -> None:
+def begin(genesis: Genesis, state: ChangedState) -> None:
     """What holds at height 0."""
     state.put(COUNCIL, (), Council(len(genesis.members), APPROVALS_DEFAULT, 0))
     for validator in genesis.validators:
@@ -127,7 +127,7 @@ def begin(genesis: Genesis, state: State) -> None:
         state.put(NODES, (observer.node_key,), NodeEntry(observer.member, None))
 
 
-def carry_out(changes: Iterable[Change], state: State) -> None:
+def carry_out(changes: Iterable[Change], state: ChangedState) -> None:
     """Apply the changes in order. Raises Refused: then the caller lets nothing of it stand."""
     for change in changes:
         _APPLY[type(change)](change, state)
@@ -144,7 +144,7 @@ def _check_set(validators: ValidatorSet) -> None:
 # -- Members ----------------------------------------------------------------------------------------
 
 
-def _add_member(change: AddMember, state: State) -> None:
+def _add_member(change: AddMember, state: ChangedState) -> None:
     if member_by_name(change.name, state) is not None:
         raise Refused(ALREADY_EXISTS, f"{change.name} is or was a member's name")
     if state.get(MEMBER_ACCOUNTS, (change.account,)) is not None:
@@ -157,7 +157,7 @@ def _add_member(change: AddMember, state: State) -> None:
     state.put(COUNCIL, (), replace(council, members=council.members + 1))
 
 
-def _remove_member(change: RemoveMember, state: State) -> None:
+def _remove_member(change: RemoveMember, state: ChangedState) -> None:
     member = _member(change.name, state)
     council = read_council(state)
     if council.members == 1:
@@ -170,12 +170,12 @@ def _remove_member(change: RemoveMember, state: State) -> None:
     state.put(COUNCIL, (), replace(council, members=council.members - 1))
 
 
-def _set_quota(change: SetQuota, state: State) -> None:
+def _set_quota(change: SetQuota, state: ChangedState) -> None:
     member = _member(change.name, state)
     state.put(MEMBERS, (change.name,), replace(member, state_quota_bytes=change.state_quota_bytes))
 
 
-def _set_approvals(change: SetApprovals, state: State) -> None:
+def _set_approvals(change: SetApprovals, state: ChangedState) -> None:
     council = read_council(state)
     if change.approvals is not None and not council.members // 2 < change.approvals <= council.members:
         words = f"approvals: {change.approvals} is not a majority of the {council.members} members, or more than all"
@@ -193,7 +193,7 @@ def _member(name: str, state: StateView) -> Member:
 # -- Validators -------------------------------------------------------------------------------------
 
 
-def _add_validator(change: AddValidator, state: State) -> None:
+def _add_validator(change: AddValidator, state: ChangedState) -> None:
     _member(change.member, state)
     _check_unused(change.voting_key, state)
     entry = state.get(NODES, (change.node_key,))
@@ -206,13 +206,13 @@ def _add_validator(change: AddValidator, state: State) -> None:
     _write_set([*next_validators(state).validators, ValidatorPower(change.voting_key, change.power)], state)
 
 
-def _remove_validator(change: RemoveValidator, state: State) -> None:
+def _remove_validator(change: RemoveValidator, state: ChangedState) -> None:
     validator = _validator(change.voting_key, state)
     state.delete(NODES, (validator.node_key,))
     _write_set([e for e in next_validators(state).validators if e.voting_key != change.voting_key], state)
 
 
-def _rotate_voting_key(change: RotateVotingKey, state: State) -> None:
+def _rotate_voting_key(change: RotateVotingKey, state: ChangedState) -> None:
     validator = _validator(change.voting_key, state)
     _check_unused(change.new_voting_key, state)
     state.put(VALIDATORS, (change.new_voting_key,), validator)
@@ -220,18 +220,18 @@ def _rotate_voting_key(change: RotateVotingKey, state: State) -> None:
     _write_entry(change.voting_key, state, voting_key=change.new_voting_key)
 
 
-def _set_power(change: SetPower, state: State) -> None:
+def _set_power(change: SetPower, state: ChangedState) -> None:
     _validator(change.voting_key, state)
     _write_entry(change.voting_key, state, power=change.power)
 
 
-def _write_entry(voting_key: bytes, state: State, /, **changed: Any) -> None:
+def _write_entry(voting_key: bytes, state: ChangedState, /, **changed: Any) -> None:
     """One validator of the next set differs from now on; the others stay."""
     entries = next_validators(state).validators
     _write_set([replace(entry, **changed) if entry.voting_key == voting_key else entry for entry in entries], state)
 
 
-def _write_set(entries: list[ValidatorPower], state: State) -> None:
+def _write_set(entries: list[ValidatorPower], state: ChangedState) -> None:
     if not 1 <= len(entries) <= limits.VALIDATORS_MAX:
         raise Refused(BAD_ARGUMENTS, f"a set has 1 to {limits.VALIDATORS_MAX} validators, not {len(entries)}")
     state.put(NEXT_VALIDATORS, (), ValidatorSet(tuple(sorted(entries, key=lambda entry: entry.voting_key))))
@@ -253,21 +253,21 @@ def _validator(voting_key: bytes, state: StateView) -> Validator:
 # -- Nodes ------------------------------------------------------------------------------------------
 
 
-def _add_node(change: AddNode, state: State) -> None:
+def _add_node(change: AddNode, state: ChangedState) -> None:
     if change.member is not None:
         _member(change.member, state)
     _check_free(change.node_key, state)
     state.put(NODES, (change.node_key,), NodeEntry(change.member, None))
 
 
-def _remove_node(change: RemoveNode, state: State) -> None:
+def _remove_node(change: RemoveNode, state: ChangedState) -> None:
     entry = state.get(NODES, (change.node_key,))
     if entry is None or entry.voting_key is not None:
         raise Refused(NOT_FOUND, f"node key {short(change.node_key)} is no observer's")
     state.delete(NODES, (change.node_key,))
 
 
-def _rotate_node_key(change: RotateNodeKey, state: State) -> None:
+def _rotate_node_key(change: RotateNodeKey, state: ChangedState) -> None:
     entry = state.get(NODES, (change.node_key,))
     if entry is None:
         raise Refused(NOT_FOUND, f"no node has node key {short(change.node_key)}")
@@ -285,7 +285,7 @@ def _check_free(node_key: bytes, state: StateView) -> None:
         raise Refused(ALREADY_EXISTS, f"node key {short(node_key)} is in use")
 
 
-_APPLY: Final[dict[type[Any], Callable[[Any, State], None]]] = {
+_APPLY: Final[dict[type[Any], Callable[[Any, ChangedState], None]]] = {
     AddMember: _add_member,
     RemoveMember: _remove_member,
     AddValidator: _add_validator,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from protocol.ledger.spaces import KeyParts, Space
-from protocol.ledger.state import State, StateView
+from protocol.ledger.state import ChangedState, StateView
 
 R = TypeVar("R")
 
 
 class Scratch:
-    """A `State` over another that is only read."""
+    """A `ChangedState` over another that is only read."""
 
     __slots__ = ("_below", "_written")
 
@@ -35,7 +35,7 @@ class Scratch:
         """Remove a value, here."""
         self._written[space.key(parts)] = (space, parts, None)
 
-    def write_to(self, state: State) -> None:
+    def write_to(self, state: ChangedState) -> None:
         """Write all of it, in the order in which it was written here."""
         for space, parts, value in self._written.values():
             if value is None:

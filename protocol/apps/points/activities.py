@@ -25,6 +25,7 @@ from protocol.apps.points.programmes import growing_programme, methodology_by_ve
 from protocol.apps.points.records import (
     ACTIVITIES,
     BALANCES,
+    SETTLEMENTS,
     SUPPLIES,
     TALLIES,
     Activity,
@@ -73,7 +74,7 @@ def record_activity(context: Context, state: State, arguments: RecordActivity) -
     if arguments.evidence is not None:
         current_evidence(arguments.evidence.owner, arguments.evidence.id, state)
     tally = _counted(tally_of(arguments.programme, state), arguments.quantity)
-    state.put(ACTIVITIES, key, Activity(arguments.account, arguments.quantity, origin_of(context), None))
+    state.put(ACTIVITIES, key, Activity(arguments.account, arguments.quantity, origin_of(context)))
     state.put(TALLIES, (arguments.programme,), tally)
 
 
@@ -85,15 +86,15 @@ def issue(context: Context, state: State, arguments: Issue) -> None:
     activity = state.get(ACTIVITIES, key)
     if activity is None:
         raise Refused(NOT_FOUND, f"no activity with claim key {arguments.claim.hex()}")
-    if activity.settlement is not None:
-        raise Refused(ALREADY_ISSUED, f"{activity.settlement.units} points were issued against this activity")
+    settled = state.get(SETTLEMENTS, key)
+    if settled is not None:
+        raise Refused(ALREADY_ISSUED, f"{settled.units} points were issued against this activity")
     methodology = methodology_by_version(arguments.programme, arguments.methodology, state)
     if methodology.closed:
         raise Refused(METHODOLOGY_CLOSED, f"methodology {arguments.methodology} is closed")
     _check_amounts(programme, methodology.factors, activity.quantity, arguments)
     supply = _issued(programme, supply_of(arguments.programme, state), arguments)
-    settlement = Settlement(arguments.methodology, arguments.grams, arguments.units)
-    state.put(ACTIVITIES, key, Activity(activity.account, activity.quantity, activity.recorded, settlement))
+    state.put(SETTLEMENTS, key, Settlement(arguments.methodology, arguments.grams, arguments.units))
     state.put(SUPPLIES, (arguments.programme,), supply)
     if arguments.units:
         holder = (arguments.programme, activity.account)

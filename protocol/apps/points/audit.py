@@ -7,7 +7,7 @@ and tests run it at any height; execution never does. Memory is bounded by the n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, TypeVar
@@ -19,18 +19,22 @@ from protocol.apps.points.records import (
     METHODOLOGIES,
     PROGRAMMES,
     REDEMPTIONS,
+    SETTLEMENTS,
     SUPPLIES,
     TALLIES,
     Activity,
     Balance,
     Methodology,
     Programme,
+    Settlement,
     Supply,
     Tally,
     outstanding_units,
 )
 from protocol.codec import decode
+from protocol.ledger.added import PAGES
 from protocol.ledger.spaces import KeyPart, KeyParts, Space, parse_state_key, state_key
+from protocol.ledger.state import StateReader
 from protocol.ledger.tables import Reader, Table
 
 R = TypeVar("R")
@@ -77,10 +81,15 @@ def audit(reader: Reader) -> tuple[ProgrammeAudit, ...]:
         of(parts).methodologies[_version(parts[1])] = methodology
     for parts, balance in stored_pairs(reader, BALANCES):
         _add_balance(of(parts), parts[1], balance)
-    for parts, activity in stored_pairs(reader, ACTIVITIES):
-        _add_activity(of(parts), parts[1], activity)
-    for parts, redemption in stored_pairs(reader, REDEMPTIONS):
-        of(parts).redeemed += redemption.units
+    state = StateReader(reader)
+    for space, parts, value in added_records(reader, (ACTIVITIES, SETTLEMENTS, REDEMPTIONS)):
+        one = of(parts)
+        if space is ACTIVITIES:
+            _add_activity(one, value)
+        elif space is SETTLEMENTS:
+            _add_settlement(one, parts[1], value, state.get(ACTIVITIES, parts))
+        else:
+            one.redeemed += value.units
     for one in found.values():
         _compare(one)
     return tuple(found[identifier] for identifier in sorted(found))
@@ -98,6 +107,17 @@ def stored_pairs(reader: Reader, space: Space[R]) -> Iterator[tuple[KeyParts, R]
         if len(page) < _PAGE:
             return
         start = page[-1][0] + b"\x00"
+
+
+def added_records(reader: Reader, spaces: Sequence[Space[Any]]) -> Iterator[tuple[Space[Any], KeyParts, Any]]:
+    """All records of these spaces of added ones, in the order in which they were added: space, key, value."""
+    by_name = {space.name: space for space in spaces}
+    for _, page in stored_pairs(reader, PAGES):
+        for one in page.records:
+            name, parts = parse_state_key(one.key)
+            space = by_name.get(name)
+            if space is not None:
+                yield space, parts, decode(space.record, one.value)
 
 
 def _version(part: KeyPart) -> int:
@@ -121,16 +141,19 @@ def _add_balance(one: ProgrammeAudit, account: KeyPart, balance: Balance) -> Non
         one.wrong.append(f"the balance of {_hex(account)} does not expire as the programme's terms say")
 
 
-def _add_activity(one: ProgrammeAudit, claim: KeyPart, activity: Activity) -> None:
+def _add_activity(one: ProgrammeAudit, activity: Activity) -> None:
     one.activities += 1
     one.zero += activity.quantity == 0
     one.quantity += activity.quantity
-    settled = activity.settlement
-    if settled is None:
-        return
+
+
+def _add_settlement(one: ProgrammeAudit, claim: KeyPart, settled: Settlement, activity: Activity | None) -> None:
     one.issues += 1
     one.issued += settled.units
     one.grams += settled.grams
+    if activity is None:
+        one.wrong.append(f"points were issued for activity {_hex(claim)}, which is not there")
+        return
     methodology = one.methodologies.get(settled.methodology)
     if methodology is None:
         one.wrong.append(f"activity {_hex(claim)} names methodology {settled.methodology}, which is not there")
@@ -152,7 +175,7 @@ def _compare(one: ProgrammeAudit) -> None:
         ("points issued and the sum of settlements", supply.issued, one.issued),
         ("points redeemed and the sum of redemptions", supply.redeemed, one.redeemed),
         ("grams and the sum of settlements", supply.grams, one.grams),
-        ("issues and settled activities", supply.issues, one.issues),
+        ("issues and settlements", supply.issues, one.issues),
         ("activities counted and stored", tally.activities, one.activities),
         ("activities of quantity zero counted and stored", tally.zero, one.zero),
         ("quantity counted and stored", tally.quantity, one.quantity),

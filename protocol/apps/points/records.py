@@ -226,15 +226,6 @@ class Methodology:
     added: Origin
 
 
-@structure
-class Settlement:
-    """What an activity brought: by which version, grams avoided, points issued."""
-
-    methodology: Version
-    grams: U63
-    units: U63
-
-
 @record(kind=152)
 class Activity:
     """An activity as the state keeps it; times and evidence stand in the envelope at `recorded`."""
@@ -242,7 +233,15 @@ class Activity:
     account: Hash
     quantity: Quantity
     recorded: Origin
-    settlement: Settlement | None
+
+
+@record(kind=157)
+class Settlement:
+    """What an activity brought: by which version, grams avoided, points issued."""
+
+    methodology: Version
+    grams: U63
+    units: U63
 
 
 @structure
@@ -329,8 +328,10 @@ METHODOLOGIES: Final = Space(
     (_PROGRAMME, Part("version", "integer", "from 1")),
     "versions of the programmes' methodologies",
 )
-ACTIVITIES: Final = Space(
-    "points.activity", Activity, (_PROGRAMME, Part("claim", "bytes", "the claim key, 32 bytes")), "activities"
+_CLAIM: Final = Part("claim", "bytes", "the claim key, 32 bytes")
+ACTIVITIES: Final = Space("points.activity", Activity, (_PROGRAMME, _CLAIM), "activities", added=True)
+SETTLEMENTS: Final = Space(
+    "points.settlement", Settlement, (_PROGRAMME, _CLAIM), "what was issued for activities", added=True
 )
 BALANCES: Final = Space("points.balance", Balance, (_PROGRAMME, _ACCOUNT), "points held")
 SUPPLIES: Final = Space("points.supply", Supply, (_PROGRAMME,), "points issued, redeemed, retired, expired")
@@ -340,9 +341,10 @@ REDEMPTIONS: Final = Space(
     Redemption,
     (_PROGRAMME, Part("redeemer", "bytes", "its account"), Part("reference", "text", "the redeemer's own")),
     "redemptions by the redeemer's reference",
+    added=True,
 )
 
-SPACES: Final = (PROGRAMMES, METHODOLOGIES, ACTIVITIES, BALANCES, SUPPLIES, TALLIES, REDEMPTIONS)
+SPACES: Final = (PROGRAMMES, METHODOLOGIES, ACTIVITIES, SETTLEMENTS, BALANCES, SUPPLIES, TALLIES, REDEMPTIONS)
 
 
 def programme_id(issuer: bytes, label: str) -> bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.apps.common import Origin
-from protocol.apps.evidence.records import CURRENT, Evidence, EvidenceId, RecordEvidence
+from protocol.apps.evidence.records import EVIDENCE, Evidence, EvidenceId, RecordEvidence
 from protocol.apps.members.records import Council, NodeEntry
 from protocol.codec import decode, encode
 from protocol.crypto.contexts import Domain
@@ -24,8 +24,9 @@ from protocol.ledger.application import Context, Rules, apply_operation
 from protocol.ledger.genesis import Genesis, ValidatorPower, ValidatorSet, network_id
 from protocol.ledger.members import Member, MemberName, Usage, Validator
 from protocol.ledger.records import Batch, BatchBody, Envelope, EnvelopeBody, Executed, Header, Operation, Receipt
+from protocol.ledger.spaces import parse_state_key
 from protocol.sim.checkers.naive_roots import NaiveLog, NaiveTrie
-from protocol.sim.raw import array
+from protocol.sim.raw import array, array_head, integer
 
 Changes = dict[bytes, bytes | None]
 Judged = tuple[bytes, bool, str, int | None]
@@ -41,10 +42,13 @@ class Failure(Exception):
 
 
 class DictState:
-    """The state that an application sees: a dictionary under a dictionary of changes."""
+    """The state that an application sees: a dictionary under a dictionary of changes.
 
-    def __init__(self, below: dict[bytes, bytes], changes: Changes) -> None:
-        self.below, self.changes = below, changes
+    second: as `NaiveLedger.second`.
+    """
+
+    def __init__(self, below: dict[bytes, bytes], changes: Changes, second: dict[tuple[Any, ...], bytes]) -> None:
+        self.below, self.changes, self.second = below, changes, second
 
     def read(self, key: bytes) -> bytes | None:
         """The value of an encoded key."""
@@ -52,21 +56,53 @@ class DictState:
 
     def get(self, space: Any, parts: tuple[Any, ...]) -> Any:
         """As `State.get`."""
-        data = self.read(array(space.name, *parts))
+        data = self.read(_key(space, parts))
         return None if data is None else decode(space.record, data)
+
+    def find(self, space: Any, parts: tuple[Any, ...]) -> Any:
+        """As `State.find`."""
+        for key, data in self.changes.items():
+            if data is not None and _second_key(space, key, data) == (space.also.name, *parts):
+                return _parts(key), decode(space.record, data)
+        found = self.second.get((space.also.name, *parts))
+        return None if found is None else (_parts(found), decode(space.record, self.below[found]))
 
     def put(self, space: Any, parts: tuple[Any, ...], value: Any) -> None:
         """As `State.put`."""
-        self.changes[array(space.name, *parts)] = encode(value)
+        self.changes[_key(space, parts)] = encode(value)
 
     def delete(self, space: Any, parts: tuple[Any, ...]) -> None:
         """As `State.delete`."""
-        self.changes[array(space.name, *parts)] = None
+        self.changes[_key(space, parts)] = None
+
+
+def _key(space: Any, parts: tuple[Any, ...]) -> bytes:
+    return array(None, space.name, *parts) if space.added else array(space.name, *parts)
+
+
+def _space_of_added(key: bytes) -> str | None:
+    """Name of the space, if this is an added record's key: its first item is nil."""
+    return parse_state_key(key)[0] if key[1:2] == b"\xc0" else None
+
+
+def _parts(key: bytes) -> tuple[Any, ...]:
+    return parse_state_key(key)[1]
+
+
+def _second_key(space: Any, key: bytes, value: bytes) -> tuple[Any, ...] | None:
+    """The second key of a record of this space, its name first; None if it is another's, or has none."""
+    if _space_of_added(key) != space.name or space.also is None:
+        return None
+    parts = space.also.of(_parts(key), decode(space.record, value))
+    return None if parts is None else (space.also.name, *parts)
 
 
 @dataclass(slots=True)
 class NaiveLedger:
-    """State, log and replay window after the blocks that were executed."""
+    """State, log and replay window after the blocks that were executed.
+
+    state: all values, those of added records under their own keys; the trie has their pages instead.
+    """
 
     genesis: Genesis
     rules: Rules
@@ -77,6 +113,10 @@ class NaiveLedger:
     """Account and id -> transaction, valid_until_ms."""
     used: dict[str, int] = field(default_factory=dict)
     """Member -> bytes of state charged to it."""
+    added: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Records that the block at hand has added, in order: key, value."""
+    second: dict[tuple[Any, ...], bytes] = field(default_factory=dict)
+    """Second key of an added record, its name first -> its key."""
     results: list[Executed] = field(default_factory=list)
     """By height, from 0."""
     named: list[bytes] = field(default_factory=list)
@@ -120,7 +160,31 @@ class NaiveLedger:
             self.state.pop(key, None)
         else:
             self.state[key] = value
-        self.trie.put(key, value)
+        added = _space_of_added(key)
+        if added is None or value is None:
+            self.trie.put(key, value)
+            return
+        self.added.append((key, value))
+        second = _second_key(self.rules.spaces[added], key, value)
+        if second is not None:
+            self.second[second] = key
+
+    def _close_pages(self, height: int) -> None:
+        """What the block added, in pages of about 4,040 bytes, each of them a value of the state."""
+        pages: list[list[tuple[bytes, bytes]]] = []
+        room = 0
+        for key, value in self.added:
+            takes = len(key) + len(value) + 8
+            if not pages or takes > room:
+                pages.append([])
+                room = 4_040
+            pages[-1].append((key, value))
+            room -= takes
+        for number, page in enumerate(pages):
+            records = array_head(len(page)) + b"".join(array(key, value) for key, value in page)
+            value = array_head(3) + integer(26) + integer(1) + records
+            self.trie.put(array("ledger.added", height, number), value)
+        self.added = []
 
     def execute(self, header: Header, batches: tuple[bytes, ...]) -> Executed:
         """One more block; its result."""
@@ -134,6 +198,7 @@ class NaiveLedger:
             key, value = array("ledger.usage", member), encode(Usage(used))
             if self.state.get(key, encode(Usage(0))) != value:
                 self._set(key, value)
+        self._close_pages(header.height)
         result = Executed(header.height, self.trie.root(), len(self.log.leaves), self.log.root())
         self.results.append(result)
         self.named.append(self.state[array("ledger.next_validators")])
@@ -190,7 +255,7 @@ class NaiveLedger:
     ) -> Receipt:
         """L-8: all operations or none."""
         results: list[bytes] = []
-        state = DictState(self.state, changes)
+        state = DictState(self.state, changes, self.second)
         for index, operation in enumerate(body.operations):
             place = (header.height, header.time_ms, transaction, body.account, body.signers, member, index)
             context = Context(network_id(self.genesis), *place)
@@ -217,15 +282,14 @@ class NaiveLedger:
 def _record_evidence(context: Context, state: DictState, arguments: RecordEvidence) -> None:
     """E-2: a new id and, of this owner, a new digest."""
     owner, stated = context.account, arguments.statement
-    name = array("evidence.record", owner, arguments.id)
+    name = array(None, "evidence.record", owner, arguments.id)
     if state.read(name) is not None:
         raise Failure("already_exists", f"account {owner.hex()} has an evidence {arguments.id.hex()} already")
-    place = array("evidence.digest", stated.algorithm, stated.digest, owner)
-    known = state.read(place)
+    said = (stated.algorithm, stated.digest, owner)
+    known = state.find(EVIDENCE, said)
     if known is not None:
-        words = f"account {owner.hex()} recorded this digest as evidence {decode(EvidenceId, known).id.hex()}"
-        raise Failure("already_recorded", words)
+        again = state.read(array("evidence.latest", *said))
+        latest = known[0][1] if again is None else decode(EvidenceId, again).id
+        raise Failure("already_recorded", f"account {owner.hex()} recorded this digest as evidence {latest.hex()}")
     origin = Origin(context.transaction, context.operation)
-    new = Evidence(stated.algorithm, stated.digest, origin, context.time_ms, CURRENT, None, None, None, None, None)
-    state.changes[name] = encode(new)
-    state.changes[place] = encode(EvidenceId(arguments.id))
+    state.changes[name] = encode(Evidence(stated.algorithm, stated.digest, origin, context.time_ms, None, False))
