@@ -29,8 +29,11 @@ GROWING: Final = (Table.ROOTS, Table.RECEIPT, Table.TRANSACTION, Table.PLACE, Ta
 """Pairs of these are written once and never again."""
 CHANGING: Final = (Table.STATE, Table.TRIE, Table.SEEN, Table.SEEN_EXPIRY, Table.TRIE_UNDO, Table.META)
 assert set(GROWING) | set(CHANGING) == set(Table), "every table is compared in one of the two ways"
-_ROOTS_LAYOUT: Final = (("state_root", 32), ("log_size", 8), ("log_root", 32), ("header_hash", 32), ("time_ms", 8))
-_PLACE_LAYOUT: Final = (("log_index", 8), ("height", 8), ("position", 4))
+_LAYOUTS: Final = {
+    Table.ROOTS: (("state_root", 32), ("log_size", 8), ("log_root", 32), ("header_hash", 32), ("time_ms", 8)),
+    Table.TRANSACTION: (("log_index", 8),),
+    Table.PLACE: (("height", 8), ("page", 2), ("record", 2)),
+}
 ENOUGH: Final = 50
 """Differences after which the comparison of one store ends: what follows is more of the same."""
 
@@ -247,8 +250,8 @@ def _fields(table: Table, key: bytes, expected: bytes, found: bytes) -> Iterator
             yield from _unlike_fields(decode(Receipt, expected), decode(Receipt, found))
         elif table is Table.STATE:
             yield from _state_fields(key, expected, found)
-        elif table in (Table.ROOTS, Table.TRANSACTION):
-            yield from _packed_fields(_ROOTS_LAYOUT if table is Table.ROOTS else _PLACE_LAYOUT, expected, found)
+        elif table in _LAYOUTS:
+            yield from _packed_fields(_LAYOUTS[table], expected, found)
     except PapilioError:
         return
 

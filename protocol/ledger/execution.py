@@ -56,11 +56,10 @@ from protocol.ledger.index import (
     Seen,
     expiring_names,
     expiry_rows,
-    locate,
+    history_key,
     log_rows,
     number_key,
     number_of,
-    pack_location,
     pack_peaks,
     pack_roots,
     pack_seen,
@@ -68,10 +67,11 @@ from protocol.ledger.index import (
     read_named,
     read_peaks,
     read_roots,
+    receipt_at,
     seen_key,
+    transaction_key,
     trie_getter,
     trie_key,
-    unpack_location,
 )
 from protocol.ledger.members import (
     GOVERNANCE_KEY,
@@ -273,16 +273,16 @@ class BlockWork:
             return TOO_FAR_AHEAD
         seen = self._seen.get(name) or read_named(self._reader, name)
         if seen is not None and seen.valid_until_ms > now:
-            return DUPLICATE if self._log_index(envelope.transaction) == seen.log_index else CONFLICT
+            return DUPLICATE if self._transaction_at(seen.log_index) == envelope.transaction else CONFLICT
         if not authorised(body.account, body.signers, self._state):
             return NOT_AUTHORISED
         return None
 
-    def _log_index(self, transaction: bytes) -> int | None:
-        """Where the log holds a transaction, of this block or an earlier one."""
-        written = self._writes.get((Table.TRANSACTION, transaction))
-        place = locate(self._reader, transaction) if written is None else unpack_location(written)
-        return None if place is None else place.log_index
+    def _transaction_at(self, log_index: int) -> bytes | None:
+        """Whose receipt stands at a place of the log, of this block or an earlier one."""
+        here = log_index - self._head.executed.log_size
+        receipt = receipt_at(self._reader, log_index) if here < 0 else self._receipts[here]
+        return None if receipt is None else receipt.transaction
 
     def _apply(self, envelope: ParsedEnvelope, member: str, position: int) -> Receipt | None:
         """Run all operations or none; the receipt, or None if the quota does not allow it."""
@@ -350,8 +350,8 @@ class BlockWork:
         self._receipts.append(receipt)
         self._seen[name] = seen = Seen(body.valid_until_ms, log_index)
         writes[Table.RECEIPT, index_key] = data
-        writes[Table.TRANSACTION, transaction] = pack_location(log_index, receipt.height, position)
-        writes[Table.HISTORY, body.account + index_key] = b""
+        writes[Table.TRANSACTION, transaction_key(transaction)] = index_key
+        writes[Table.HISTORY, history_key(body.account, log_index)] = b""
         writes[Table.SEEN, name] = pack_seen(seen)
         self._outcomes.append(
             EnvelopeOutcome(transaction, body.account, body.id, True, receipt.code, log_index, position)

@@ -7,8 +7,9 @@ Values that every envelope writes are packed with fixed layouts, big endian, so 
                   b"base"                            see `Base`; only where the tables began with a snapshot
     ROOTS         height (8)                         state root, log size (8), log root, header hash, time_ms (8)
     RECEIPT       log index (8)                      encoded receipt
-    TRANSACTION   transaction id                     log index (8), height (8), position (4)
-    HISTORY       account, log index (8)             nothing
+    TRANSACTION   first 16 bytes of its id           log index (8)
+    HISTORY       first 16 of the account,           nothing
+                  log index (8)
     SEEN          name of account and id (16)        valid_until_ms (8), log index (8)
     SEEN_EXPIRY   latest valid_until_ms of those     names (16 each), at most `EXPIRING_TOGETHER`
                   that it names (8), log index (8)
@@ -26,7 +27,8 @@ the peaks.
 
 An envelope's *name* in SEEN is a hash cut to 16 bytes. Who finds two of his own with the same name (2^64 tries) has
 kept himself from the second; another's name nobody finds (2^128). Its entry is there to be forgotten: many that end at
-about the same time stand in one row of SEEN_EXPIRY, under the latest.
+about the same time stand in one row of SEEN_EXPIRY, under the latest. Ids of transactions and names of accounts are
+hashes already, and cut in the same way: a receipt is taken for a transaction's only if it says so (`locate`).
 """
 
 from __future__ import annotations
@@ -54,7 +56,6 @@ EXPIRING_TOGETHER: Final = 256
 
 _number = Struct(">Q")
 _roots = Struct(">32sQ32s32sQ")
-_location = Struct(">QQI")
 _seen = Struct(">QQ")
 _base = Struct(">QQQ32s")
 
@@ -144,14 +145,14 @@ def pack_roots(roots: Roots) -> bytes:
     return _roots.pack(done.state_root, done.log_size, done.log_root, roots.header_hash, roots.time_ms)
 
 
-def pack_location(log_index: int, height: int, position: int) -> bytes:
-    """Value of TRANSACTION."""
-    return _location.pack(log_index, height, position)
+def transaction_key(transaction: bytes) -> bytes:
+    """Key of TRANSACTION (16 bytes)."""
+    return transaction[:NAME_BYTES]
 
 
-def unpack_location(value: bytes) -> Location:
-    """Value of TRANSACTION, opened."""
-    return Location(*_location.unpack(value))
+def history_key(account: bytes, log_index: int) -> bytes:
+    """Key of HISTORY (24 bytes)."""
+    return account[:NAME_BYTES] + _number.pack(log_index)
 
 
 def seen_key(account: bytes, envelope_id: bytes) -> bytes:
@@ -222,8 +223,11 @@ def read_head(reader: Reader) -> Roots:
 
 def locate(reader: Reader, transaction: bytes) -> Location | None:
     """Where a transaction became final, None if it has not (here)."""
-    value = reader.get(Table.TRANSACTION, transaction)
-    return None if value is None else unpack_location(value)
+    value = reader.get(Table.TRANSACTION, transaction_key(transaction))
+    receipt = None if value is None else receipt_at(reader, number_of(value))
+    if value is None or receipt is None or receipt.transaction != transaction:
+        return None
+    return Location(number_of(value), receipt.height, receipt.position)
 
 
 def read_seen(reader: Reader, account: bytes, envelope_id: bytes) -> Seen | None:
@@ -250,8 +254,8 @@ def receipt_at(reader: Reader, log_index: int) -> Receipt | None:
 
 def account_history(reader: Reader, account: bytes, first_log_index: int = 0, limit: int = 100) -> list[int]:
     """Log indices of an account's receipts from `first_log_index` on, ascending, at most `limit`."""
-    start = account + number_key(first_log_index)
-    return [number_of(key[len(account) :]) for key, _ in reader.scan(Table.HISTORY, account, start, limit)]
+    start = history_key(account, first_log_index)
+    return [number_of(key[NAME_BYTES:]) for key, _ in reader.scan(Table.HISTORY, account[:NAME_BYTES], start, limit)]
 
 
 def log_getter(reader: Reader) -> Callable[[int, int], bytes | None]:

@@ -32,7 +32,7 @@ class Table(Enum):
     RECEIPT = "receipt"
     """Log index -> encoded receipt."""
     TRANSACTION = "transaction"
-    """Transaction id -> log index, height, position."""
+    """Begin of a transaction id -> log index."""
     SEEN = "seen"
     """Name of (account, id) -> valid_until_ms and log index (L-7)."""
     SEEN_EXPIRY = "seen_expiry"
@@ -40,7 +40,7 @@ class Table(Enum):
     ROOTS = "roots"
     """Height -> executed (state root, log size, log root), header hash."""
     HISTORY = "history"
-    """(account, log index) -> nothing: the transactions of an account, in order."""
+    """(begin of an account's name, log index) -> nothing: the transactions of an account, in order."""
 
 
 class Reader(Protocol):

@@ -44,15 +44,16 @@ from protocol.ledger.index import (
     Roots,
     Seen,
     expiry_rows,
+    history_key,
     log_key,
     log_rows,
     number_key,
     pack_base,
-    pack_location,
     pack_peaks,
     pack_roots,
     pack_seen,
     seen_key,
+    transaction_key,
     trie_key,
 )
 from protocol.ledger.records import Block, Header, Receipt, header_hash
@@ -127,8 +128,7 @@ class Installing:
         for index, data in self._receipts(window.first_receipt):
             receipt = decode(Receipt, data)
             self._write(Table.RECEIPT, number_key(index), data)
-            place = pack_location(index, receipt.height, receipt.position)
-            self._write(Table.TRANSACTION, receipt.transaction, place)
+            self._write(Table.TRANSACTION, transaction_key(receipt.transaction), number_key(index))
             if receipt.height < window.lowest:
                 continue
             if receipt.height not in envelopes:
@@ -144,7 +144,7 @@ class Installing:
 
     def _remember(self, index: int, envelope: ParsedEnvelope, state_time_ms: int) -> None:
         body = envelope.body
-        self._write(Table.HISTORY, body.account + number_key(index), b"")
+        self._write(Table.HISTORY, history_key(body.account, index), b"")
         if body.valid_until_ms > state_time_ms:
             name, seen = seen_key(body.account, body.id), Seen(body.valid_until_ms, index)
             self._write(Table.SEEN, name, pack_seen(seen))

@@ -70,6 +70,7 @@ def test_an_applied_envelope_leaves_state_receipt_and_leaf() -> None:
     assert receipt.results == (encode(Units(5)),)
     assert note(world) == b"hello"
     assert locate(world.tables, outcome.transaction) == (0, 1, 0)
+    assert locate(world.tables, outcome.transaction[:16] + bytes(16)) is None, "another with the same beginning"
     assert account_history(world.tables, MINE) == [0]
     assert done.executed.log_size == 1
     assert done.executed.log_root == log.leaf_hash(read_receipt(world.tables, 0) or b"")
