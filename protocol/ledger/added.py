@@ -29,6 +29,7 @@ Deliberately absent: pages that later blocks fill up (each block would carry the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
@@ -45,6 +46,8 @@ PAGE_BYTES: Final = 4_040
 _FRAME_BYTES: Final = 8
 _NAME_BYTES: Final = 16
 _LAST_BYTES: Final = 12
+_REMEMBERED: Final = 256
+"""Names that were made last: a record's is looked for before it is added under it, and many are of one owner."""
 _place = Struct(">QHH")
 
 
@@ -89,6 +92,7 @@ class Place(NamedTuple):
 # -- Names and places -------------------------------------------------------------------------------
 
 
+@lru_cache(_REMEMBERED)
 def name_of(key: bytes) -> bytes:
     """The name of a record with this state key (16 bytes)."""
     return sha256(key).digest()[:_NAME_BYTES]
@@ -99,12 +103,14 @@ def shared_name(also: Also, parts: KeyParts) -> bytes:
     return sha256(state_key(also.name, *parts)).digest()[:_NAME_BYTES]
 
 
+@lru_cache(_REMEMBERED)
 def second_name(also: Also, parts: KeyParts) -> bytes:
     """The name of a record by its second key (28 bytes)."""
     also.check(parts)
     return shared_name(also, parts[:-1]) + last_name(parts[-1])
 
 
+@lru_cache(_REMEMBERED)
 def last_name(last: Any) -> bytes:
     """How the last part of a second key is told apart (12 bytes)."""
     return sha256(last).digest()[:_LAST_BYTES]

@@ -42,7 +42,7 @@ class Part:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Also:
     """A second key of an added record: its name, its parts (the last of them bytes), what it finds.
 

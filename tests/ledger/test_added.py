@@ -224,10 +224,9 @@ def test_two_keys_of_one_hash(monkeypatch: pytest.MonkeyPatch, where: str, which
     """Who makes such a pair is refused the second, and neither is ever taken for the other."""
     if which == "first":
         monkeypatch.setattr(added, "name_of", lambda _key: bytes(16))
-        monkeypatch.setattr("protocol.ledger.state.names_of", names_of)
     else:
-        monkeypatch.setattr(added, "shared_name", lambda _also, _parts: bytes(16))
-        monkeypatch.setattr(added, "last_name", lambda _last: bytes(12))
+        monkeypatch.setattr(added, "second_name", lambda _also, _parts: bytes(28))
+        monkeypatch.setattr("protocol.ledger.state.second_name", added.second_name)
     state = transaction(stored([added_fact("a", 1)]) if where == "stored" else MemoryTables())
     if where != "stored":
         state.put(FACTS, (ME, "a"), Fact(b"a"))
