@@ -235,9 +235,9 @@ def _conflict(around: Surroundings, given: Given) -> Outcome | None:
     with around.node.reader() as reader:
         seen = read_seen(reader, given["account"], given["id"])
         place = locate(reader, given["transaction"])
-        if seen is None or (place is not None and place.log_index == seen.log_index):
+        if seen is None or not seen.holds(read_head(reader).time_ms):
             return None
-        if seen.valid_until_ms <= read_head(reader).time_ms:  # L-7: the id is free again
+        if place is not None and place.log_index == seen.log_index:
             return None
         words = f"this account's id {other_content(reader, seen)}"
     return _refused(Refusal(CONFLICT, words, given["transaction"]))

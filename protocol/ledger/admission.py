@@ -89,7 +89,7 @@ def admit(
         raise AlreadyFinal(location)
     _check_window(body.valid_until_ms, max(time_ms, clock_ms), parameters)
     seen = read_seen(reader, body.account, body.id)
-    if seen is not None and seen.valid_until_ms > time_ms:
+    if seen is not None and seen.holds(time_ms):
         raise Refused(CONFLICT, f"id {body.id.hex()} of this account {other_content(reader, seen)}")
     state = StateReader(reader)
     if not authorised(body.account, body.signers, state):

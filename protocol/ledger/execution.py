@@ -227,7 +227,7 @@ class BlockWork:
             for name in names:
                 there = read_named(self._reader, name)
                 # A later envelope of the same (account, id) may stand there by now, with its own expiry.
-                if there is not None and there.valid_until_ms <= now:
+                if there is not None and not there.holds(now):
                     self._writes[Table.SEEN, name] = None
 
     def _expiring(self) -> Iterator[tuple[bytes, list[bytes]]]:
@@ -272,7 +272,7 @@ class BlockWork:
         if body.valid_until_ms > now + self._parameters.envelope_ttl_max_ms:
             return TOO_FAR_AHEAD
         seen = self._seen.get(name) or read_named(self._reader, name)
-        if seen is not None and seen.valid_until_ms > now:
+        if seen is not None and seen.holds(now):
             return DUPLICATE if self._transaction_at(seen.log_index) == envelope.transaction else CONFLICT
         if not authorised(body.account, body.signers, self._state):
             return NOT_AUTHORISED

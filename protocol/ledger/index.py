@@ -82,6 +82,10 @@ class Seen(NamedTuple):
     valid_until_ms: int
     log_index: int
 
+    def holds(self, time_ms: int) -> bool:
+        """Whether it is remembered at this block time: from `valid_until_ms` on the id is free again."""
+        return self.valid_until_ms > time_ms
+
 
 class Base(NamedTuple):
     """Where tables begin that were filled by a snapshot: nothing below is there.

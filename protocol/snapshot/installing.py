@@ -145,8 +145,9 @@ class Installing:
     def _remember(self, index: int, envelope: ParsedEnvelope, state_time_ms: int) -> None:
         body = envelope.body
         self._write(Table.HISTORY, history_key(body.account, index), b"")
-        if body.valid_until_ms > state_time_ms:
-            name, seen = seen_key(body.account, body.id), Seen(body.valid_until_ms, index)
+        seen = Seen(body.valid_until_ms, index)
+        if seen.holds(state_time_ms):
+            name = seen_key(body.account, body.id)
             self._write(Table.SEEN, name, pack_seen(seen))
             self._remembered.append((name, seen))
             if len(self._remembered) >= EXPIRING_TOGETHER:

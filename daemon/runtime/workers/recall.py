@@ -74,6 +74,6 @@ def _why_skipped(reader: Reader, header: Header, parameters: Parameters, envelop
     if locate(reader, envelope.transaction) is not None:
         return errors.DUPLICATE
     seen = read_seen(reader, envelope.account, envelope.id)
-    if seen is not None and seen.valid_until_ms > header.time_ms:
+    if seen is not None and seen.holds(header.time_ms):
         return errors.CONFLICT
     return errors.NOT_AUTHORISED
