@@ -413,7 +413,9 @@ class NodeRuntime:
             done = keys is not None and keys.erase(voting_key)
         except (OSError, OperatorFault) as fault:
             words = str(fault)
-        if not done:
+        if done:
+            self._log.info("voting_key_erased", voting_key=voting_key.hex())
+        else:
             self._log.error("voting_key_not_erased", voting_key=voting_key.hex(), words=words)
 
     # -- Watches ------------------------------------------------------------------------------------

@@ -160,7 +160,6 @@ def erase(body: Body) -> None:
     for voting_key in [key for key in body.keys if key in body.former and key not in body.roster.keys]:
         del body.keys[voting_key]
         body.emit(EraseKey(voting_key))
-        body.note("voting_key_erased", voting_key=voting_key)
 
 
 def take_part(body: Body) -> None:
