@@ -243,7 +243,8 @@ def _state(value_schema: Any) -> tuple[Route, ...]:
             (Reply("The value at the newest executed height.", value_schema),),
             more="Parts of keys are written as the space says: bytes in hex, integers in decimals, text as it is. "
             "Where a space says that its records have a second key, the name of that stands for the space too: "
-            "`evidence.digest` finds an owner's record by the document's digest.",
+            "`evidence.digest` finds an owner's first record of a digest; `evidence.latest` names the newest, if there "
+            "are more, and `evidence.end` says whether one was superseded or revoked.",
             parameters=(SPACE, KEY),
             problems=(errors.NOT_FOUND, errors.TOO_LARGE),
             examples=('curl "$BASE/v1/state/ledger.member?key=alpha"',),
@@ -257,7 +258,8 @@ def _state(value_schema: Any) -> tuple[Route, ...]:
             state.proof,
             (Reply("An encoded `StateProof`, at the newest height that a final header covers.", OCTETS, PROOF),),
             more="Of a space whose records are only ever added, a record can be proven, and not that there is none: "
-            "`not_found`. Whether one still holds stands in another space, where absence is proven: `evidence.end`.",
+            "`not_found`. Whether one still holds stands in another space, where absence is proven: `evidence.end`. "
+            "The file holds a whole page, records of other accounts too: to strangers give the proof of a receipt.",
             parameters=(SPACE, KEY),
             problems=(errors.NOT_FOUND, errors.NOT_COVERED, errors.TOO_LARGE, errors.SEGMENT_DAMAGED),
             examples=('curl -O -J "$BASE/v1/state/ledger.member/proof?key=alpha"',),

@@ -9,8 +9,9 @@ done there; of a running node at the end, when the history has caught up with it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +21,10 @@ from daemon.audit.replay import Replay
 from daemon.audit.stored import StoredState, Unreadable
 from protocol.codec import decode
 from protocol.errors import PapilioError
+from protocol.ledger.added import AddedPage, AddedRecord, is_page
 from protocol.ledger.index import number_of
 from protocol.ledger.records import Receipt
-from protocol.ledger.spaces import parse_state_key
+from protocol.ledger.spaces import Space, parse_state_key
 from protocol.ledger.tables import Table, Writes
 
 GROWING: Final = (Table.ROOTS, Table.RECEIPT, Table.TRANSACTION, Table.PLACE, Table.HISTORY, Table.LOG)
@@ -266,9 +268,29 @@ def _unlike_fields(expected: Any, found: Any) -> Iterator[tuple[str, str, str]]:
 def _state_fields(key: bytes, expected: bytes, found: bytes) -> Iterator[tuple[str, str, str]]:
     from protocol.apps.registry import RULES
 
-    space = RULES[max(RULES)].spaces.get(parse_state_key(key)[0])
+    spaces = RULES[max(RULES)].spaces
+    if is_page(key):
+        pairs = zip_longest(decode(AddedPage, expected).records, decode(AddedPage, found).records)
+        for mine, other in ((mine, other) for mine, other in pairs if mine != other):
+            yield from _unlike_added(spaces, mine, other)
+        return
+    space = spaces.get(parse_state_key(key)[0])
     if space is not None:
         yield from _unlike_fields(decode(space.record, expected), decode(space.record, found))
+
+
+def _unlike_added(
+    spaces: Mapping[str, Space[Any]], expected: AddedRecord | None, found: AddedRecord | None
+) -> Iterator[tuple[str, str, str]]:
+    """How two records differ that stand at the same place of a page: the field is named after the record."""
+    key = next(one.key for one in (expected, found) if one is not None)
+    name, space = _state_name(key), spaces.get(parse_state_key(key)[0])
+    if space is None or expected is None or found is None or expected.key != found.key:
+        values = [_whole_value(None if one is None else one.key + one.value) for one in (expected, found)]
+        yield name, values[0], values[1]
+        return
+    for field, mine, other in _unlike_fields(decode(space.record, expected.value), decode(space.record, found.value)):
+        yield f"{name} {field}", mine, other
 
 
 def _packed_fields(layout: Sequence[tuple[str, int]], expected: bytes, found: bytes) -> Iterator[tuple[str, str, str]]:

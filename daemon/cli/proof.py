@@ -37,7 +37,7 @@ def proof() -> None:
 @proof.command()
 @click.argument("transaction", required=False, type=TRANSACTION_TYPE)
 @click.option("--out", type=click.Path(path_type=Path, allow_dash=True), help="Where to write it; - is stdout.")
-@click.option("--state", "space", help="Prove a value of the state instead, or its absence: the name of a space.")
+@click.option("--state", "space", help="Prove a value of the state instead, or its absence: name of a space.")
 @click.option("--part", "parts", multiple=True, help="With --state: the parts of its key, in order; bytes in hex.")
 @node_options
 @json_option
@@ -55,6 +55,9 @@ def get(
     Examples:
         papilio proof get 5d0c…9f --out receipt.proof
         papilio proof get --state points.balance --part 5d…0c --part 9f…3a --out balance.proof
+
+    Of records that are only ever added, such as evidence, that there is none cannot be proven; and the file of one
+    shows others of the same block. To strangers give the proof of its transaction.
     """
     if (transaction is None) == (space is None):
         raise click.UsageError("say what to prove: a transaction, or --state with a space and the parts of a key")
@@ -82,11 +85,14 @@ def _state_key(space: str, parts: tuple[str, ...]) -> tuple[Any, tuple[Any, ...]
     from protocol.errors import Malformed
     from protocol.ledger.spaces import parts_from_text
 
-    spaces = RULES[max(RULES)].spaces
-    if space not in spaces:
-        raise click.UsageError(f"--state: no space is named {space!r}; there are {', '.join(spaces)}")
+    rules = RULES[max(RULES)]
+    by_second_key = rules.second.get(space)
+    declared = rules.spaces.get(space) if by_second_key is None else by_second_key.also
+    if declared is None:
+        names = ", ".join([*rules.spaces, *rules.second])
+        raise click.UsageError(f"--state: no space is named {space!r}; there are {names}")
     try:
-        return spaces[space], parts_from_text(spaces[space], list(parts))
+        return declared, parts_from_text(declared, list(parts))
     except Malformed as fault:
         raise click.UsageError(f"--part: {fault.words}") from fault
 

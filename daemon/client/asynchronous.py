@@ -20,7 +20,7 @@ from daemon.client.following import SILENCE_SECONDS, Follower
 from daemon.client.http import AnswerTooLarge, Collected, answer_of, no_answer, options, request_of
 from daemon.client.sealing import AnyOperation, Sealed
 from daemon.client.views import BadAnswer, BlockView, Event, Json, NetworkView, Outcome, Receipt
-from protocol.ledger.spaces import KeyPart, Space
+from protocol.ledger.spaces import Also, KeyPart, KeyParts, Space
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -159,8 +159,16 @@ class AsyncClient:
         asked = self._core.state(space, key, timeout_seconds)
         return await self._run(asked)
 
-    async def state_proof(self, space: Space[Any], *key: KeyPart, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
-        """The proof file of a value, or of its absence."""
+    async def find(
+        self, space: Space[R], *second_key: KeyPart, timeout_seconds: float = ANSWER_SECONDS
+    ) -> tuple[KeyParts, R] | None:
+        """As `Client.find`."""
+        return await self._run(self._core.find(space, second_key, timeout_seconds))
+
+    async def state_proof(
+        self, space: Space[Any] | Also, *key: KeyPart, timeout_seconds: float = ANSWER_SECONDS
+    ) -> bytes:
+        """As `Client.state_proof`."""
         return await self._run(self._core.state_proof(space, key, timeout_seconds))
 
     # -- Events -------------------------------------------------------------------------------------

@@ -37,9 +37,9 @@ from daemon.client.views import (
 )
 from protocol.apps.registry import RULES
 from protocol.codec.json import from_json
-from protocol.errors import NOT_FOUND, Malformed
+from protocol.errors import NOT_FOUND, BrokenInvariant, Malformed
 from protocol.ledger.application import Rules
-from protocol.ledger.spaces import KeyPart, Space
+from protocol.ledger.spaces import Also, KeyPart, KeyParts, Space, parts_from_text
 
 R = TypeVar("R")
 
@@ -177,24 +177,42 @@ class Core:
 
     def state(self, space: Space[R], parts: Sequence[KeyPart], timeout_seconds: float) -> Conversation[R | None]:
         """The value under a key of a space, opened; None if there is none."""
-        space.key(tuple(parts))  # a wrong key is said here, not by a node
+        space.check(tuple(parts))  # a wrong key is said here, not by a node
+        found = yield from self._value(space, space, parts, timeout_seconds)
+        return None if found is None else found[1]
 
-        def read(answer: Answer) -> R | None:
+    def find(
+        self, space: Space[R], parts: Sequence[KeyPart], timeout_seconds: float
+    ) -> Conversation[tuple[KeyParts, R] | None]:
+        """Key and record that are found by a second key; None if none are."""
+        if space.also is None:
+            raise BrokenInvariant(f"space {space.name} has no second key")
+        space.also.check(tuple(parts))
+        return (yield from self._value(space, space.also, parts, timeout_seconds))
+
+    def _value(
+        self, space: Space[R], asked: Space[Any] | Also, parts: Sequence[KeyPart], timeout_seconds: float
+    ) -> Conversation[tuple[KeyParts, R] | None]:
+        def read(answer: Answer) -> tuple[KeyParts, R]:
+            body = json_object(answer.body)
             try:
-                return from_json(space.record, dict(object_of(json_object(answer.body), "value")))
+                key = parts_from_text(space, [str(part) for part in object_of(body, "key").values()])
+                return key, from_json(space.record, dict(object_of(body, "value")))
             except Malformed as fault:
                 raise BadAnswer(f"a value that is no {space.record.__name__}: {fault.words}") from fault
 
         try:
-            return (yield from self._get(_state_path(space), _key_query(parts), read, timeout_seconds))
+            return (yield from self._get(_state_path(asked), _key_query(parts), read, timeout_seconds))
         except NodeRefused as refusal:
             if refusal.code == NOT_FOUND and "height" in refusal.facts:
                 return None
             raise  # the node knows no such space
 
-    def state_proof(self, space: Space[Any], parts: Sequence[KeyPart], timeout_seconds: float) -> Conversation[bytes]:
-        """The proof file of a value, or of its absence."""
-        space.key(tuple(parts))
+    def state_proof(
+        self, space: Space[Any] | Also, parts: Sequence[KeyPart], timeout_seconds: float
+    ) -> Conversation[bytes]:
+        """The proof file of a value, or of its absence; of an added record its page."""
+        space.check(tuple(parts))
         return (yield from self._get(f"{_state_path(space)}/proof", _key_query(parts), _body, timeout_seconds))
 
     def open_events(self, follower: Follower, patience_seconds: float) -> Conversation[str]:
@@ -288,7 +306,7 @@ def _of_id(transaction: bytes, wait_seconds: float) -> Question:
     return Question("GET", f"/v1/transactions/{transaction.hex()}", wait)
 
 
-def _state_path(space: Space[Any]) -> str:
+def _state_path(space: Space[Any] | Also) -> str:
     return f"/v1/state/{quote(space.name, safe='')}"
 
 

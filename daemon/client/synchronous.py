@@ -19,7 +19,7 @@ from daemon.client.following import Follower
 from daemon.client.http import AnswerTooLarge, Collected, answer_of, no_answer, options, request_of
 from daemon.client.sealing import AnyOperation, Sealed
 from daemon.client.views import BadAnswer, BlockView, Event, Json, NetworkView, Outcome, Receipt
-from protocol.ledger.spaces import KeyPart, Space
+from protocol.ledger.spaces import Also, KeyPart, KeyParts, Space
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -143,8 +143,18 @@ class Client:
         asked = self._core.state(space, key, timeout_seconds)
         return self._run(asked)
 
-    def state_proof(self, space: Space[Any], *key: KeyPart, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
-        """The proof file of a value, or of its absence."""
+    def find(
+        self, space: Space[R], *second_key: KeyPart, timeout_seconds: float = ANSWER_SECONDS
+    ) -> tuple[KeyParts, R] | None:
+        """Key and record that are found by a second key, where the space has one (`space.also`); None if none are."""
+        return self._run(self._core.find(space, second_key, timeout_seconds))
+
+    def state_proof(self, space: Space[Any] | Also, *key: KeyPart, timeout_seconds: float = ANSWER_SECONDS) -> bytes:
+        """The proof file of a value, or of its absence.
+
+        Of a record that is only ever added (`space.added`) the file holds its whole page, others' records with it, and
+        absence cannot be proven: NodeRefused(not_found). To strangers give the proof of its receipt.
+        """
         return self._run(self._core.state_proof(space, key, timeout_seconds))
 
     # -- Events -------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ class Prover:
         return receipt_proof(self._genesis, reader, place.log_index, envelope, finality)
 
     def state(self, reader: StateReader, key: bytes) -> bytes:
-        """The encoded `StateProof` of an encoded state key, or of its absence. Raises Refused, SegmentDamaged."""
+        """The encoded `StateProof` of a state key, as `proofs.build.state_proof`. Raises Refused, SegmentDamaged."""
         return state_proof(self._genesis, reader, key, self._finality_within(reader))
 
     def _finality_within(self, reader: StateReader) -> Finality:

@@ -18,10 +18,10 @@ A record's *places* are where it is found: the table PLACE, derived from the pag
     16 bytes of SHA-256(second key's name and parts but the last),         the same
       12 of SHA-256(its last part)                                         (so all that share them stand together)
 
-Names are hashes cut short, so two keys may have the same: who makes such a pair (2^64 tries, both of his own choice) is
-refused the second (`already_exists`), and a name of another's is hit by nobody (2^128; 2^96 for the last part of a
-second key). A record is only taken for the one asked for if its whole key is. So a place is written once and for ever,
-and follows from the pages in whatever order they are read.
+Names are hashes cut short, so two keys may have the same: who makes such a pair, both of his own choice (2^64 tries;
+2^48 for the last part of a second key), is refused the second (`already_exists`), and a name of another's is hit by
+nobody (2^128; 2^96 for such a last part). A record is only taken for the one asked for if its whole key is. So a place
+is written once and for ever, and follows from the pages in whatever order they are read.
 
 Deliberately absent: pages that later blocks fill up (each block would carry the page's old value in its undo).
 """
@@ -43,11 +43,14 @@ from protocol.ledger.tables import Reader, Table
 R = TypeVar("R")
 PAGE_BYTES: Final = 4_040
 """Of a page's records, with 8 bytes for the frame of each: it then fits a page of LMDB's long values (4,080 bytes)."""
+CHARGED_BYTES: Final = 40
+"""What a record is charged beside its key and value (L-12): its frame, and the page's key and head, were it alone."""
 _FRAME_BYTES: Final = 8
 _NAME_BYTES: Final = 16
 _LAST_BYTES: Final = 12
 _REMEMBERED: Final = 256
 """Names that were made last: a record's is looked for before it is added under it, and many are of one owner."""
+_PAGES_MAX: Final = 0xFFFF
 _place = Struct(">QHH")
 
 
@@ -179,8 +182,9 @@ def is_page(key: bytes) -> bool:
 
 def places_in(spaces: Mapping[str, Space[Any]], key: bytes, value: bytes) -> dict[bytes, bytes]:
     """The rows of PLACE that lead into a page, from the page alone, which nobody vouches for. Raises Malformed."""
-    number_of_page = parse_state_key(key)[1]
-    if not PAGES.fits(number_of_page):
+    parts = parse_state_key(key)[1]
+    height, page = parts if PAGES.fits(parts) else (0, 0)
+    if not (isinstance(height, int) and isinstance(page, int) and height >= 1 and 0 <= page <= _PAGES_MAX):
         raise Malformed("key", "not the key of a page")
     places: dict[bytes, bytes] = {}
     for at, one in enumerate(decode(AddedPage, value).records):
@@ -188,7 +192,7 @@ def places_in(spaces: Mapping[str, Space[Any]], key: bytes, value: bytes) -> dic
         space = spaces.get(name)
         if space is None or not space.added or not is_added_key(one.key) or not space.fits(parts):
             raise Malformed("records", f"a record of {name}, which has no such added records")
-        place = _place.pack(*number_of_page, at)
+        place = _place.pack(height, page, at)
         places |= dict.fromkeys(names_of(space, one.key, parts, decode(space.record, one.value)), place)
     return places
 
@@ -197,25 +201,32 @@ def places_in(spaces: Mapping[str, Space[Any]], key: bytes, value: bytes) -> dic
 
 
 class Source(NamedTuple):
-    """Where records are read from: rows of PLACE, and values of the state at the height that is meant."""
+    """Where records are read from: rows of PLACE, and values of the state at the height that is meant.
+
+    is_newest: whether that is the newest one, at which every place leads to a record.
+    """
 
     place: Callable[[bytes], bytes | None]
     value: Callable[[bytes], bytes | None]
+    is_newest: bool
 
 
 def newest(reader: Reader) -> Source:
     """Those of the newest height."""
-    return Source(lambda name: reader.get(Table.PLACE, name), lambda key: reader.get(Table.STATE, key))
+    return Source(lambda name: reader.get(Table.PLACE, name), lambda key: reader.get(Table.STATE, key), True)
 
 
 def record_at(source: Source, place: Place) -> AddedRecord | None:
-    """The record at a place; None if the source is of a height before it was added."""
+    """The record at a place; None if the source is of a height before it was added.
+
+    Raises BrokenInvariant if it leads nowhere.
+    """
     page = source.value(PAGES.key((place.height, place.page)))
-    if page is None:
+    if page is None and not source.is_newest:
         return None
-    records = read_page(page)
+    records = () if page is None else read_page(page)
     if place.at >= len(records):
-        raise BrokenInvariant(f"a name leads to record {place.at} of a page of {len(records)}")
+        raise BrokenInvariant(f"a name leads to a record that is not there: {place}")
     return records[place.at]
 
 

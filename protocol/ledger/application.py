@@ -95,7 +95,8 @@ class OperationKind:
     words: what it does, for people. check(arguments) raises Refused without looking at state.
     apply(context, state, arguments) changes the state and returns a `result` or None; raises Refused.
     consents(arguments): accounts that must have signed besides the sender, named by the arguments.
-    refusals: the codes that check and apply can give.
+    refusals: the codes that check and apply can give; the state's own (`too_large`, and `already_exists` for two keys
+    of one hash) may come of any that writes.
     """
 
     name: str

@@ -91,13 +91,17 @@ class Space(Generic[R]):
         """Whether these are parts of a key of this space."""
         return tuple(map(type, parts)) == self._types
 
+    def check(self, parts: KeyParts) -> None:
+        """Raises BrokenInvariant if the parts are not as declared."""
+        if not self.fits(parts):
+            raise _undeclared(self.name, self.parts)
+
     def key(self, parts: KeyParts) -> bytes:
         """The encoded state key.
 
         Raises BrokenInvariant if the parts are not as declared, Refused(too_large) past `STATE_KEY_BYTES_MAX`.
         """
-        if not self.fits(parts):
-            raise _undeclared(self.name, self.parts)
+        self.check(parts)
         return _key(None, self.name, *parts) if self.added else _key(self.name, *parts)
 
 
@@ -128,8 +132,8 @@ def _key(*parts: KeyPart | None) -> bytes:
 
 
 def is_added_key(key: bytes) -> bool:
-    """Whether this is the key of a record of a space of added ones, which stands in a page."""
-    return key[1:2] == b"\xc0"
+    """Whether this key, in canonical form, is of an added record, which stands in a page: nil comes first."""
+    return key[3:4] == b"\xc0" if key[:1] == b"\xdc" else key[1:2] == b"\xc0"
 
 
 def parse_state_key(data: bytes) -> tuple[str, KeyParts]:

@@ -28,6 +28,7 @@ from protocol import limits
 from protocol.codec import decode, encode
 from protocol.errors import ALREADY_EXISTS, TOO_LARGE, BrokenInvariant, Malformed, Refused
 from protocol.ledger.added import (
+    CHARGED_BYTES,
     Added,
     AddedRecord,
     Source,
@@ -107,7 +108,7 @@ class StateTransaction:
 
     def __init__(self, reader: Reader) -> None:
         stored = newest(reader)
-        self._source = Source(self._place, stored.value)
+        self._source = stored._replace(place=self._place)
         self._place_stored = stored.place
         self._places: dict[bytes, bytes | None] = {}
         """Rows of PLACE that were looked for: a name is, before its record is written."""
@@ -169,7 +170,7 @@ class StateTransaction:
         """By how much the present envelope makes the state bigger (keys and values); negative if smaller."""
         growth = 0
         for key, entry in self._envelope.items():
-            growth += _size(key, entry.data) - _size(key, self._below(key).data)
+            growth += _size(key, entry.data) - _size(key, self._below(key).data) + bool(entry.names) * CHARGED_BYTES
         return growth
 
     def keep(self) -> None:

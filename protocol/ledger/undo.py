@@ -86,7 +86,7 @@ class HistoricState:
     @property
     def source(self) -> Source:
         """Where added records of that height are read from: what came later stands in pages that were not there."""
-        return Source(newest(self._reader).place, self.value)
+        return Source(newest(self._reader).place, self.value, is_newest=False)
 
     def value(self, key: bytes) -> bytes | None:
         """The value of an encoded state key at that height."""

@@ -23,7 +23,7 @@ from protocol.ledger.tables import Reader
 from protocol.ledger.undo import HistoricState
 from protocol.proofs.finality import ProofRefused
 from protocol.proofs.records import ClosedEpoch, Finality, ReceiptProof, StateProof, WithinPage
-from protocol.proofs.verify import verify_receipt_proof, verify_state_proof
+from protocol.proofs.verify import Spaces, verify_receipt_proof, verify_state_proof
 
 
 def finality_of(header: Header, finalization: Certificate, closed: Sequence[ClosedEpoch] = ()) -> Finality:
@@ -78,11 +78,13 @@ def covering_size(finality: Finality, log_index: int) -> int:
     return size
 
 
-def state_proof(genesis: Genesis, reader: Reader, key: bytes, finality: Finality) -> bytes:
+def state_proof(
+    genesis: Genesis, reader: Reader, key: bytes, finality: Finality, *, spaces: Spaces | None = None
+) -> bytes:
     """The encoded proof of an encoded state key's value, or its absence, at the height that the header covers.
 
     Raises Refused: not_found if the state of that height is not held any more, or if there is no added record of that
-    key, which cannot be proven; not_covered if the record was added later.
+    key, which cannot be proven; not_covered if the record was added later. spaces: as in `verify_state_proof`.
     """
     state = HistoricState(reader, _header(finality).executed.height)
     value, within, proven = state.value(key), None, key
@@ -91,7 +93,7 @@ def state_proof(genesis: Genesis, reader: Reader, key: bytes, finality: Finality
         proven = PAGES.key((within.height, within.page))
     data = encode(StateProof(network_id(genesis), key, value, within, state.prove(proven), finality))
     try:
-        verify_state_proof(encode(genesis), data)
+        verify_state_proof(encode(genesis), data, spaces=spaces)
     except ProofRefused as fault:
         raise BrokenInvariant(f"the proof of state key {key.hex()} does not verify: {fault.words}") from fault
     return data

@@ -9,6 +9,8 @@ else; in particular a receipt of a *failed* envelope is proven as failed (`Verif
 
 A proof of *absence* holds for every key whose path through the trie ends at the same empty place: such a file with
 another key in it may verify, and then says something else that is true. Compare the key with the one you asked for.
+What is no key of a space as the network's rules declare it, is always absent, and is refused: whoever reads a key in
+words cannot see of which types its parts are.
 
 **Networks that go on from another** (`ledger.succession`): one log of receipts runs through all of them, so a proof
 under the newer network's headers may be of a receipt of an earlier one. Its envelope then has to name that earlier
@@ -20,8 +22,10 @@ quorum stands for it), and the position of anything outside the proof.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar
 
+from protocol.apps.registry import rules_at
 from protocol.codec import decode
 from protocol.crypto import log, trie
 from protocol.crypto.signing import verify_message
@@ -42,12 +46,13 @@ from protocol.ledger.added import PAGES, AddedPage, AddedRecord
 from protocol.ledger.envelope import ParsedEnvelope, parse_envelope, signature_items
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.records import Receipt
-from protocol.ledger.spaces import is_added_key, parse_state_key
+from protocol.ledger.spaces import Space, is_added_key, parse_state_key
 from protocol.ledger.succession import ancestors_of, decode_genesis, home_of
 from protocol.proofs.finality import FinalHeader, ProofRefused, verify_finality
 from protocol.proofs.records import ReceiptProof, StateProof
 
 T = TypeVar("T")
+Spaces = Mapping[str, Space[Any]]
 
 
 class VerifiedReceipt(NamedTuple):
@@ -99,17 +104,19 @@ def verify_receipt_proof(genesis_bytes: bytes, proof_bytes: bytes, pinned: bytes
     return VerifiedReceipt(genesis.name, proof.network_id, envelope, receipt, proof.log_index, final)
 
 
-def verify_state_proof(genesis_bytes: bytes, proof_bytes: bytes, pinned: bytes | None = None) -> VerifiedState:
-    """What the encoded `StateProof` proves on the network of the encoded `Genesis`; parameters as above."""
+def verify_state_proof(
+    genesis_bytes: bytes, proof_bytes: bytes, pinned: bytes | None = None, *, spaces: Spaces | None = None
+) -> VerifiedState:
+    """What the encoded `StateProof` proves on the network of the encoded `Genesis`; parameters as above.
+
+    spaces: of the state, by name; None: those of the network's rules at that height.
+    """
     genesis, proof = _open(genesis_bytes, StateProof, proof_bytes)
     _check_network(genesis, proof.network_id)
-    try:
-        parse_state_key(proof.key)
-    except Malformed as fault:
-        raise ProofRefused(PROOF_MALFORMED, fault.words) from fault
-    key, value = _key_and_value(proof)
     final = verify_finality(genesis, proof.finality, pinned)
     executed = final.header.executed
+    _check_key(proof.key, _spaces_at(genesis, executed.height) if spaces is None else spaces)
+    key, value = _key_and_value(proof)
     if value is None:
         shown = trie.verify_absence(executed.state_root, key, proof.proof)
     else:
@@ -118,6 +125,25 @@ def verify_state_proof(genesis_bytes: bytes, proof_bytes: bytes, pinned: bytes |
         what = "the absence of a value" if value is None else "this value"
         raise ProofRefused(PROOF_NOT_IN_STATE, f"the trie proof does not show {what} under the header's state root")
     return VerifiedState(genesis.name, proof.network_id, executed.height, proof.key, proof.value, final)
+
+
+def _spaces_at(genesis: Genesis, height: int) -> Spaces:
+    try:
+        return rules_at(genesis, height).spaces
+    except OperatorFault as fault:
+        raise ProofRefused(PROOF_BAD_GENESIS, fault.words) from fault
+
+
+def _check_key(key: bytes, spaces: Spaces) -> None:
+    """Raises ProofRefused unless this is the key of a space, as the space makes it."""
+    try:
+        name, parts = parse_state_key(key)
+    except Malformed as fault:
+        raise ProofRefused(PROOF_MALFORMED, fault.words) from fault
+    space = spaces.get(name)
+    if space is None or not space.fits(parts) or space.key(parts) != key:
+        words = f"{key.hex()} is no key of a space of this network: nothing ever stands there, and that says nothing"
+        raise ProofRefused(PROOF_MALFORMED, words)
 
 
 def _key_and_value(proof: StateProof) -> tuple[bytes, bytes | None]:

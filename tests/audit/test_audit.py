@@ -13,8 +13,10 @@ from daemon.audit.blocks import BlockStream, Damaged, Found
 from daemon.audit.findings import Difference, Of, Report
 from daemon.store.files import OsFiles
 from daemon.store.segments import Segments
-from protocol.codec import encode
+from protocol.apps.evidence.records import Evidence
+from protocol.codec import decode, encode
 from protocol.errors import OperatorFault
+from protocol.ledger.added import PAGES, read_page
 from protocol.ledger.batch import open_batch
 from protocol.ledger.index import number_key
 from protocol.ledger.records import Block, header_hash
@@ -332,6 +334,28 @@ def test_an_altered_current_value(world: World, tmp_path: Path) -> None:
     report = judged(world, path)
     assert (first(report).of, first(report).height, first(report).field) == (Of.STATE, HEIGHT, "state_bytes")
     assert first(report).record.startswith("state value ledger.usage/")
+
+
+def test_an_altered_record_of_a_page_is_named(world: World, tmp_path: Path) -> None:
+    path = node_directory(tmp_path / "data", world)
+    pages = world.tables.scan(Table.STATE, PAGES.key((1, 0))[:-2])
+    key, page = next((key, page) for key, page in pages if len(read_page(page)) > 1)
+    digest = decode(Evidence, read_page(page)[1].value).digest
+    kit.alter_stored(path / "state", Table.STATE, key, lambda data: data.replace(digest, bytes(32)))
+    report = judged(world, path)
+    assert first(report).record.startswith("state value ledger.added/")
+    assert first(report).field.startswith("evidence.record/")
+    assert first(report).field.endswith(" digest")
+    assert (first(report).expected, first(report).found) == (digest.hex(), bytes(32).hex())
+    assert report.counts[Of.STATE] == 1
+
+
+def test_an_altered_place_is_named(world: World, tmp_path: Path) -> None:
+    path = node_directory(tmp_path / "data", world)
+    name, _ = world.tables.scan(Table.PLACE, b"", limit=1)[0]
+    kit.alter_stored(path / "state", Table.PLACE, name, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    report = judged(world, path)
+    assert (first(report).record, first(report).field) == (f"place {name.hex()}", "record")
 
 
 def test_altered_results_of_a_height(world: World, tmp_path: Path) -> None:

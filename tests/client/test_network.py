@@ -52,6 +52,9 @@ def test_record_read_and_prove(papilio_network: LocalNetwork, papilio_account: A
         assert found.digest == operation.statement.digest
         assert found.recorded.transaction == receipt.transaction
         assert client.state(evidence.RECORDS, papilio_account.name, bytes(16)) is None
+        by_digest = client.find(evidence.RECORDS, evidence.SHA256, found.digest, papilio_account.name)
+        assert by_digest == ((papilio_account.name, operation.id), found)
+        assert client.find(evidence.RECORDS, evidence.SHA256, bytes(32), papilio_account.name) is None
         assert client.block(receipt.height).transactions == (receipt.transaction,)
         proof = client.proof(receipt.transaction)
         record = client.state_proof(evidence.RECORDS, papilio_account.name, operation.id)

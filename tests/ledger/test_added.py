@@ -15,6 +15,7 @@ from protocol.crypto import trie
 from protocol.errors import BrokenInvariant, Malformed, Refused
 from protocol.ledger import added
 from protocol.ledger.added import (
+    CHARGED_BYTES,
     PAGE_BYTES,
     PAGES,
     Added,
@@ -97,6 +98,15 @@ def test_places_follow_from_the_pages_in_any_order(sizes: list[int], random: Ran
     assert found == places
 
 
+@given(st.integers(1, limits.U53_MAX), st.lists(st.integers(0, limits.ADDED_VALUE_BYTES_MAX), min_size=1, max_size=4))
+def test_what_is_charged_covers_the_pages(height: int, sizes: list[int]) -> None:
+    """L-12: so the state can't outgrow the quotas."""
+    records = [Added(AddedRecord(b"k" * (1 + size % 480), bytes(size)), ()) for size in sizes]
+    pages, _ = pack_pages(height, records)
+    held = sum(len(at) + len(value) for at, value in pages.items())
+    assert held <= sum(len(one.record.key) + len(one.record.value) + CHARGED_BYTES for one in records)
+
+
 def test_the_largest_record_fits_the_state() -> None:
     longest = AddedRecord(b"k" * limits.STATE_KEY_BYTES_MAX, bytes(limits.ADDED_VALUE_BYTES_MAX))
     (value,) = pack_pages(limits.U53_MAX, [Added(longest, ())])[0].values()
@@ -113,9 +123,22 @@ def test_the_largest_record_fits_the_state() -> None:
         (PAGES.key((1, 0)), [AddedRecord(array(None, "test.fact", 1), encode(Fact(b"")))]),
         (PAGES.key((1, 0)), [AddedRecord(array(None, "no.such"), encode(Fact(b"")))]),
         (PAGES.key((1, 0)), [AddedRecord(b"?", b"")]),
+        (PAGES.key((1, -1)), [AddedRecord(FACTS.key((ME, "a")), encode(Fact(b"")))]),
+        (PAGES.key((1, 65_536)), [AddedRecord(FACTS.key((ME, "a")), encode(Fact(b"")))]),
+        (PAGES.key((0, 0)), [AddedRecord(FACTS.key((ME, "a")), encode(Fact(b"")))]),
         (NOTES.key((ME, "a")), [AddedRecord(FACTS.key((ME, "a")), encode(Fact(b"")))]),
     ],
-    ids=["of an ordinary space", "another class", "other parts", "no such space", "no key", "no page"],
+    ids=[
+        "of an ordinary space",
+        "another class",
+        "other parts",
+        "no such space",
+        "no key",
+        "below",
+        "above",
+        "genesis",
+        "no page",
+    ],
 )
 def test_a_page_that_nobody_vouches_for_is_refused(at: bytes, records: list[AddedRecord]) -> None:
     with pytest.raises(Malformed):
@@ -129,9 +152,13 @@ def test_damaged_pages_and_places_are_broken_invariants() -> None:
     assert place is not None
     with pytest.raises(BrokenInvariant):
         added.record_at(source, place._replace(at=1))
-    tables.apply({(Table.STATE, PAGES.key((7, 0))): b"?"})
-    with pytest.raises(BrokenInvariant):
-        added_record(source, FACTS.key((ME, "a")))
+    for damaged in (b"?", None):
+        tables.apply({(Table.STATE, PAGES.key((7, 0))): damaged})
+        with pytest.raises(BrokenInvariant):
+            added_record(source, FACTS.key((ME, "a")))
+    assert added_record(source._replace(is_newest=False), FACTS.key((ME, "a"))) is None, (
+        "of an earlier height it may lack"
+    )
 
 
 def test_keys_of_added_records_are_told_from_others() -> None:
@@ -180,7 +207,7 @@ def test_layers_equal_a_naive_model(steps: list[tuple[str, str, bytes]], before:
             state.discard()
             present = dict(kept)
         grown = [AddedRecord(FACTS.key((ME, one)), encode(Fact(present[one]))) for one in present.keys() - kept.keys()]
-        assert state.growth_bytes() == sum(len(one.key) + len(one.value) for one in grown)
+        assert state.growth_bytes() == sum(len(one.key) + len(one.value) + CHARGED_BYTES for one in grown)
         for each in "abcdef":
             expected = Fact(present[each]) if each in present else None
             assert state.get(FACTS, (ME, each)) == expected
@@ -283,12 +310,12 @@ def test_the_state_of_an_earlier_height_lacks_what_came_later() -> None:
 
 
 def test_added_bytes_are_charged() -> None:
-    """L-12: keys and values, not the frames of a page."""
+    """L-12: keys and values, and what a page costs if one of them is alone in it."""
     world = World()
     before = charged(world)
     world.run(world.tell(1, "a", "b"))
     sizes = [len(FACTS.key((ME, name))) + len(encode(Fact(name.encode()))) for name in "ab"]
-    assert charged(world) - before == sum(sizes)
+    assert charged(world) - before == sum(sizes) + 2 * CHARGED_BYTES
 
 
 def charged(world: World) -> int:

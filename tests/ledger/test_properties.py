@@ -24,15 +24,16 @@ from protocol.ledger.records import account_name
 from protocol.ledger.spaces import parse_state_key
 from protocol.ledger.state import StateReader
 from protocol.ledger.tables import Table
-from tests.ledger.world import MINT, UNITS, Drop, Give, Put, Units, World, key, make_genesis
+from tests.ledger.world import MINT, UNITS, Drop, Give, Put, Tell, Units, World, key, make_genesis
 
 ACCOUNTS = [account_name(key(i).public) for i in range(1, 5)]
-QUOTA = 900
+QUOTA = 1_200
 
 OPERATIONS = st.one_of(
     st.builds(lambda n, v: ("put", Put(n, v)), st.sampled_from(["a", "b", "forbidden"]), st.binary(max_size=60)),
     st.builds(lambda n: ("drop", Drop(n)), st.sampled_from(["a", "b"])),
     st.builds(lambda t, u, b: ("give", Give(t, u, b)), st.sampled_from(ACCOUNTS), st.integers(0, MINT), st.booleans()),
+    st.builds(lambda n, v: ("tell", Tell(n, v)), st.sampled_from(["a", "b", "c", "d"]), st.binary(max_size=60)),
     st.just(("put", b"\xc1")),
     st.just(("nothing", b"\x90")),
 )

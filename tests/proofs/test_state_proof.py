@@ -9,39 +9,51 @@ import pytest
 from protocol.codec import decode, encode
 from protocol.errors import Refused
 from protocol.ledger.added import PAGES, AddedPage, AddedRecord
-from protocol.ledger.records import account_name
+from protocol.ledger.records import Header, account_name
+from protocol.ledger.spaces import state_key
 from protocol.ledger.undo import HistoricState
 from protocol.proofs.build import finality_of, state_proof
 from protocol.proofs.explain import explain, utc_text
 from protocol.proofs.finality import ProofRefused
 from protocol.proofs.records import StateProof
-from protocol.proofs.verify import verify_receipt_proof, verify_state_proof
+from protocol.proofs.verify import VerifiedState, verify_receipt_proof, verify_state_proof
+from protocol.sim.raw import array
 from tests.ledger.world import FACTS, NOTES, Fact, Note, key
 from tests.proofs.chain import ProvenWorld
 
 WORLD = ProvenWorld()
+SPACES = WORLD.rules.spaces
 MINE = account_name(key(1).public)
 FIRST = NOTES.key((MINE, "a"))
 SECOND = NOTES.key((MINE, "b"))
 
 
-def made(state_key: bytes, height: int) -> bytes:
+def made(at: bytes, height: int) -> bytes:
     """Proof under the header of `height`, which covers the height below."""
-    header = WORLD.headers[height - 1]
-    return state_proof(WORLD.genesis, WORLD.tables, state_key, finality_of(header, WORLD.finalization(header)))
+    return made_of(WORLD, at, WORLD.headers[height - 1])
+
+
+def made_of(world: ProvenWorld, at: bytes, header: Header) -> bytes:
+    """Proof under this header."""
+    finality = finality_of(header, world.finalization(header))
+    return state_proof(world.genesis, world.tables, at, finality, spaces=SPACES)
+
+
+def shown_by(data: bytes) -> VerifiedState:
+    return verify_state_proof(WORLD.genesis_bytes, data, spaces=SPACES)
 
 
 def refused(data: bytes) -> str:
     with pytest.raises(ProofRefused) as caught:
-        verify_state_proof(WORLD.genesis_bytes, data)
+        shown_by(data)
     return caught.value.code
 
 
 def test_values_and_absence_at_each_covered_height() -> None:
     """L-20: a node gives the state of recent heights, not only the newest."""
     for height, present in ((1, (False, False)), (2, (True, False)), (3, (True, True))):
-        for state_key, there in zip((FIRST, SECOND), present, strict=True):
-            verified = verify_state_proof(WORLD.genesis_bytes, made(state_key, height))
+        for at, there in zip((FIRST, SECOND), present, strict=True):
+            verified = shown_by(made(at, height))
             assert verified.height == height - 1
             assert verified.value == (encode(Note(b"x")) if there else None)
 
@@ -62,7 +74,7 @@ def test_an_altered_absence_is_refused_or_speaks_truly_of_another_key() -> None:
     others = 0
     for data in one_bit_off(good):
         try:
-            verified = verify_state_proof(WORLD.genesis_bytes, data)
+            verified = shown_by(data)
         except ProofRefused:
             continue
         others += 1
@@ -83,6 +95,32 @@ def test_another_value_or_presence() -> None:
     assert refused(encode(replace(absent, key=b"\x00"))) == "proof_malformed"
 
 
+def test_a_key_that_no_space_makes_is_refused() -> None:
+    """It is absent whatever is recorded, and in words it reads like the one that a space makes."""
+    world, header = WORLD, WORLD.headers[-1]
+    finality = finality_of(header, world.finalization(header))
+    past = HistoricState(world.tables, header.executed.height)
+    for key_ in (
+        state_key("test.note", MINE.hex(), "a"),
+        state_key(f"test.note/{MINE.hex()}", "a"),
+        state_key("test.note", MINE, "a", "b"),
+        state_key("test.fact", MINE, "a"),
+        state_key("test.told", MINE, MINE),
+        array_of_seventeen(),
+    ):
+        proof = StateProof(world.network_id, key_, None, None, past.prove(key_), finality)
+        assert refused(encode(proof)) == "proof_malformed"
+    unknown = StateProof(world.network_id, FIRST, None, None, past.prove(FIRST), finality)
+    with pytest.raises(ProofRefused) as caught:
+        verify_state_proof(world.genesis_bytes, encode(unknown))
+    assert caught.value.code == "proof_malformed", "these rules know no space of tests"
+
+
+def array_of_seventeen() -> bytes:
+    """A key of an added record with more parts than any space has, whose head is longer."""
+    return array(None, "test.fact", *range(15)).replace(b"\x9f", b"")
+
+
 # -- Records that are only ever added ---------------------------------------------------------------
 
 TOLD = FACTS.key((MINE, "fact"))
@@ -94,12 +132,14 @@ def told() -> tuple[ProvenWorld, bytes]:
     world.run(world.tell(20, "other", "fact"))
     world.run()
     header = world.headers[-1]
-    return world, state_proof(world.genesis, world.tables, TOLD, finality_of(header, world.finalization(header)))
+    return world, state_proof(
+        world.genesis, world.tables, TOLD, finality_of(header, world.finalization(header)), spaces=SPACES
+    )
 
 
 def test_an_added_record_is_proven_by_its_page() -> None:
-    world, data = told()
-    shown = verify_state_proof(world.genesis_bytes, data)
+    _, data = told()
+    shown = shown_by(data)
     assert (shown.key, shown.value, shown.height) == (TOLD, encode(Fact(b"fact")), 4)
     assert explain(shown).startswith("PRESENT: at height 4 the state held under test.fact/")
     for altered in one_bit_off(data):
@@ -118,7 +158,7 @@ def test_an_added_record_is_proven_by_nothing_else() -> None:
     assert proof.within is not None
     page_key = PAGES.key((proof.within.height, proof.within.page))
     itself = replace(proof, key=page_key, value=proof.within.value, within=None)
-    assert verify_state_proof(world.genesis_bytes, encode(itself)).value == proof.within.value, "a page is a value"
+    assert shown_by(encode(itself)).value == proof.within.value, "a page is a value"
     assert refused(encode(replace(itself, within=proof.within))) == "proof_not_in_state"
 
 
@@ -136,22 +176,19 @@ def test_the_page_has_to_hold_the_record() -> None:
     assert refused(encode(replace(proof, within=replace(proof.within, value=b"?")))) == "proof_malformed"
 
 
-@pytest.mark.parametrize(
-    "state_key, height, code", [(FACTS.key((MINE, "none")), 5, "not_found"), (TOLD, 4, "not_covered")]
-)
-def test_what_cannot_be_proven_of_it(state_key: bytes, height: int, code: str) -> None:
+@pytest.mark.parametrize("at, height, code", [(FACTS.key((MINE, "none")), 5, "not_found"), (TOLD, 4, "not_covered")])
+def test_what_cannot_be_proven_of_it(at: bytes, height: int, code: str) -> None:
     """That there is none, ever; and one that no header covers yet."""
     world, _ = told()
-    header = world.headers[height - 1]
     with pytest.raises(Refused) as caught:
-        state_proof(world.genesis, world.tables, state_key, finality_of(header, world.finalization(header)))
+        made_of(world, at, world.headers[height - 1])
     assert caught.value.code == code
 
 
 def test_a_state_that_is_not_known_is_refused() -> None:
     header = replace(WORLD.covering, executed=replace(WORLD.covering.executed, height=77))
     with pytest.raises(Refused) as caught:
-        state_proof(WORLD.genesis, WORLD.tables, FIRST, finality_of(header, WORLD.finalization(header)))
+        state_proof(WORLD.genesis, WORLD.tables, FIRST, finality_of(header, WORLD.finalization(header)), spaces=SPACES)
     assert caught.value.code == "not_found"
 
 
@@ -163,8 +200,8 @@ def test_words_say_success_failure_presence_and_absence_first() -> None:
     assert bad.startswith("REFUSED")
     assert "forbidden" in bad
     assert "Operation 1, test.put: this name is forbidden" in bad
-    assert explain(verify_state_proof(WORLD.genesis_bytes, made(FIRST, 3))).startswith("PRESENT: at height 2")
-    assert explain(verify_state_proof(WORLD.genesis_bytes, made(SECOND, 2))).startswith("ABSENT: at height 1")
+    assert explain(shown_by(made(FIRST, 3))).startswith("PRESENT: at height 2")
+    assert explain(shown_by(made(SECOND, 2))).startswith("ABSENT: at height 1")
 
 
 @pytest.mark.parametrize(

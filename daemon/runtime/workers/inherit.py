@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from daemon.store.errors import StateDamaged
 from daemon.store.tables import StateReader, StateStore
+from protocol import limits
 from protocol.apps.registry import rules_at
 from protocol.crypto import log, trie
 from protocol.errors import Malformed, OperatorFault
@@ -28,6 +29,7 @@ from protocol.ledger.succession import Succession
 from protocol.ledger.tables import Table, Writes
 
 ROWS_AT_ONCE: Final = 20_000
+BYTES_AT_ONCE: Final = 4 * limits.MIB
 _ROWS_READ: Final = 1_000
 _COPIED: Final = (Table.META, Table.ROOTS, Table.TRANSACTION, Table.SEEN, Table.SEEN_EXPIRY, Table.HISTORY)
 _Rows = list[tuple[bytes, bytes]]
@@ -71,10 +73,15 @@ def _copy_state(state: StateStore, source: StateReader, spaces: Mapping[str, Spa
         with state.reader() as done:
             root, nodes = trie.update(trie_getter(done), dict(rows))
         writes: Writes = {(Table.STATE, key): value for key, value in rows}
+        state.fill(writes | {(Table.TRIE, trie_key(position)): node for position, node in nodes.items()})
+        places: Writes = {}
         for key, value in rows:
             if is_page(key):
-                writes |= {(Table.PLACE, name): place for name, place in places_in(spaces, key, value).items()}
-        state.fill(writes | {(Table.TRIE, trie_key(position)): node for position, node in nodes.items()})
+                places |= {(Table.PLACE, name): place for name, place in places_in(spaces, key, value).items()}
+            if len(places) >= ROWS_AT_ONCE:
+                state.fill(places)
+                places = {}
+        state.fill(places)
     return root
 
 
@@ -92,13 +99,14 @@ def _copy_receipts(state: StateStore, source: StateReader) -> tuple[int, bytes]:
 
 
 def _pages(source: StateReader, table: Table) -> Iterator[_Rows]:
-    """All of a table, so many rows at once."""
-    start, rows = b"", list[tuple[bytes, bytes]]()
+    """All of a table, so many rows or bytes at once."""
+    start, rows, size = b"", list[tuple[bytes, bytes]](), 0
     while page := source.scan(table, b"", start, _ROWS_READ):
         rows += page
+        size += sum(len(key) + len(value) for key, value in page)
         start = page[-1][0] + b"\0"
-        if len(rows) >= ROWS_AT_ONCE:
+        if len(rows) >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
             yield rows
-            rows = []
+            rows, size = [], 0
     if rows:
         yield rows

@@ -78,9 +78,9 @@ def redeem(context: Context, state: State, arguments: Redeem) -> None:
         raise Refused(ALREADY_REDEEMED, "reference: the redeemer has used it already")
     left = _taken_by_sender(context, arguments.programme, arguments.units, state)
     supply = supply_of(arguments.programme, state)
+    state.put(REDEMPTIONS, key, Redemption(context.account, arguments.units, origin_of(context)))
     _put_balance((arguments.programme, context.account), left, state)
     state.put(SUPPLIES, (arguments.programme,), replace(supply, redeemed=supply.redeemed + arguments.units))
-    state.put(REDEMPTIONS, key, Redemption(context.account, arguments.units, origin_of(context)))
 
 
 def retire(context: Context, state: State, arguments: Retire) -> Retired:

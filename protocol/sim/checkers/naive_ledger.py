@@ -248,7 +248,7 @@ class NaiveLedger:
 
     def _grown(self, key: bytes, value: bytes | None) -> int:
         new, old = (0 if data is None else len(key) + len(data) for data in (value, self.state.get(key)))
-        return new - old
+        return new - old + (0 if _space_of_added(key) is None else 40)
 
     def _run(
         self, header: Header, member: str, body: EnvelopeBody, transaction: bytes, position: int, changes: Changes
