@@ -63,7 +63,7 @@ class Drop:
     name: Name
 
 
-@record(kind=249)
+@record(kind=229)
 class Tell:
     """Add a fact under `name` of the sender's, for ever."""
 
@@ -71,7 +71,7 @@ class Tell:
     value: Annotated[bytes, Blob(16_384)]
 
 
-@record(kind=248)
+@record(kind=228)
 class Fact:
     """What was told."""
 

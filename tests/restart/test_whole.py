@@ -264,9 +264,13 @@ def _state_is_inherited(folder: Path, source: Path, genesis: Succession) -> None
     inherit(state, genesis, source)
     with state.reader() as reader:
         assert read_head(reader).executed == genesis.begins
+        places = reader.scan(Table.PLACE, b"", limit=100_000)
         key, value = reader.scan(Table.STATE, b"", limit=1)[0]
     state.close()
     damaged = StateStore.open(source, network_id(genesis), writer=True)
+    with damaged.reader() as reader:
+        assert places == reader.scan(Table.PLACE, b"", limit=100_000), "made of the pages"
+    assert places, "the old network has recorded what is only ever added"
     damaged.commit([{(Table.STATE, key): value + b"!"}], genesis.begins.height)
     damaged.close()
     state = StateStore.open(folder, network_id(genesis), writer=True)
