@@ -58,7 +58,7 @@ def _write_member(genesis: Genesis, member: GenesisMember, state: StateTransacti
 
 
 def _close(genesis: Genesis, state: StateTransaction) -> Execution:
-    assert not state.added(), "genesis writes ordinary values"
+    assert not list(state.added()), "genesis writes ordinary values"
     changes = state.changes()
     root, nodes = trie.update(lambda _position: None, changes)
     executed = Executed(0, root, 0, log.EMPTY_ROOT)

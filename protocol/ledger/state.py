@@ -22,6 +22,7 @@ end of the block).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from protocol import limits
@@ -111,7 +112,7 @@ class StateTransaction:
         self._source = stored._replace(place=self._place)
         self._place_stored = stored.place
         self._places: dict[bytes, bytes | None] = {}
-        """Rows of PLACE that were looked for: a name is, before its record is written."""
+        """Rows of PLACE that the envelope has looked for: a name is, before its record is written."""
         self._stored: dict[bytes, _Entry] = {}
         self._block: dict[bytes, _Entry] = {}
         self._envelope: dict[bytes, _Entry] = {}
@@ -156,6 +157,7 @@ class StateTransaction:
                 raise Refused(
                     ALREADY_EXISTS, f"another record of {space.name} is found by the same hash: take another key"
                 )
+        del self._stored[key]  # nothing; the layer above has it now
         self._envelope_names.update(dict.fromkeys(names, key))
         self._envelope[key] = _Entry(value, data, names)
 
@@ -170,20 +172,19 @@ class StateTransaction:
         """By how much the present envelope makes the state bigger (keys and values); negative if smaller."""
         growth = 0
         for key, entry in self._envelope.items():
-            growth += _size(key, entry.data) - _size(key, self._below(key).data) + bool(entry.names) * CHARGED_BYTES
+            below = CHARGED_BYTES if entry.names else -_size(key, self._below(key).data)
+            growth += _size(key, entry.data) + below
         return growth
 
     def keep(self) -> None:
         """The envelope ends and its changes stand."""
         self._block.update(self._envelope)
         self._block_names.update(self._envelope_names)
-        self._envelope.clear()
-        self._envelope_names.clear()
+        self._end()
 
     def discard(self) -> None:
         """The envelope ends and has changed nothing (L-8)."""
-        self._envelope.clear()
-        self._envelope_names.clear()
+        self._end()
 
     def changes(self) -> dict[bytes, bytes | None]:
         """What the block changed against the stored state, key to new value or None; equal values left out.
@@ -195,18 +196,21 @@ class StateTransaction:
             key: new.data for key, new in self._block.items() if not new.names and new.data != self._stored[key].data
         }
 
-    def added(self) -> list[Added]:
+    def added(self) -> Iterator[Added]:
         """The records that the block added, in the order in which its envelopes did."""
         assert not self._envelope, "an envelope is still open"
-        return [
-            Added(AddedRecord(key, new.data), new.names)
-            for key, new in self._block.items()
-            if new.names and new.data is not None
-        ]
+        for key, new in self._block.items():
+            if new.names and new.data is not None:
+                yield Added(AddedRecord(key, new.data), new.names)
 
     def before(self, key: bytes) -> bytes | None:
         """The stored value of a changed key, as it was before the block."""
         return self._stored[key].data
+
+    def _end(self) -> None:
+        self._envelope.clear()
+        self._envelope_names.clear()
+        self._places.clear()
 
     def _may_write(self, space: Space[Any]) -> None:
         if space.name not in self.writable:
