@@ -1,7 +1,7 @@
 """structlog without rich and asyncio, for a process that lives for years, draws nothing and runs on Trio.
 
-structlog imports rich, where that is installed, for traces in colour, and asyncio for methods that are awaited there. In
-a node these are 150 modules and some megabytes, for what its log does not use (logs.py writes plain traces). The
+structlog imports rich, where that is installed, for traces in colour, and asyncio for methods that are awaited there.
+In a node these are 150 modules and some megabytes, for what its log does not use (logs.py writes plain traces). The
 commands use rich.
 """
 
