@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -16,11 +19,16 @@ from daemon.cli.exits import Ended, ExitCode
 from daemon.cli.output import emit, json_option, say
 from daemon.cli.proven import network_option, proven
 from daemon.cli.remote import TRANSACTION_TYPE, client_of, node_options, waiting
+from daemon.config.texts import ACCOUNT, PUBLIC_KEY, TRANSACTION_ID
 from protocol.errors import PROOF_OTHER_DOCUMENT, OperatorFault
 
 if TYPE_CHECKING:
     from daemon.client.proving import Verified
+    from protocol.ledger.spaces import Part
     from protocol.proofs.verify import VerifiedReceipt, VerifiedState
+
+
+_WORDS: Final = tuple(f"{form.prefix}:" for form in (ACCOUNT, TRANSACTION_ID, PUBLIC_KEY))
 
 
 @click.group()
@@ -92,9 +100,17 @@ def _state_key(space: str, parts: tuple[str, ...]) -> tuple[Any, tuple[Any, ...]
         names = ", ".join([*rules.spaces, *rules.second])
         raise click.UsageError(f"--state: no space is named {space!r}; there are {names}")
     try:
-        return declared, parts_from_text(declared, list(parts))
+        return declared, parts_from_text(declared, _bare(declared.parts, parts))
     except Malformed as fault:
         raise click.UsageError(f"--part: {fault.words}") from fault
+
+
+def _bare(declared: Sequence[Part], texts: Sequence[str]) -> list[str]:
+    """Without the word that papilio shows in front of accounts, transactions and keys."""
+    return [
+        text.split(":", 1)[1] if part is not None and part.kind == "bytes" and text.startswith(_WORDS) else text
+        for part, text in zip_longest(declared[: len(texts)], texts)
+    ]
 
 
 @proof.command()
@@ -193,6 +209,7 @@ def _short_words(verified: Verified, document: Path | None) -> str:
 def _all_words(verified: Verified) -> list[str]:
     from daemon.client.proving import in_words
     from protocol.apps.registry import RULES, explain_receipt
+    from protocol.proofs.verify import VerifiedState
 
     lines = in_words(verified).split("\n")
     receipt = _receipt(verified)
@@ -200,7 +217,22 @@ def _all_words(verified: Verified) -> list[str]:
         rules = RULES[max(RULES)]
         lines += ["", "What it did:"]
         lines += [f"  {line}" for line in explain_receipt(rules, receipt.envelope.body.operations, receipt.receipt)]
+    elif isinstance(verified, VerifiedState) and verified.value is not None:
+        lines += ["", "The value, opened:"]
+        lines += [f"  {name}: {_spoken(part)}" for name, part in _opened(verified.key, verified.value).items()]
     return lines
+
+
+def _spoken(part: Any) -> str:
+    return part if isinstance(part, str) else json.dumps(part)
+
+
+def _opened(key: bytes, value: bytes) -> dict[str, Any]:
+    """A value's fields. The verifier knows its space."""
+    from protocol.apps.registry import RULES
+    from protocol.ledger.describe import state_to_json
+
+    return dict(state_to_json(RULES[max(RULES)], key, value)["value"])
 
 
 def _facts(verified: Verified) -> dict[str, Any]:
@@ -239,7 +271,8 @@ def _state_facts(state: VerifiedState) -> dict[str, Any]:
     space, parts = parse_state_key(state.key)
     key = [part.hex() if isinstance(part, bytes) else part for part in parts]
     value = None if state.value is None else state.value.hex()
-    return {"kind": "state", "space": space, "key": key, "value": value, "height": state.height}
+    facts = {"kind": "state", "space": space, "key": key, "value": value, "height": state.height}
+    return facts | ({} if state.value is None else {"opened": _opened(state.key, state.value)})
 
 
 def _exit_code(verified: Verified) -> ExitCode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -253,7 +254,10 @@ def test_status_says_whom_it_does_not_hear_and_whether_a_quorum_is_left() -> Non
     )
 
 
-def test_a_proof_of_state_and_of_absence(call: Call, node: LocalNetwork, tmp_path: Path) -> None:
+def test_a_proof_of_state_and_of_absence(
+    call: Call, node: LocalNetwork, alice: Path, document: Path, tmp_path: Path
+) -> None:
+    call("submit", "evidence", "record", "--digest-of", document, "--key", alice)  # so that a header covers something
     file = tmp_path / "state.proof"
     parts = ["--part", "00" * 16, "--part", "00" * 32]
     assert call("proof", "get", "--state", "points.balance", *parts, "--out", file).code == 0
@@ -261,6 +265,26 @@ def test_a_proof_of_state_and_of_absence(call: Call, node: LocalNetwork, tmp_pat
     assert (said.code, said.out.startswith("ABSENT")) == (0, True)
     facts = call("proof", "verify", file, "--network", node.network_file, "--json").json
     assert (facts["kind"], facts["space"], facts["value"]) == ("state", "points.balance", None)
+
+
+def test_a_proof_of_what_is_only_ever_added(
+    call: Call, node: LocalNetwork, alice: Path, document: Path, tmp_path: Path
+) -> None:
+    """By the document's digest, with the account as papilio shows it; opened in words and for programs."""
+    call("submit", "evidence", "record", "--digest-of", document, "--key", alice)
+    account = call("key", "show", alice, "--json").json["account"]
+    digest = hashlib.sha256(document.read_bytes()).hexdigest()
+    file = tmp_path / "record.proof"
+    parts = ["--part", "1", "--part", digest, "--part", account]
+    assert call("proof", "get", "--state", "evidence.digest", *parts, "--out", file).code == 0
+    said = call("proof", "show", file, "--network", node.network_file).out
+    assert said.startswith("PRESENT")
+    assert f"  digest: {digest}" in said.splitlines()
+    facts = call("proof", "verify", file, "--network", node.network_file, "--json").json
+    assert (facts["space"], facts["opened"]["digest"]) == ("evidence.record", digest)
+    assert f"account:{facts['key'][0]}" == account
+    absent = call("proof", "get", "--state", "evidence.record", "--part", account, "--part", "00" * 16)
+    assert (absent.code, "absence is not proven" in absent.err) == (1, True)
 
 
 def test_what_a_node_does_not_know(call: Call, node: LocalNetwork) -> None:
