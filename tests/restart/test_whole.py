@@ -28,6 +28,7 @@ from daemon.restart.disk import bring_up, stopped_node
 from daemon.restart.files import read_record, read_restart, write_restart
 from daemon.restart.planning import Wishes, plan
 from daemon.restart.reporting import report, withdraw
+from daemon.runtime.workers import inherit as inheriting
 from daemon.runtime.workers.inherit import inherit
 from daemon.store.directory import create, inherited_directory
 from daemon.store.errors import StateDamaged
@@ -44,7 +45,7 @@ from protocol.ledger.genesis import network_id
 from protocol.ledger.index import BASE_KEY, Base, number_key, pack_base, pack_roots, read_head
 from protocol.ledger.records import Batch, Block, Header
 from protocol.ledger.succession import Succession
-from protocol.ledger.tables import Table
+from protocol.ledger.tables import Table, Writes
 from protocol.restart.document import approve, open_document, restart_file
 from protocol.restart.opening import RestartRefused
 from protocol.restart.records import Holdings, KeptBlocks
@@ -261,7 +262,19 @@ def _state_is_inherited(folder: Path, source: Path, genesis: Succession) -> None
     """A state is made of it, and of a damaged one none is (L-22: the roots are those of genesis)."""
 
     state = StateStore.open(folder, network_id(genesis), writer=True)
-    inherit(state, genesis, source)
+    with pytest.MonkeyPatch.context() as patched:  # in many portions: their sizes bound the memory
+        for name, size in (("_ROWS_READ", 3), ("ROWS_AT_ONCE", 5), ("BYTES_AT_ONCE", 400)):
+            patched.setattr(inheriting, name, size)
+        fill, largest = state.fill, 0
+
+        def filling(writes: Writes) -> None:
+            nonlocal largest
+            largest = max(largest, len(writes))
+            fill(writes)
+
+        patched.setattr(state, "fill", filling)
+        inherit(state, genesis, source)
+    assert largest < 64, "a page's places, a portion of rows with the trie's branches"
     with state.reader() as reader:
         assert read_head(reader).executed == genesis.begins
         places = reader.scan(Table.PLACE, b"", limit=100_000)
