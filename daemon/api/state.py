@@ -50,8 +50,8 @@ async def value(around: Surroundings, given: Given) -> Answer:
     rules = _rules(around)
     with around.node.reader() as reader:
         height = executed_height(reader) or 0
-        key = _key(rules, given, reader)
-        data = None if key is None else stored_value(newest(reader), rules.spaces[parse_state_key(key)[0]], key)
+        space, key = _key(rules, given, reader)
+        data = None if key is None else stored_value(newest(reader), space, key)
     if key is None or data is None:
         raise Problem(NOT_FOUND, f"the state has no value there at height {height}", more={"height": height})
     return Answer(200, to_bytes({**state_to_json(rules, key, data), "height": height}))
@@ -63,7 +63,7 @@ async def proof(around: Surroundings, given: Given) -> Answer:
 
     def make() -> bytes:
         with around.node.reader() as reader:
-            key = _key(rules, given, reader)
+            _, key = _key(rules, given, reader)
             if key is None:
                 raise Problem(NOT_FOUND, "no record is found by that second key, which cannot be proven")
             return around.prover.state(reader, key)
@@ -120,8 +120,8 @@ def _rules(around: Surroundings) -> Rules:
     return around.rules(around.node.status().executed_height + 1)
 
 
-def _key(rules: Rules, given: Given, reader: Reader) -> bytes | None:
-    """The encoded state key, also of the record that is found by a second one: None if none is.
+def _key(rules: Rules, given: Given, reader: Reader) -> tuple[Space[Any], bytes | None]:
+    """Space and encoded state key, also of the record that is found by a second one: None if none is.
 
     Raises Problem, Refused(too_large).
     """
@@ -129,11 +129,11 @@ def _key(rules: Rules, given: Given, reader: Reader) -> bytes | None:
     space: Space[Any] | None = rules.spaces.get(name)
     try:
         if space is not None:
-            return space.key(parts_from_text(space, texts))
+            return space, space.key(parts_from_text(space, texts))
         space = rules.second.get(name)
         if space is None or space.also is None:
             raise Problem(NOT_FOUND, "no space of that name; /v1/apps lists them")
         found = second_found(newest(reader), space, parts_from_text(space.also, texts))
     except Malformed as fault:
         raise Problem(BAD_REQUEST, fault.words) from fault
-    return None if found is None else space.key(found[0])
+    return space, None if found is None else space.key(found[0])

@@ -9,7 +9,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,9 +106,11 @@ def _state_key(space: str, parts: tuple[str, ...]) -> tuple[Any, tuple[Any, ...]
 
 def _bare(declared: Sequence[Part], texts: Sequence[str]) -> list[str]:
     """Without the word that papilio shows in front of accounts, transactions and keys."""
+    if len(texts) != len(declared):
+        return list(texts)
     return [
-        text.split(":", 1)[1] if part is not None and part.kind == "bytes" and text.startswith(_WORDS) else text
-        for part, text in zip_longest(declared[: len(texts)], texts)
+        text.split(":", 1)[1] if part.kind == "bytes" and text.startswith(_WORDS) else text
+        for part, text in zip(declared, texts, strict=True)
     ]
 
 

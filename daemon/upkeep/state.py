@@ -29,7 +29,7 @@ from protocol.apps.registry import rules_at
 from protocol.codec import decode, encode
 from protocol.crypto import log, trie
 from protocol.errors import OperatorFault, PapilioError
-from protocol.ledger.added import is_page, places_in
+from protocol.ledger.added import place_rows
 from protocol.ledger.closings import Closing, closings
 from protocol.ledger.genesis import Genesis, network_id
 from protocol.ledger.index import log_getter, read_base, read_roots, trie_getter
@@ -190,8 +190,8 @@ def _places_lead_there(reader: StateReader, genesis: Genesis, height: int) -> bo
     spaces, count = rules_at(genesis, height).spaces, 0
     for rows in _pages(reader, Table.STATE):
         for key, value in rows:
-            places = places_in(spaces, key, value) if is_page(key) else {}
-            if any(reader.get(Table.PLACE, name) != place for name, place in places.items()):
+            places = place_rows(spaces, key, value)
+            if any(reader.get(*row) != place for row, place in places.items()):
                 return False
             count += len(places)
     return count == reader.count(Table.PLACE)

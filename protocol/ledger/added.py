@@ -127,11 +127,6 @@ def names_of(space: Space[Any], key: bytes, parts: KeyParts, value: Any) -> tupl
     return name_of(key), second_name(space.also, second)
 
 
-def pack_place(place: Place) -> bytes:
-    """Value of PLACE."""
-    return _place.pack(*place)
-
-
 def unpack_place(value: bytes) -> Place:
     """Value of PLACE, opened."""
     return Place(*_place.unpack(value))
@@ -197,6 +192,13 @@ def places_in(spaces: Mapping[str, Space[Any]], key: bytes, value: bytes) -> dic
     return places
 
 
+def place_rows(spaces: Mapping[str, Space[Any]], key: bytes, value: bytes) -> dict[tuple[Table, bytes], bytes]:
+    """What a pair of the state brings along for PLACE: nothing, unless it is a page. Raises Malformed."""
+    if not is_page(key):
+        return {}
+    return {(Table.PLACE, name): place for name, place in places_in(spaces, key, value).items()}
+
+
 # -- Reading ----------------------------------------------------------------------------------------
 
 
@@ -232,15 +234,16 @@ def record_at(source: Source, place: Place) -> AddedRecord | None:
 
 def added_record(source: Source, key: bytes) -> AddedRecord | None:
     """The added record with this state key, or None."""
-    found = source.place(name_of(key))
-    one = None if found is None else record_at(source, unpack_place(found))
-    return None if one is None or one.key != key else one
+    found = located(source, key)
+    return None if found is None else found[1]
 
 
-def place_of(source: Source, key: bytes) -> Place | None:
-    """Where the added record with this state key lies, or None."""
+def located(source: Source, key: bytes) -> tuple[Place, AddedRecord] | None:
+    """The same, and where it lies."""
     found = source.place(name_of(key))
-    return None if found is None or added_record(source, key) is None else unpack_place(found)
+    place = None if found is None else unpack_place(found)
+    one = None if place is None else record_at(source, place)
+    return None if place is None or one is None or one.key != key else (place, one)
 
 
 def second_found(source: Source, space: Space[R], parts: KeyParts) -> tuple[KeyParts, R] | None:

@@ -38,6 +38,7 @@ from protocol.errors import (
     Refused,
 )
 from protocol.ledger.accounts import authorised
+from protocol.ledger.added import PAGES
 from protocol.ledger.genesis import Genesis
 from protocol.ledger.members import GOVERNED_SPACES, LEDGER_SPACES, member_of_account
 from protocol.ledger.records import Operation
@@ -156,7 +157,7 @@ class Rules:
     """Those whose records have a second key, by the name of that (`Space.also`)."""
 
     def __post_init__(self) -> None:
-        spaces: dict[str, Space[Any]] = {space.name: space for space in LEDGER_SPACES}
+        spaces: dict[str, Space[Any]] = {space.name: space for space in (*LEDGER_SPACES, PAGES)}
         for name, application in self.applications.items():
             _check_application(name, application)
             for space in application.spaces:

@@ -23,7 +23,6 @@ from typing import Final, NamedTuple
 
 from protocol.codec import U63, Hash, Key, Name, record
 from protocol.errors import BrokenInvariant
-from protocol.ledger.added import PAGES
 from protocol.ledger.genesis import ValidatorSet
 from protocol.ledger.spaces import Part, Space
 from protocol.ledger.state import StateView
@@ -100,7 +99,7 @@ NEXT_VALIDATORS: Final = Space("ledger.next_validators", ValidatorSet, (), "the 
 USAGE: Final = Space("ledger.usage", Usage, _NAME, "bytes of state sealed by a member's nodes")
 GOVERNANCE: Final = Space("ledger.governance", Governance, (), "how often governance has changed who takes part")
 
-LEDGER_SPACES: Final = (MEMBERS, MEMBER_ACCOUNTS, VALIDATORS, NEXT_VALIDATORS, USAGE, GOVERNANCE, PAGES)
+LEDGER_SPACES: Final = (MEMBERS, MEMBER_ACCOUNTS, VALIDATORS, NEXT_VALIDATORS, USAGE, GOVERNANCE)
 GOVERNED_SPACES: Final = (MEMBERS, MEMBER_ACCOUNTS, VALIDATORS, NEXT_VALIDATORS, GOVERNANCE)
 """What an application that governs may write."""
 

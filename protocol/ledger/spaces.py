@@ -42,8 +42,27 @@ class Part:
     words: str
 
 
+class _Keyed:
+    """Has keys of declared parts."""
+
+    __slots__ = ()
+    name: str
+    parts: tuple[Part, ...]
+    _types: tuple[type, ...]
+
+    def fits(self, parts: KeyParts) -> bool:
+        """Whether these are parts as declared."""
+        return tuple(map(type, parts)) == self._types
+
+    def check(self, parts: KeyParts) -> None:
+        """Raises BrokenInvariant if they are not."""
+        if not self.fits(parts):
+            declared = ", ".join(f"{part.name} ({part.kind})" for part in self.parts)
+            raise BrokenInvariant(f"space {self.name}: a key has the parts: {declared or 'none'}")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Also:
+class Also(_Keyed):
     """A second key of an added record: its name, its parts (the last of them bytes), what it finds.
 
     of(parts, record): the parts of this key, which no other record of the space has; None: this record has no such key.
@@ -60,14 +79,9 @@ class Also:
         if self.parts[-1:] == () or self.parts[-1].kind != "bytes":
             raise BrokenInvariant(f"{self.name}: the last part of a second key is bytes")
 
-    def check(self, parts: KeyParts) -> None:
-        """Raises BrokenInvariant if the parts are not as declared."""
-        if tuple(map(type, parts)) != self._types:
-            raise _undeclared(self.name, self.parts)
-
 
 @dataclass(frozen=True, slots=True)
-class Space(Generic[R]):
+class Space(_Keyed, Generic[R]):
     """A part of the state: its name, the record class of its values, the parts of its keys, what it holds.
 
     added: its records are only ever added. also: the second key of such records.
@@ -87,15 +101,6 @@ class Space(Generic[R]):
         if self.also is not None and not self.added:
             raise BrokenInvariant(f"space {self.name}: only records that are only ever added have a second key")
 
-    def fits(self, parts: KeyParts) -> bool:
-        """Whether these are parts of a key of this space."""
-        return tuple(map(type, parts)) == self._types
-
-    def check(self, parts: KeyParts) -> None:
-        """Raises BrokenInvariant if the parts are not as declared."""
-        if not self.fits(parts):
-            raise _undeclared(self.name, self.parts)
-
     def key(self, parts: KeyParts) -> bytes:
         """The encoded state key.
 
@@ -109,11 +114,6 @@ def _types_of(name: str, parts: tuple[Part, ...]) -> tuple[type, ...]:
     if any(part.kind not in _TYPES for part in parts):
         raise BrokenInvariant(f"space {name}: a part is bytes, text or an integer")
     return tuple(_TYPES[part.kind] for part in parts)
-
-
-def _undeclared(name: str, parts: tuple[Part, ...]) -> BrokenInvariant:
-    declared = ", ".join(f"{part.name} ({part.kind})" for part in parts)
-    return BrokenInvariant(f"space {name}: a key has the parts: {declared or 'none'}")
 
 
 def state_key(space: str, *parts: KeyPart) -> bytes:

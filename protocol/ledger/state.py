@@ -146,20 +146,22 @@ class StateTransaction:
         if len(data) > most:
             raise Refused(TOO_LARGE, f"a value of {space.name} would have {len(data)} bytes, at most {most}")
         key = space.key(parts)
-        if not space.added:
+        if space.added:
+            self._add(space, key, _Entry(value, data, names_of(space, key, parts, value)))
+        else:
             self._change(space, key, _Entry(value, data))
-            return
+
+    def _add(self, space: Space[Any], key: bytes, entry: _Entry) -> None:
         if self._entry(space, key).data is not None:
             raise BrokenInvariant(f"a second record of {space.name} under one key: they are only ever added")
-        names = names_of(space, key, parts, value)
-        for name in names:
+        for name in entry.names:
             if self._taken(name):
                 raise Refused(
                     ALREADY_EXISTS, f"another record of {space.name} is found by the same hash: take another key"
                 )
         del self._stored[key]  # nothing; the layer above has it now
-        self._envelope_names.update(dict.fromkeys(names, key))
-        self._envelope[key] = _Entry(value, data, names)
+        self._envelope_names.update(dict.fromkeys(entry.names, key))
+        self._envelope[key] = entry
 
     def delete(self, space: Space[Any], parts: KeyParts) -> None:
         """Remove a value. Raises BrokenInvariant for a space that is not the writer's, or of added records."""

@@ -12,7 +12,7 @@ from protocol.codec import decode, encode
 from protocol.consensus.statements import Certificate
 from protocol.crypto import log
 from protocol.errors import NOT_COVERED, NOT_FOUND, BrokenInvariant, Refused
-from protocol.ledger.added import PAGES, newest, place_of, read_page
+from protocol.ledger.added import PAGES, located, newest
 from protocol.ledger.batch import open_batch
 from protocol.ledger.closings import Closing
 from protocol.ledger.genesis import Genesis, network_id
@@ -101,13 +101,14 @@ def state_proof(
 
 def _within_page(reader: Reader, state: HistoricState, key: bytes) -> tuple[bytes, WithinPage]:
     """An added record's value, and its page at that height."""
-    place = place_of(newest(reader), key)
-    if place is None:
+    found = located(newest(reader), key)
+    if found is None:
         raise Refused(NOT_FOUND, "there is no such record; of records that are only ever added, absence is not proven")
+    place, record = found
     page = state.value(PAGES.key((place.height, place.page)))
     if page is None:
         raise Refused(NOT_COVERED, f"the record was added at height {place.height}; headers cover {state.height} yet")
-    return read_page(page)[place.at].value, WithinPage(place.height, place.page, page)
+    return record.value, WithinPage(place.height, place.page, page)
 
 
 def _header(finality: Finality) -> Header:

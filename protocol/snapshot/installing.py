@@ -28,7 +28,7 @@ from protocol.codec import decode, encode
 from protocol.crypto import log
 from protocol.crypto.log_ranges import leaf_hash, verify_range
 from protocol.errors import BrokenInvariant, Malformed
-from protocol.ledger.added import is_page, places_in
+from protocol.ledger.added import place_rows
 from protocol.ledger.closings import closing_key, pack_closing
 from protocol.ledger.envelope import ParsedEnvelope
 from protocol.ledger.execution import parse_batch_of_block
@@ -108,9 +108,8 @@ class Installing:
         def put_pairs(found: list[pieces.Pair]) -> None:
             for pair in found:
                 self._write(Table.STATE, pair.key, pair.value)
-                if is_page(pair.key):
-                    for name, place in places_in(spaces, pair.key, pair.value).items():
-                        self._write(Table.PLACE, name, place)
+                for (table, name), place in place_rows(spaces, pair.key, pair.value).items():
+                    self._write(table, name, place)
 
         def put_nodes(nodes: dict[bytes, bytes]) -> None:
             for position, node in nodes.items():

@@ -15,7 +15,7 @@ from protocol.apps.points.audit import audit
 from protocol.apps.registry import RULES
 from protocol.codec import decode, encode
 from protocol.errors import BAD_ARGUMENTS, Refused
-from protocol.ledger.added import PAGES, AddedPage, AddedRecord, newest, pack_pages, place_of, read_page
+from protocol.ledger.added import PAGES, AddedPage, AddedRecord, located, newest, pack_pages, read_page
 from protocol.ledger.application import Context, OperationKind, apply_operation
 from protocol.ledger.members import MEMBER_ACCOUNTS, MemberName
 from protocol.ledger.memory import MemoryTables
@@ -118,8 +118,9 @@ class World:
     def alter(self, space: Space[Any], parts: KeyParts, value: Any) -> None:
         """Damage an added record where it lies."""
         key = space.key(parts)
-        place = place_of(newest(self.tables), key)
-        assert place is not None, "it is there"
+        found = located(newest(self.tables), key)
+        assert found is not None, "it is there"
+        place, _ = found
         page = PAGES.key((place.height, place.page))
         records = list(read_page(self.tables.get(Table.STATE, page) or b""))
         records[place.at] = AddedRecord(key, encode(value))

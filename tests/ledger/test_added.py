@@ -22,10 +22,10 @@ from protocol.ledger.added import (
     AddedPage,
     AddedRecord,
     added_record,
+    located,
     names_of,
     newest,
     pack_pages,
-    place_of,
     places_in,
     read_page,
     second_found,
@@ -148,8 +148,9 @@ def test_a_page_that_nobody_vouches_for_is_refused(at: bytes, records: list[Adde
 def test_damaged_pages_and_places_are_broken_invariants() -> None:
     tables = stored([added_fact("a", 1)])
     source = newest(tables)
-    place = place_of(source, FACTS.key((ME, "a")))
-    assert place is not None
+    found = located(source, FACTS.key((ME, "a")))
+    assert found is not None
+    place, _ = found
     with pytest.raises(BrokenInvariant):
         added.record_at(source, place._replace(at=1))
     for damaged in (b"?", None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from protocol.codec import decode
 from protocol.errors import OperatorFault
 from protocol.ledger.index import number_key
 from protocol.ledger.records import Block, Header
-from protocol.ledger.tables import Reader, Table, Writes
+from protocol.ledger.tables import Reader, Table
 from protocol.snapshot.keeping import Keep
 from tests.store.disk import Disk, crashes
 from tests.upkeep.made import ABOVE, JOURNAL_ID, SEGMENT_BYTES, Chain, make, small_window
@@ -179,38 +179,42 @@ def test_blocks_that_are_lost_above_the_mark_are_damage(subject: Subject) -> Non
     assert any("the file that begins at the first block is missing" in finding.words for finding in report.damage)
 
 
+Damage = Callable[[bytes, bytes], tuple[bytes, bytes | None]]
+
+
+def damage_first_row(subject: Subject, table: Table, damage: Damage) -> None:
+    """Write what is made of the first row of a table of the state."""
+    state = StateStore.open(subject.directory / "state", chain().network_id, writer=True)
+    with state.reader() as reader:
+        key, value = damage(*reader.scan(table, b"", limit=1)[0])
+        height = reader.height
+    assert height is not None
+    state.commit([{(table, key): value}], height)
+    state.close()
+
+
 def test_damage_to_a_value_is_found_without_the_old_blocks(subject: Subject, tmp_path: Path) -> None:
     """What execution would find elsewhere is found here by the root."""
     do(subject, Keep(blocks=1))
-    state = StateStore.open(subject.directory / "state", chain().network_id, writer=True)
-    with state.reader() as reader:
-        key, value = reader.scan(Table.STATE, b"", limit=1)[0]
-        height = reader.height
-    assert height is not None
-    state.commit([{(Table.STATE, key): value[:-1] + bytes([value[-1] ^ 1])}], height)
-    state.close()
+    damage_first_row(subject, Table.STATE, lambda key, value: (key, value[:-1] + bytes([value[-1] ^ 1])))
     report = check_directory(subject)
     assert any("its values have another root" in finding.words for finding in report.damage), report.findings
     assert any('sync = "snapshot"' in finding.words for finding in report.findings), "and what to do is said"
 
 
-@pytest.mark.parametrize("damage", ["another", "missing", "one too many"])
-def test_damage_to_a_place_is_found_without_the_old_blocks(subject: Subject, damage: str) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda name, place: (name, place[:-1] + bytes([place[-1] ^ 1])),
+        lambda name, _place: (name, None),
+        lambda _name, place: (bytes(16), place),
+    ],
+    ids=["another", "missing", "one too many"],
+)
+def test_damage_to_a_place_is_found_without_the_old_blocks(subject: Subject, damage: Damage) -> None:
     """No root covers it, and it follows from what one does cover."""
     do(subject, Keep(blocks=1))
-    state = StateStore.open(subject.directory / "state", chain().network_id, writer=True)
-    with state.reader() as reader:
-        name, place = reader.scan(Table.PLACE, b"", limit=1)[0]
-        height = reader.height
-    assert height is not None
-    wrong = place[:-1] + bytes([place[-1] ^ 1])
-    rows: dict[str, Writes] = {
-        "another": {(Table.PLACE, name): wrong},
-        "missing": {(Table.PLACE, name): None},
-        "one too many": {(Table.PLACE, bytes(16)): place},
-    }
-    state.commit([rows[damage]], height)
-    state.close()
+    damage_first_row(subject, Table.PLACE, damage)
     report = check_directory(subject)
     assert any("are not found by their names" in finding.words for finding in report.damage), report.findings
 

@@ -21,7 +21,7 @@ from protocol import limits
 from protocol.apps.registry import rules_at
 from protocol.crypto import log, trie
 from protocol.errors import Malformed, OperatorFault
-from protocol.ledger.added import is_page, places_in
+from protocol.ledger.added import place_rows
 from protocol.ledger.genesis import network_id
 from protocol.ledger.index import log_getter, log_rows, number_of, read_roots, trie_getter, trie_key
 from protocol.ledger.spaces import Space
@@ -76,8 +76,7 @@ def _copy_state(state: StateStore, source: StateReader, spaces: Mapping[str, Spa
         state.fill(writes | {(Table.TRIE, trie_key(position)): node for position, node in nodes.items()})
         places: Writes = {}
         for key, value in rows:
-            if is_page(key):
-                places |= {(Table.PLACE, name): place for name, place in places_in(spaces, key, value).items()}
+            places |= place_rows(spaces, key, value)
             if len(places) >= ROWS_AT_ONCE:
                 state.fill(places)
                 places = {}

@@ -104,12 +104,12 @@ def latest_of_digest(owner: bytes, algorithm: int, digest: bytes, state: Searche
 
 def current_evidence(owner: bytes, identifier: bytes, state: StateView) -> Evidence:
     """The record of that name. Raises Refused: not_found, evidence_superseded, evidence_revoked."""
-    evidence = state.get(EVIDENCE, (owner, identifier))
-    if evidence is None:
+    found = evidence_by_id(owner, identifier, state)
+    if found is None:
         raise Refused(NOT_FOUND, f"account {owner.hex()} has no evidence {identifier.hex()}")
-    end = state.get(ENDS, (owner, identifier))
+    end = found.end
     if end is None:
-        return evidence
+        return found.evidence
     if end.status == REVOKED:
         raise Refused(EVIDENCE_REVOKED, f"evidence {identifier.hex()} is revoked")
     newer = b"" if end.replaced_by is None else end.replaced_by
