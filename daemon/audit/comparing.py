@@ -21,20 +21,26 @@ from daemon.audit.replay import Replay
 from daemon.audit.stored import StoredState, Unreadable
 from protocol.codec import decode
 from protocol.errors import PapilioError
-from protocol.ledger.added import AddedPage, AddedRecord, is_page
+from protocol.ledger.added import AddedPage, AddedRecord, is_page, unpack_place
 from protocol.ledger.index import number_of
 from protocol.ledger.records import Receipt
 from protocol.ledger.spaces import Space, parse_state_key
-from protocol.ledger.tables import Table, Writes
+from protocol.ledger.tables import NAMES, Table, Writes
 
-GROWING: Final = (Table.ROOTS, Table.RECEIPT, Table.TRANSACTION, Table.PLACE, Table.HISTORY, Table.LOG)
+GROWING: Final = (
+    Table.ROOTS,
+    Table.RECEIPT,
+    Table.TRANSACTION,
+    Table.PLACE,
+    Table.ALSO,
+    Table.HISTORY,
+    Table.LOG,
+)
 """Pairs of these are written once and never again."""
 CHANGING: Final = (Table.STATE, Table.TRIE, Table.SEEN, Table.SEEN_EXPIRY, Table.TRIE_UNDO, Table.META)
 assert set(GROWING) | set(CHANGING) == set(Table), "every table is compared in one of the two ways"
 _LAYOUTS: Final = {
     Table.ROOTS: (("state_root", 32), ("log_size", 8), ("log_root", 32), ("header_hash", 32), ("time_ms", 8)),
-    Table.TRANSACTION: (("log_index", 8),),
-    Table.PLACE: (("height", 8), ("page", 2), ("record", 2)),
 }
 ENOUGH: Final = 50
 """Differences after which the comparison of one store ends: what follows is more of the same."""
@@ -223,7 +229,12 @@ def _record_name(table: Table, key: bytes, value: bytes | None) -> str:
         case Table.ROOTS:
             return f"results of height {number_of(key)}"
         case Table.TRANSACTION:
-            return f"place of transaction {key.hex()}"
+            name = NAMES[table].name
+            return f"place of transaction {key[:name].hex()}: receipt {int.from_bytes(key[name:], 'big')}"
+        case Table.PLACE | Table.ALSO:
+            name = NAMES[table].name
+            height, page, at = unpack_place(key[name:])
+            return f"place of the record named {key[:name].hex()}: height {height}, page {page}, record {at}"
         case Table.STATE:
             return f"state value {_state_name(key)}"
         case _:

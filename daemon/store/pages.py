@@ -9,8 +9,12 @@ anything.
 That finds damage to the structure, and says at which byte. Damage inside a value has no check in LMDB: content is
 compared by executing again (daemon.upkeep).
 
+Tables of names (`daemon.store.tables`) are *duplicates of one size*: each has one key, under which stands either a
+small page inside the entry, or the record of a tree of its own, whose leaves hold values of that size and nothing else.
+
 The layout is that of LMDB 0.9 (data format 1) on a little-endian machine of 64 bits, as lmdb.h and mdb.c describe it.
-Deliberately absent: duplicate keys and writable maps, which the state does not use; repair: the state is derived.
+Deliberately absent: other kinds of duplicates, and writable maps, which the state does not use; repair: the state is
+derived.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ DEPTH_MOST: Final = 32
 MAP_BYTES_MOST: Final = 1 << 46
 _HEAD: Final = Struct("<QHHHH")
 """Page number, padding, flags, lower, upper."""
+_LOWER_AT: Final = 12
 _OVERFLOW: Final = Struct("<QHHI")
 _META: Final = Struct("<IIQQ")
 """Magic, version, address, map size; then two `_DB`, then `_LAST`."""
@@ -39,10 +44,14 @@ _DB: Final = Struct("<IHHQQQQQ")
 _LAST: Final = Struct("<QQ")
 """Last page, transaction."""
 _NODE: Final = Struct("<HHHH")
-_BRANCH, _LEAF, _BIG, _ROOTS = 0x01, 0x02, 0x04, 0x08
-_KINDS: Final = _BRANCH | _LEAF | _BIG | _ROOTS
-_BIGDATA, _SUBDATA = 0x01, 0x02
+_BRANCH, _LEAF, _BIG, _ROOTS, _TIGHT, _INSIDE = 0x01, 0x02, 0x04, 0x08, 0x20, 0x40
+"""The last two: a leaf of values of one size; a page inside an entry."""
+_KINDS: Final = _BRANCH | _LEAF | _BIG | _ROOTS | _TIGHT | _INSIDE
+_BIGDATA, _SUBDATA, _DUPLICATES = 0x01, 0x02, 0x04
 _INTEGER_KEY: Final = 0x08
+_NAMES: Final = 0x04 | 0x10
+"""A tree of duplicates of one size; the trees of the duplicates themselves have the second alone."""
+_ONE_SIZE: Final = 0x10
 _PERSISTENT: Final = 0x7FFF
 _NO_ROOT: Final = (1 << 64) - 1
 
@@ -58,8 +67,9 @@ class PageDamaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One tree as its record describes it."""
+    """One tree as its record describes it. padding: the size of a value, where all have one."""
 
+    padding: int
     flags: int
     depth: int
     branch_pages: int
@@ -71,8 +81,8 @@ class Tree:
     @classmethod
     def read(cls, data: bytes, at: int) -> Tree:
         """The record at `at`."""
-        _, flags, depth, *counts = _DB.unpack_from(data, at)
-        return cls(flags & _PERSISTENT, depth, *counts)
+        padding, flags, depth, *counts = _DB.unpack_from(data, at)
+        return cls(padding, flags & _PERSISTENT, depth, *counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,49 +159,96 @@ class Walk:
             raise PageDamaged(offset, "trees of other kinds than the state's")
         return Roots(offset, page_bytes, map_bytes, free, main, last_page, transaction)
 
-    def _tree(self, tree: Tree, offset: int, *, named: bool) -> None:
+    def _tree(self, tree: Tree, offset: int, *, named: bool) -> _Counts:
         """One tree. named: whether its values describe more trees. offset: where its record stands."""
         counts = _Counts()
         if tree.root != _NO_ROOT:
             if tree.depth > DEPTH_MOST:
                 raise PageDamaged(offset, f"a tree of depth {tree.depth}")
-            self._page(tree.root, tree.depth, offset, counts, (b"", None), tree.flags, named=named)
+            self._page(tree, tree.root, tree.depth, offset, counts, (b"", None), named=named)
         expected = (tree.branch_pages, tree.leaf_pages, tree.overflow_pages, tree.entries)
         if (counts.branch, counts.leaf, counts.overflow, counts.entries) != expected:
             raise PageDamaged(offset, "a tree has other numbers of pages and entries than its record says")
+        return counts
 
     def _page(
         self,
+        tree: Tree,
         number: int,
         depth: int,
         from_offset: int,
         counts: _Counts,
         bounds: tuple[bytes, bytes | None],
-        flags: int,
         *,
         named: bool,
     ) -> None:
         offset, data = self._read(number, from_offset)
         _, padding, kind, lower, upper = _HEAD.unpack_from(data)
-        if not depth or kind & _KINDS != (_LEAF if depth == 1 else _BRANCH) or padding:
+        tight = depth == 1 and tree.flags == _ONE_SIZE
+        wanted = _BRANCH if depth != 1 else _LEAF | _TIGHT if tight else _LEAF
+        if not depth or kind & _KINDS != wanted or padding != (tree.padding if tight else 0):
             raise PageDamaged(offset, "a page of another kind than the tree needs here")
         if not _HEAD.size <= lower <= upper <= self._page_bytes or lower % 2:
             raise PageDamaged(offset, "the bounds of its entries do not fit the page")
+        if tight:
+            counts.leaf += 1
+            counts.entries += self._values(data, offset, padding, bounds)
+            return
         starts = [int.from_bytes(data[at : at + 2], "little") for at in range(_HEAD.size, lower, 2)]
         nodes = [self._node(data, offset, start, upper, is_leaf=depth == 1) for start in starts]
-        self._check_order(offset, nodes, bounds, is_leaf=depth == 1, integers=bool(flags & _INTEGER_KEY))
+        self._check_order(offset, nodes, bounds, is_leaf=depth == 1, integers=bool(tree.flags & _INTEGER_KEY))
         if depth == 1:
             counts.leaf += 1
-            counts.entries += len(nodes)
-            for key, start, size, node_flags in nodes:
-                self._value(data, offset, start + _NODE.size + len(key), size, node_flags, counts, named=named)
+            for key, start, size, flags in nodes:
+                at = start + _NODE.size + len(key)
+                if tree.flags == _NAMES:
+                    self._duplicates(data[at : at + size], offset, flags, counts)
+                else:
+                    counts.entries += 1
+                    self._value(data, offset, at, size, flags, counts, named=named)
             return
         counts.branch += 1
-        ordered = not flags & _INTEGER_KEY
+        ordered = not tree.flags & _INTEGER_KEY
         for at, (key, _, child, _) in enumerate(nodes):
             high = nodes[at + 1][0] if at + 1 < len(nodes) else bounds[1]
             inner = (key if at else bounds[0], high) if ordered else (b"", None)
-            self._page(child, depth - 1, offset, counts, inner, flags, named=named)
+            self._page(tree, child, depth - 1, offset, counts, inner, named=named)
+
+    def _duplicates(self, value: bytes, offset: int, flags: int, counts: _Counts) -> None:
+        """What stands under the key of a tree of names: one value, a page inside the entry, or a tree of its own."""
+        if not flags:
+            counts.entries += 1
+        elif flags == _DUPLICATES:
+            if len(value) < _HEAD.size:
+                raise PageDamaged(offset, "a page inside an entry has no head")
+            _, size, kind, lower, _ = _HEAD.unpack_from(value)
+            if kind & _KINDS != _LEAF | _TIGHT | _INSIDE or not _HEAD.size <= lower <= len(value) or lower % 2:
+                raise PageDamaged(offset, "a page inside an entry is of another kind than the tree needs here")
+            counts.entries += self._values(value, offset, size, (b"", None))
+        elif flags == _DUPLICATES | _SUBDATA and len(value) == _DB.size:
+            tree = Tree.read(value, 0)
+            if tree.flags != _ONE_SIZE:
+                raise PageDamaged(offset, "a tree of another kind than the state's")
+            below = self._tree(tree, offset, named=False)
+            counts.branch += below.branch
+            counts.leaf += below.leaf
+            counts.entries += below.entries
+        else:
+            raise PageDamaged(offset, "an entry of another kind than the tree holds")
+
+    def _values(self, page: bytes, offset: int, size: int, bounds: tuple[bytes, bytes | None]) -> int:
+        """How many values of `size` bytes stand in a page without heads. Raises PageDamaged."""
+        count = (int.from_bytes(page[_LOWER_AT : _LOWER_AT + 2], "little") - _HEAD.size) // 2
+        end = _HEAD.size + count * size
+        if not size or not count or end > len(page):
+            raise PageDamaged(offset, "its values do not fit the page")
+        values = [page[at : at + size] for at in range(_HEAD.size, end, size)]
+        if any(first >= second for first, second in pairwise(values)):
+            raise PageDamaged(offset, "values are out of order")
+        low, high = bounds
+        if values[0] < low or (high is not None and values[-1] >= high):
+            raise PageDamaged(offset, "a value belongs to another page")
+        return count
 
     def _read(self, number: int, from_offset: int) -> tuple[int, bytes]:
         """A page that something leads to, once. Raises PageDamaged."""
@@ -219,7 +276,7 @@ class Walk:
         if not is_leaf:
             return key, start, low | high << 16 | flags << 32, 0
         size = low | high << 16
-        if flags & ~(_BIGDATA | _SUBDATA) or (not flags & _BIGDATA and end + size > self._page_bytes):
+        if flags & ~(_BIGDATA | _SUBDATA | _DUPLICATES) or (not flags & _BIGDATA and end + size > self._page_bytes):
             raise PageDamaged(offset, "a value lies outside of the page")
         return key, start, size, flags
 
@@ -249,13 +306,13 @@ class Walk:
         if flags & _BIGDATA:
             number = int.from_bytes(data[at : at + 8], "little")
             counts.overflow += self._overflow(number, size, offset)
-        if bool(flags & _SUBDATA) != named:
+        if bool(flags & _SUBDATA) != named or flags & _DUPLICATES:
             raise PageDamaged(offset, "an entry of another kind than the tree holds")
         if named:
             if size != _DB.size:
                 raise PageDamaged(offset, "the record of a tree has a wrong length")
             tree = Tree.read(data, at)
-            if tree.flags:
+            if tree.flags not in (0, _NAMES):
                 raise PageDamaged(offset, "a tree of another kind than the state's")
             self._tree(tree, offset, named=False)
 

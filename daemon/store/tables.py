@@ -15,6 +15,10 @@ or a failed commit is followed by a sync of its own. The whole argument, and why
 empty key (the root of the trie) is one as any other, and order is kept. A named database for each table; one more,
 `store`, holds the format, the network id and the height, so that the ledger's META is exactly what execution wrote.
 
+**Tables of names** have rows of one size without values: all stand as duplicates under one key, in pages that LMDB
+packs without a head for each (MDB_DUPFIXED). Such a row takes a third of what a pair takes, and a commit touches as
+many fewer pages.
+
 **The map** is address space, reserved and not filled. When it is full, the commit is repeated with twice as much, once
 all readers of this process are done (gate.py): so readers are short, and a thread with an open one must not commit. In
 other processes the next reader adopts the new size. A map that cannot be moved leaves LMDB unusable: the store then
@@ -46,14 +50,16 @@ from daemon.store.mending import QUARANTINE
 from daemon.store.pages import PageDamaged, glance
 from protocol import limits as protocol_limits
 from protocol.errors import OperatorFault
-from protocol.ledger.tables import Table, Writes
+from protocol.ledger.tables import NAMES, Table, Writes
 
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 """Of the whole store, what its tables mean included: an older one is set aside, and made anew from the segments."""
 KEY_BYTES_MAX: Final = 510
 _MARK: Final = b"\x01"
 _STORE: Final = b"store"
 _FACTS: Final = b"facts"
+_NAMED_MAX: Final = 100_000
+"""No name leads to so many: that would take more hashes than there can be."""
 _FACTS_FORM: Final = struct.Struct(">I32sq")
 _NOTHING: Final = -1
 _DATA_NAME: Final = "data.mdb"
@@ -72,11 +78,13 @@ class _OlderFormat(Exception):
 class StateReader:
     """A `Reader`: one consistent view, until the context that gave it ends."""
 
-    __slots__ = ("_databases", "_transaction", "height")
+    __slots__ = ("_cursors", "_databases", "_transaction", "height")
 
     def __init__(self, transaction: lmdb.Transaction[bytes], databases: Databases, height: int | None) -> None:
         self._transaction = transaction
         self._databases = databases
+        self._cursors: dict[Table, lmdb.Cursor[bytes]] = {}
+        """Of tables of names; they end with the transaction."""
         self.height = height
         """The executed height of this view; None if nothing was ever committed, not even genesis."""
 
@@ -84,6 +92,8 @@ class StateReader:
         """The value, or None; None too for a key longer than any that can be stored."""
         if len(key) > KEY_BYTES_MAX:
             return None
+        if table in NAMES:
+            return b"" if len(key) == sum(NAMES[table]) and self._rows(table, key, key, 1) else None
         try:
             return self._transaction.get(_MARK + key, db=self._databases[table])
         except lmdb.Error as error:
@@ -91,6 +101,11 @@ class StateReader:
 
     def scan(self, table: Table, prefix: bytes, start: bytes = b"", limit: int = 1000) -> list[tuple[bytes, bytes]]:
         """At most `limit` pairs whose key starts with `prefix` and is >= `start`, ascending by key."""
+        if table in NAMES:
+            # What is longer than a row begins behind the row that it starts with.
+            size, first = sum(NAMES[table]), max(prefix, start)
+            rows = self._rows(table, prefix, first[:size], limit + 1)
+            return [(row, b"") for row in rows if row >= start][:limit]
         found: list[tuple[bytes, bytes]] = []
         stored_prefix = _MARK + prefix
         first = max(stored_prefix, _MARK + start)[: KEY_BYTES_MAX + 1]
@@ -104,6 +119,31 @@ class StateReader:
                     if key[1:] >= start:
                         found.append((key[1:], value))
                     more = cursor.next()
+        except lmdb.Error as error:
+            raise _damaged(error) from error
+        return found
+
+    def named(self, table: Table, name: bytes) -> list[bytes]:
+        """What a name leads to in one of the tables of `NAMES`, ascending."""
+        assert len(name) == NAMES[table].name, "a name of this table"
+        rows = self._rows(table, name, name, _NAMED_MAX)
+        assert len(rows) < _NAMED_MAX, "names are hashes, and shared by few"
+        return [row[len(name) :] for row in rows]
+
+    def _rows(self, table: Table, prefix: bytes, first: bytes, limit: int) -> list[bytes]:
+        """At most `limit` rows of a table of names that start with `prefix` and are >= `first`, which fits one."""
+        found: list[bytes] = []
+        try:
+            cursor = self._cursors.get(table)
+            if cursor is None:
+                cursor = self._cursors[table] = self._transaction.cursor(self._databases[table])
+            more = limit > 0 and cursor.set_range_dup(_MARK, first or b"\0")
+            while more:
+                row = cursor.value()
+                if not row.startswith(prefix):
+                    break
+                found.append(row)
+                more = len(found) < limit and cursor.next_dup()
         except lmdb.Error as error:
             raise _damaged(error) from error
         return found
@@ -221,7 +261,9 @@ class StateStore:
         try:
             self._store = self._environment.open_db(_STORE, create=create)
             for table in Table:
-                self._databases[table] = self._environment.open_db(table.value.encode(), create=create)
+                self._databases[table] = self._environment.open_db(
+                    table.value.encode(), create=create, dupsort=table in NAMES, dupfixed=table in NAMES
+                )
         except (lmdb.NotFoundError, lmdb.ReadonlyError) as error:
             raise OperatorFault(f"the state in {self._path} is not complete: start the node that owns it") from error
 
@@ -412,17 +454,18 @@ class StateStore:
         before = self._facts(transaction)[2]
         assert height >= before, f"the state is at {before} and does not go back to {height}"
         for table, writes in merged.items():
-            database = self._databases[table]
+            database, row = self._databases[table], NAMES.get(table)
             pairs: list[tuple[bytes, bytes]] = []
             for key, value in sorted(writes.items()):
                 assert len(key) <= KEY_BYTES_MAX, "a key fits the store"
+                assert row is None or (len(key) == sum(row) and not value), "rows of names have one size, and no values"
                 if value is None:
-                    transaction.delete(_MARK + key, db=database)
+                    transaction.delete(_MARK + key if row is None else _MARK, b"" if row is None else key, database)
                 else:
-                    pairs.append((_MARK + key, value))
+                    pairs.append((_MARK + key, value) if row is None else (_MARK, key))
             if pairs:
                 with transaction.cursor(database) as cursor:
-                    cursor.putmulti(pairs)
+                    cursor.putmulti(pairs, dupdata=True)
         self._put_facts(transaction, height)
 
     def _put_facts(self, transaction: lmdb.Transaction[bytes], height: int) -> None:

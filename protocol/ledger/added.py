@@ -12,23 +12,23 @@ brings it, undo takes it away. What is given up is a proof that there is *no* su
 A space whose absence has to be shown (a revocation) is an ordinary one. Keys of added records are marked, so that a
 verifier who knows no application takes none for absent.
 
-A record's *places* are where it is found: the table PLACE, derived from the pages and not under the root.
+A record is found in two tables of names (`tables`), which follow from the pages and are not under the root:
 
-    first 16 bytes of SHA-256(key)                                         height (8), page (2), index in it (2)
-    16 bytes of SHA-256(second key's name and parts but the last),         the same
-      12 of SHA-256(its last part)                                         (so all that share them stand together)
+    PLACE   first 8 bytes of SHA-256(key)                              its place (8)
+    ALSO    8 of SHA-256(second key's name and parts but the last),    the same
+              6 of SHA-256(its last part)                              (so all that share them stand together)
 
-Names are hashes cut short, so two keys may have the same: who makes such a pair, both of his own choice (2^64 tries;
-2^48 for the last part of a second key), is refused the second (`already_exists`), and a name of another's is hit by
-nobody (2^128; 2^96 for such a last part). A record is only taken for the one asked for if its whole key is. So a place
-is written once and for ever, and follows from the pages in whatever order they are read.
+A *place* is height, page of that height and index in the page, packed in one number. Names may be shared, by chance or
+because somebody tried long enough (2^32 for a pair of his own choice): a record is only taken for the one asked for if
+its whole key is, and one more read is all that such a pair costs. A place is written once and for ever, and follows
+from the pages in whatever order they are read.
 
 Deliberately absent: pages that later blocks fill up (each block would carry the page's old value in its undo).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
@@ -38,7 +38,7 @@ from protocol import limits
 from protocol.codec import Items, Octets, decode, encode, record, structure
 from protocol.errors import BrokenInvariant, Malformed
 from protocol.ledger.spaces import Also, KeyParts, Part, Space, is_added_key, parse_state_key, state_key
-from protocol.ledger.tables import Reader, Table
+from protocol.ledger.tables import NAMES, Reader, Table
 
 R = TypeVar("R")
 PAGE_BYTES: Final = 4_040
@@ -46,12 +46,14 @@ PAGE_BYTES: Final = 4_040
 CHARGED_BYTES: Final = 40
 """What a record is charged beside its key and value (L-12): its frame, and the page's key and head, were it alone."""
 _FRAME_BYTES: Final = 8
-_NAME_BYTES: Final = 16
-_LAST_BYTES: Final = 12
+_NAME_BYTES: Final = NAMES[Table.PLACE].name
+_SHARED_BYTES: Final = 8
+_LAST_BYTES: Final = NAMES[Table.ALSO].name - _SHARED_BYTES
 _REMEMBERED: Final = 256
 """Names that were made last: a record's is looked for before it is added under it, and many are of one owner."""
-_PAGES_MAX: Final = 0xFFFF
-_place = Struct(">QHH")
+_HEIGHT_BITS, _PAGE_BITS, _AT_BITS = 38, 16, 10
+"""Of a place: 290 years of thirty blocks a second, 256 MiB of a block's pages."""
+_place = Struct(">Q")
 
 
 @structure
@@ -77,11 +79,15 @@ PAGES: Final = Space(
 )
 
 
+Names = tuple[tuple[Table, bytes], ...]
+"""Under which a record is found, each with its table."""
+
+
 class Added(NamedTuple):
     """A record to be put into a page, and the names under which it is found."""
 
     record: AddedRecord
-    names: tuple[bytes, ...]
+    names: Names
 
 
 class Place(NamedTuple):
@@ -97,55 +103,69 @@ class Place(NamedTuple):
 
 @lru_cache(_REMEMBERED)
 def name_of(key: bytes) -> bytes:
-    """The name of a record with this state key (16 bytes)."""
+    """The name of a record with this state key (8 bytes)."""
     return sha256(key).digest()[:_NAME_BYTES]
 
 
 def shared_name(also: Also, parts: KeyParts) -> bytes:
-    """What the names begin with (16 bytes) of all records whose second key has these parts before its last."""
-    return sha256(state_key(also.name, *parts)).digest()[:_NAME_BYTES]
+    """What the names begin with (8 bytes) of all records whose second key has these parts before its last."""
+    return sha256(state_key(also.name, *parts)).digest()[:_SHARED_BYTES]
 
 
 @lru_cache(_REMEMBERED)
 def second_name(also: Also, parts: KeyParts) -> bytes:
-    """The name of a record by its second key (28 bytes)."""
+    """The name of a record by its second key (14 bytes)."""
     also.check(parts)
     return shared_name(also, parts[:-1]) + last_name(parts[-1])
 
 
 @lru_cache(_REMEMBERED)
 def last_name(last: Any) -> bytes:
-    """How the last part of a second key is told apart (12 bytes)."""
+    """How the last part of a second key is told apart (6 bytes)."""
     return sha256(last).digest()[:_LAST_BYTES]
 
 
-def names_of(space: Space[Any], key: bytes, parts: KeyParts, value: Any) -> tuple[bytes, ...]:
-    """All names of a record."""
-    second = None if space.also is None else space.also.of(parts, value)
+def names_of(space: Space[Any], key: bytes, second: KeyParts | None) -> Names:
+    """All names of a record. second: the parts of its second key."""
+    first = (Table.PLACE, name_of(key))
     if space.also is None or second is None:
-        return (name_of(key),)
-    return name_of(key), second_name(space.also, second)
+        return (first,)
+    return first, (Table.ALSO, second_name(space.also, second))
 
 
-def unpack_place(value: bytes) -> Place:
-    """Value of PLACE, opened."""
-    return Place(*_place.unpack(value))
+def second_of(space: Space[Any], parts: KeyParts, value: Any) -> KeyParts | None:
+    """The parts of a record's second key; None if it has none."""
+    return None if space.also is None else space.also.of(parts, value)
+
+
+def pack_place(place: Place) -> bytes:
+    """A place as the tables have it (8 bytes)."""
+    height, page, at = place
+    if height >> _HEIGHT_BITS or page >> _PAGE_BITS or at >> _AT_BITS:
+        raise BrokenInvariant(f"a record at {place}, which no table of places can hold")
+    return _place.pack(height << _PAGE_BITS + _AT_BITS | page << _AT_BITS | at)
+
+
+def unpack_place(rest: bytes) -> Place:
+    """What a name leads to, opened."""
+    (number,) = _place.unpack(rest)
+    height, page = number >> _PAGE_BITS + _AT_BITS, number >> _AT_BITS & (1 << _PAGE_BITS) - 1
+    return Place(height, page, number & (1 << _AT_BITS) - 1)
 
 
 # -- Pages ------------------------------------------------------------------------------------------
 
 
-def pack_pages(height: int, added: Iterable[Added]) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
-    """Pages of what the block at `height` added: state key to value; and the rows of PLACE that lead into them."""
+def pack_pages(height: int, added: Iterable[Added]) -> tuple[dict[bytes, bytes], list[tuple[Table, bytes]]]:
+    """Pages of what the block at `height` added: state key to value; and the rows of names that lead into them."""
     pages: dict[bytes, bytes] = {}
-    places: dict[bytes, bytes] = {}
+    rows: list[tuple[Table, bytes]] = []
     for number, part in enumerate(_parted(added)):
         pages[PAGES.key((height, number))] = encode(AddedPage(tuple([one.record for one in part])))
         for index, one in enumerate(part):
-            place = _place.pack(height, number, index)
-            for name in one.names:
-                places[name] = place
-    return pages, places
+            place = pack_place(Place(height, number, index))
+            rows += [(table, name + place) for table, name in one.names]
+    return pages, rows
 
 
 def _parted(added: Iterable[Added]) -> Iterator[list[Added]]:
@@ -175,47 +195,46 @@ def is_page(key: bytes) -> bool:
     return key.startswith(_PAGE_PREFIX)
 
 
-def places_in(spaces: Mapping[str, Space[Any]], key: bytes, value: bytes) -> dict[bytes, bytes]:
-    """The rows of PLACE that lead into a page, from the page alone, which nobody vouches for. Raises Malformed."""
+def place_rows(spaces: Mapping[str, Space[Any]], key: bytes, value: bytes) -> Iterator[tuple[Table, bytes]]:
+    """The rows of names that a pair of the state brings along: none, unless it is a page.
+
+    Nobody vouches for the pair: raises Malformed.
+    """
+    if not is_page(key):
+        return
     parts = parse_state_key(key)[1]
     height, page = parts if PAGES.fits(parts) else (0, 0)
-    if not (isinstance(height, int) and isinstance(page, int) and height >= 1 and 0 <= page <= _PAGES_MAX):
+    assert isinstance(height, int), "as the space says"
+    assert isinstance(page, int), "as the space says"
+    if not (1 <= height < 1 << _HEIGHT_BITS and 0 <= page < 1 << _PAGE_BITS):
         raise Malformed("key", "not the key of a page")
-    places: dict[bytes, bytes] = {}
     for at, one in enumerate(decode(AddedPage, value).records):
         name, parts = parse_state_key(one.key)
         space = spaces.get(name)
         if space is None or not space.added or not is_added_key(one.key) or not space.fits(parts):
             raise Malformed("records", f"a record of {name}, which has no such added records")
-        place = _place.pack(height, page, at)
-        places |= dict.fromkeys(names_of(space, one.key, parts, decode(space.record, one.value)), place)
-    return places
-
-
-def place_rows(spaces: Mapping[str, Space[Any]], key: bytes, value: bytes) -> dict[tuple[Table, bytes], bytes]:
-    """What a pair of the state brings along for PLACE: nothing, unless it is a page. Raises Malformed."""
-    if not is_page(key):
-        return {}
-    return {(Table.PLACE, name): place for name, place in places_in(spaces, key, value).items()}
+        place = pack_place(Place(height, page, at))
+        second = second_of(space, parts, decode(space.record, one.value))
+        yield from ((table, short + place) for table, short in names_of(space, one.key, second))
 
 
 # -- Reading ----------------------------------------------------------------------------------------
 
 
 class Source(NamedTuple):
-    """Where records are read from: rows of PLACE, and values of the state at the height that is meant.
+    """Where records are read from: the tables of names, and values of the state at the height that is meant.
 
     is_newest: whether that is the newest one, at which every place leads to a record.
     """
 
-    place: Callable[[bytes], bytes | None]
+    named: Callable[[Table, bytes], Sequence[bytes]]
     value: Callable[[bytes], bytes | None]
     is_newest: bool
 
 
 def newest(reader: Reader) -> Source:
     """Those of the newest height."""
-    return Source(lambda name: reader.get(Table.PLACE, name), lambda key: reader.get(Table.STATE, key), True)
+    return Source(reader.named, lambda key: reader.get(Table.STATE, key), True)
 
 
 def record_at(source: Source, place: Place) -> AddedRecord | None:
@@ -240,22 +259,24 @@ def added_record(source: Source, key: bytes) -> AddedRecord | None:
 
 def located(source: Source, key: bytes) -> tuple[Place, AddedRecord] | None:
     """The same, and where it lies."""
-    found = source.place(name_of(key))
-    place = None if found is None else unpack_place(found)
-    one = None if place is None else record_at(source, place)
-    return None if place is None or one is None or one.key != key else (place, one)
+    for place in map(unpack_place, source.named(Table.PLACE, name_of(key))):
+        one = record_at(source, place)
+        if one is not None and one.key == key:
+            return place, one
+    return None
 
 
 def second_found(source: Source, space: Space[R], parts: KeyParts) -> tuple[KeyParts, R] | None:
     """Key and value of the added record with this second key, or None."""
     also = space.also
     assert also is not None, "the space has a second key"
-    found = source.place(second_name(also, parts))
-    one = None if found is None else record_at(source, unpack_place(found))
-    if one is None:
-        return None
-    key, value = opened(space, one)
-    return (key, value) if also.of(key, value) == parts else None
+    for place in map(unpack_place, source.named(Table.ALSO, second_name(also, parts))):
+        one = record_at(source, place)
+        if one is not None and parse_state_key(one.key)[0] == space.name:
+            key, value = opened(space, one)
+            if also.of(key, value) == parts:
+                return key, value
+    return None
 
 
 def opened(space: Space[R], one: AddedRecord) -> tuple[KeyParts, R]:
@@ -267,3 +288,4 @@ def opened(space: Space[R], one: AddedRecord) -> tuple[KeyParts, R]:
 
 
 _PAGE_PREFIX: Final = state_key(PAGES.name, 0, 0)[:-2]
+assert limits.ADDED_RECORDS_MAX <= 1 << _AT_BITS, "every record of a page has a place"

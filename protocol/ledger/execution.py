@@ -62,13 +62,14 @@ from protocol.ledger.index import (
     number_of,
     pack_peaks,
     pack_roots,
-    pack_seen,
     read_head,
     read_named,
     read_peaks,
     read_roots,
     receipt_at,
     seen_key,
+    seen_name,
+    seen_of,
     transaction_key,
     trie_getter,
     trie_key,
@@ -225,10 +226,10 @@ class BlockWork:
             self._writes[table, key] = None
             left -= len(names)
             for name in names:
-                there = read_named(self._reader, name)
-                # A later envelope of the same (account, id) may stand there by now, with its own expiry.
-                if there is not None and not there.holds(now):
-                    self._writes[Table.SEEN, name] = None
+                for seen in map(seen_of, self._reader.named(Table.SEEN, name)):
+                    # A later envelope of the same (account, id) may stand there by now, with its own expiry.
+                    if not seen.holds(now):
+                        self._writes[Table.SEEN, seen_key(name, seen)] = None
 
     def _expiring(self) -> Iterator[tuple[bytes, list[bytes]]]:
         """Keys and names of SEEN_EXPIRY, first what ends first; a few rows are read at a time."""
@@ -253,7 +254,7 @@ class BlockWork:
 
     def _run_envelope(self, envelope: ParsedEnvelope, member: str) -> None:
         position = len(self._outcomes)
-        name = seen_key(envelope.body.account, envelope.body.id)
+        name = seen_name(envelope.body.account, envelope.body.id)
         code = self._reason_to_skip(envelope, name)
         if code is None:
             receipt = self._apply(envelope, member, position)
@@ -350,9 +351,9 @@ class BlockWork:
         self._receipts.append(receipt)
         self._seen[name] = seen = Seen(body.valid_until_ms, log_index)
         writes[Table.RECEIPT, index_key] = data
-        writes[Table.TRANSACTION, transaction_key(transaction)] = index_key
+        writes[Table.TRANSACTION, transaction_key(transaction, log_index)] = b""
         writes[Table.HISTORY, history_key(body.account, log_index)] = b""
-        writes[Table.SEEN, name] = pack_seen(seen)
+        writes[Table.SEEN, seen_key(name, seen)] = b""
         self._outcomes.append(
             EnvelopeOutcome(transaction, body.account, body.id, True, receipt.code, log_index, position)
         )
@@ -404,8 +405,7 @@ class BlockWork:
             writes[Table.STATE, key] = value
         for position, node in nodes.items():
             writes[Table.TRIE, trie_key(position)] = node
-        for name, place in places.items():
-            writes[Table.PLACE, name] = place
+        writes.update(dict.fromkeys(places, b""))
         writes[Table.TRIE_UNDO, number_key(self._header.height)] = undo
         return root
 

@@ -7,11 +7,13 @@ Values that every envelope writes are packed with fixed layouts, big endian, so 
                   b"base"                            see `Base`; only where the tables began with a snapshot
     ROOTS         height (8)                         state root, log size (8), log root, header hash, time_ms (8)
     RECEIPT       log index (8)                      encoded receipt
-    TRANSACTION   first 16 bytes of its id           log index (8)
-    HISTORY       first 16 of the account,           nothing
-                  log index (8)
-    SEEN          name of account and id (16)        valid_until_ms (8), log index (8)
-    SEEN_EXPIRY   latest valid_until_ms of those     names (16 each), at most `EXPIRING_TOGETHER`
+    TRANSACTION   first 8 bytes of its id,           nothing
+                  log index (6)
+    HISTORY       first 12 of the account,           nothing
+                  log index (6)
+    SEEN          name of account and id (12),       nothing
+                  valid_until_ms (7), log index (6)
+    SEEN_EXPIRY   latest valid_until_ms of those     names (12 each), at most `EXPIRING_TOGETHER`
                   that it names (8), log index (8)
     LOG           place of a subtree (8)             hash, of each third level; and of what has no receipts here
     TRIE          b"/", position                     node (a key is never empty, which some stores forbid)
@@ -25,16 +27,18 @@ the hash of its receipt, which is here anyway, and two levels of three are made 
 them: so the log costs a seventh of a hash for each receipt. What a block needs of it, to append and for its root, are
 the peaks.
 
-An envelope's *name* in SEEN is a hash cut to 16 bytes. Who finds two of his own with the same name (2^64 tries) has
-kept himself from the second; another's name nobody finds (2^128). Its entry is there to be forgotten: many that end at
-about the same time stand in one row of SEEN_EXPIRY, under the latest. Ids of transactions and names of accounts are
-hashes already, and cut in the same way: a receipt is taken for a transaction's only if it says so (`locate`).
+Tables without values are tables of names (`tables`). A receipt is taken for a transaction's only if it says so
+(`locate`). An envelope's *name* in SEEN is a hash cut to 12 bytes, and nothing tells two apart that share one: who
+finds two of his own with the same name (2^48 tries) has kept himself from the second; another's nobody finds (2^96).
+Of one (account, id) there may be two for a while: one that has ended, and one that came afterwards, which counts. A row
+is there to be forgotten: many that end at about the same time stand in one row of SEEN_EXPIRY, under the latest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
+from operator import itemgetter
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -43,7 +47,7 @@ from protocol.crypto.hashing import HASH_BYTES
 from protocol.crypto.log import leaf_hash, node_hash, peaks
 from protocol.errors import BrokenInvariant
 from protocol.ledger.records import Executed, Receipt
-from protocol.ledger.tables import Reader, Table
+from protocol.ledger.tables import NAMES, Reader, Table
 
 HEIGHT_KEY = b"height"
 INDEXED_FROM_KEY = b"indexed_from_ms"
@@ -51,13 +55,16 @@ BASE_KEY = b"base"
 PEAKS_KEY = b"peaks"
 LOG_STEP: Final = 3
 """Of so many levels of the log one is stored."""
-NAME_BYTES: Final = 16
 EXPIRING_TOGETHER: Final = 256
 
 _number = Struct(">Q")
 _roots = Struct(">32sQ32s32sQ")
-_seen = Struct(">QQ")
+_expiry = Struct(">QQ")
+_INDEX_BYTES: Final = NAMES[Table.TRANSACTION].rest
+_UNTIL_BYTES: Final = 7
+_SEEN_BYTES: Final = NAMES[Table.SEEN].name
 _base = Struct(">QQQ32s")
+_log_index = itemgetter(1)
 
 
 class Roots(NamedTuple):
@@ -149,29 +156,35 @@ def pack_roots(roots: Roots) -> bytes:
     return _roots.pack(done.state_root, done.log_size, done.log_root, roots.header_hash, roots.time_ms)
 
 
-def transaction_key(transaction: bytes) -> bytes:
-    """Key of TRANSACTION (16 bytes)."""
-    return transaction[:NAME_BYTES]
+def _index(log_index: int) -> bytes:
+    """A log index as the tables of names have it (6 bytes): a hundred thousand a second for 89 years."""
+    return log_index.to_bytes(_INDEX_BYTES, "big")
+
+
+def transaction_key(transaction: bytes, log_index: int) -> bytes:
+    """Key of TRANSACTION (14 bytes)."""
+    return transaction[: NAMES[Table.TRANSACTION].name] + _index(log_index)
 
 
 def history_key(account: bytes, log_index: int) -> bytes:
-    """Key of HISTORY (24 bytes)."""
-    return account[:NAME_BYTES] + _number.pack(log_index)
+    """Key of HISTORY (18 bytes)."""
+    return account[: NAMES[Table.HISTORY].name] + _index(log_index)
 
 
-def seen_key(account: bytes, envelope_id: bytes) -> bytes:
-    """Key of SEEN: the name of an account's envelope (16 bytes)."""
-    return sha256(account + envelope_id).digest()[:NAME_BYTES]
+def seen_name(account: bytes, envelope_id: bytes) -> bytes:
+    """The name of an account's envelope in SEEN (12 bytes)."""
+    return sha256(account + envelope_id).digest()[:_SEEN_BYTES]
 
 
-def pack_seen(seen: Seen) -> bytes:
-    """Value of SEEN."""
-    return _seen.pack(*seen)
+def seen_key(name: bytes, seen: Seen) -> bytes:
+    """Key of SEEN (25 bytes)."""
+    until_ms, log_index = seen
+    return name + until_ms.to_bytes(_UNTIL_BYTES, "big") + _index(log_index)
 
 
-def unpack_seen(value: bytes) -> Seen:
-    """Value of SEEN, opened."""
-    return Seen(*_seen.unpack(value))
+def seen_of(rest: bytes) -> Seen:
+    """What a name leads to in SEEN, opened."""
+    return Seen(int.from_bytes(rest[:_UNTIL_BYTES], "big"), int.from_bytes(rest[_UNTIL_BYTES:], "big"))
 
 
 def expiry_rows(names: Iterable[tuple[bytes, Seen]]) -> dict[tuple[Table, bytes], bytes]:
@@ -181,13 +194,13 @@ def expiry_rows(names: Iterable[tuple[bytes, Seen]]) -> dict[tuple[Table, bytes]
     for at in range(0, len(ordered), EXPIRING_TOGETHER):
         part = ordered[at : at + EXPIRING_TOGETHER]
         latest_ms, log_index, _ = part[-1]
-        rows[Table.SEEN_EXPIRY, _seen.pack(latest_ms, log_index)] = b"".join(name for _, _, name in part)
+        rows[Table.SEEN_EXPIRY, _expiry.pack(latest_ms, log_index)] = b"".join(name for _, _, name in part)
     return rows
 
 
 def expiring_names(value: bytes) -> list[bytes]:
     """Value of SEEN_EXPIRY, opened."""
-    return [value[at : at + NAME_BYTES] for at in range(0, len(value), NAME_BYTES)]
+    return [value[at : at + _SEEN_BYTES] for at in range(0, len(value), _SEEN_BYTES)]
 
 
 def pack_base(base: Base) -> bytes:
@@ -227,22 +240,22 @@ def read_head(reader: Reader) -> Roots:
 
 def locate(reader: Reader, transaction: bytes) -> Location | None:
     """Where a transaction became final, None if it has not (here)."""
-    value = reader.get(Table.TRANSACTION, transaction_key(transaction))
-    receipt = None if value is None else receipt_at(reader, number_of(value))
-    if value is None or receipt is None or receipt.transaction != transaction:
-        return None
-    return Location(number_of(value), receipt.height, receipt.position)
+    for rest in reader.named(Table.TRANSACTION, transaction[: NAMES[Table.TRANSACTION].name]):
+        log_index = int.from_bytes(rest, "big")
+        receipt = receipt_at(reader, log_index)
+        if receipt is not None and receipt.transaction == transaction:
+            return Location(log_index, receipt.height, receipt.position)
+    return None
 
 
 def read_seen(reader: Reader, account: bytes, envelope_id: bytes) -> Seen | None:
     """The final envelope of this (account, id), as far as it is remembered."""
-    return read_named(reader, seen_key(account, envelope_id))
+    return read_named(reader, seen_name(account, envelope_id))
 
 
 def read_named(reader: Reader, name: bytes) -> Seen | None:
-    """The same by its key in SEEN."""
-    value = reader.get(Table.SEEN, name)
-    return None if value is None else unpack_seen(value)
+    """The same by its name in SEEN: the newest."""
+    return max(map(seen_of, reader.named(Table.SEEN, name)), key=_log_index, default=None)
 
 
 def read_receipt(reader: Reader, log_index: int) -> bytes | None:
@@ -258,8 +271,11 @@ def receipt_at(reader: Reader, log_index: int) -> Receipt | None:
 
 def account_history(reader: Reader, account: bytes, first_log_index: int = 0, limit: int = 100) -> list[int]:
     """Log indices of an account's receipts from `first_log_index` on, ascending, at most `limit`."""
+    if first_log_index >> 8 * _INDEX_BYTES:
+        return []
     start = history_key(account, first_log_index)
-    return [number_of(key[NAME_BYTES:]) for key, _ in reader.scan(Table.HISTORY, account[:NAME_BYTES], start, limit)]
+    name = start[: NAMES[Table.HISTORY].name]
+    return [int.from_bytes(key[len(name) :], "big") for key, _ in reader.scan(Table.HISTORY, name, start, limit)]
 
 
 def log_getter(reader: Reader) -> Callable[[int, int], bytes | None]:

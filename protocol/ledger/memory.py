@@ -3,7 +3,8 @@
 One dictionary for each table answers `get`. `scan` needs keys in order; a sorted list of them is made when a
 table is first scanned and from then on kept up lazily: `apply` only notes which keys came and went, and the
 next scan folds them in, one by one when they are few, by one sort (nearly linear, the list being almost
-sorted) when they are many. A table that is never scanned costs nothing for it.
+sorted) when they are many. A table that is never scanned costs nothing for it. Tables of names have one more
+dictionary, by name.
 
 Deliberately absent: transactions, snapshots, heights. `apply` takes all of a `Writes` and cannot fail half-way;
 a reader that must not see the next block takes a `copy`.
@@ -12,20 +13,26 @@ a reader that must not see the next block takes a `copy`.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 
-from protocol.ledger.tables import Table, Writes
+from protocol.ledger.tables import NAMES, Row, Table, Writes
 
 _FOLDED_ONE_BY_ONE_MAX = 64
 """Up to so many changed keys each are inserted into the sorted list; above, it is sorted once."""
 
 
 class _Space:
-    """One table: values, the keys in order once somebody asked for them, and what that order lacks."""
+    """One table: values, the keys in order once somebody asked for them, and what that order lacks.
 
-    __slots__ = ("changed", "ordered", "values")
+    row: of a table of names.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("changed", "named", "ordered", "row", "values")
+
+    def __init__(self, row: Row | None) -> None:
+        self.row = row
         self.values: dict[bytes, bytes] = {}
+        self.named: dict[bytes, list[bytes]] = {}
         self.ordered: list[bytes] | None = None
         self.changed: dict[bytes, None] = {}
 
@@ -40,8 +47,19 @@ class _Space:
             self.values[key] = value
             if present:
                 return
+        if self.row is not None:
+            self._name(self.row, key, value)
         if self.ordered is not None:
             self.changed[key] = None
+
+    def _name(self, row: Row, key: bytes, value: bytes | None) -> None:
+        assert len(key) == sum(row), "rows of a table of names have one size"
+        assert not value, "and no values"
+        name, rest = key[: row.name], key[row.name :]
+        if value is None:
+            self.named[name].remove(rest)
+        else:
+            insort(self.named.setdefault(name, []), rest)
 
     def in_order(self) -> list[bytes]:
         """All keys, ascending; the caller does not change the list."""
@@ -73,7 +91,7 @@ class MemoryTables:
     __slots__ = ("_spaces",)
 
     def __init__(self) -> None:
-        self._spaces: dict[Table, _Space] = {table: _Space() for table in Table}
+        self._spaces: dict[Table, _Space] = {table: _Space(NAMES.get(table)) for table in Table}
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         """The value, or None."""
@@ -92,6 +110,10 @@ class MemoryTables:
             found.append((key, space.values[key]))
         return found
 
+    def named(self, table: Table, name: bytes) -> Sequence[bytes]:
+        """What a name leads to in one of the tables of `NAMES`, ascending; the caller does not change it."""
+        return self._spaces[table].named.get(name, ())
+
     def apply(self, writes: Writes) -> None:
         """Take over all of `writes` at once."""
         for (table, key), value in writes.items():
@@ -102,4 +124,5 @@ class MemoryTables:
         other = MemoryTables()
         for table, space in self._spaces.items():
             other._spaces[table].values = dict(space.values)
+            other._spaces[table].named = {name: list(rests) for name, rests in space.named.items()}
         return other

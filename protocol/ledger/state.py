@@ -13,7 +13,7 @@ An application writes only its own spaces: execution sets `writable` before it l
 another space is a broken invariant, as is a value that is not of the space's record class. It may read all.
 
 Records that are only ever added (`added`) are read and written in the same way, once each. Beside the layers of records
-stand those of their names, which no two keys may share.
+stand those of their second keys, which no two may share.
 
 Deliberately absent: iteration (execution must not depend on how much there is), nested layers for operations
 (the first failed operation ends its envelope), the trie (it takes `changes` and the pages of what was `added` at the
@@ -22,25 +22,26 @@ end of the block).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from protocol import limits
 from protocol.codec import decode, encode
-from protocol.errors import ALREADY_EXISTS, TOO_LARGE, BrokenInvariant, Malformed, Refused
+from protocol.errors import TOO_LARGE, BrokenInvariant, Malformed, Refused
 from protocol.ledger.added import (
     CHARGED_BYTES,
     Added,
     AddedRecord,
+    Names,
     Source,
     added_record,
     names_of,
     newest,
     second_found,
-    second_name,
+    second_of,
 )
 from protocol.ledger.spaces import KeyParts, Space, parse_state_key
-from protocol.ledger.tables import Reader
+from protocol.ledger.tables import Reader, Table
 
 R = TypeVar("R")
 
@@ -67,8 +68,7 @@ class ChangedState(StateView, Protocol):
     def put(self, space: Space[R], parts: KeyParts, value: R) -> None:
         """Set a value; of a space of added records, one that is not there yet.
 
-        Raises Refused(too_large) past the limits of keys and values, Refused(already_exists) where the hash by which an
-        added record is found is another's.
+        Raises Refused(too_large) past the limits of keys and values.
         """
         ...
 
@@ -86,10 +86,12 @@ class _Entry(NamedTuple):
 
     record: Any
     data: bytes | None
-    names: tuple[bytes, ...] = ()
+    names: Names = ()
 
 
 _NOTHING = _Entry(None, None)
+_Second = tuple[str, KeyParts]
+"""A second key: its name and parts."""
 
 
 class StateTransaction:
@@ -97,11 +99,11 @@ class StateTransaction:
 
     __slots__ = (
         "_block",
-        "_block_names",
+        "_block_seconds",
         "_envelope",
-        "_envelope_names",
-        "_place_stored",
-        "_places",
+        "_envelope_seconds",
+        "_named",
+        "_named_stored",
         "_source",
         "_stored",
         "writable",
@@ -109,16 +111,16 @@ class StateTransaction:
 
     def __init__(self, reader: Reader) -> None:
         stored = newest(reader)
-        self._source = stored._replace(place=self._place)
-        self._place_stored = stored.place
-        self._places: dict[bytes, bytes | None] = {}
-        """Rows of PLACE that the envelope has looked for: a name is, before its record is written."""
+        self._source = stored._replace(named=self._find_named)
+        self._named_stored = stored.named
+        self._named: dict[bytes, Sequence[bytes]] = {}
+        """What the envelope's names lead to: each is looked for again when its record is written."""
         self._stored: dict[bytes, _Entry] = {}
         self._block: dict[bytes, _Entry] = {}
         self._envelope: dict[bytes, _Entry] = {}
-        self._block_names: dict[bytes, bytes] = {}
-        self._envelope_names: dict[bytes, bytes] = {}
-        """Name of an added record -> its key."""
+        self._block_seconds: dict[_Second, bytes] = {}
+        self._envelope_seconds: dict[_Second, bytes] = {}
+        """Second key of an added record -> its key."""
         self.writable: frozenset[str] = frozenset()
 
     def get(self, space: Space[R], parts: KeyParts) -> R | None:
@@ -130,15 +132,14 @@ class StateTransaction:
         """Key and value of the added record with this second key, or None."""
         also = space.also
         assert also is not None, "the space has a second key"
-        name = second_name(also, parts)
-        key = self._envelope_names.get(name) or self._block_names.get(name)
+        second = (also.name, parts)
+        key = self._envelope_seconds.get(second) or self._block_seconds.get(second)
         if key is None:
             return second_found(self._source, space, parts)
-        found, record = parse_state_key(key)[1], self._entry(space, key).record
-        return (found, record) if also.of(found, record) == parts else None
+        return parse_state_key(key)[1], self._entry(space, key).record
 
     def put(self, space: Space[R], parts: KeyParts, value: R) -> None:
-        """Set a value. Raises Refused(too_large, already_exists), and BrokenInvariant for what is not the writer's."""
+        """Set a value. Raises Refused(too_large), and BrokenInvariant for what is not the writer's."""
         self._may_write(space)
         if type(value) is not space.record:
             raise BrokenInvariant(f"{space.name} holds {space.record.__name__}, not {type(value).__name__}")
@@ -147,21 +148,19 @@ class StateTransaction:
             raise Refused(TOO_LARGE, f"a value of {space.name} would have {len(data)} bytes, at most {most}")
         key = space.key(parts)
         if space.added:
-            self._add(space, key, _Entry(value, data, names_of(space, key, parts, value)))
+            self._add(space, key, second_of(space, parts, value), _Entry(value, data))
         else:
             self._change(space, key, _Entry(value, data))
 
-    def _add(self, space: Space[Any], key: bytes, entry: _Entry) -> None:
+    def _add(self, space: Space[Any], key: bytes, second: KeyParts | None, entry: _Entry) -> None:
         if self._entry(space, key).data is not None:
             raise BrokenInvariant(f"a second record of {space.name} under one key: they are only ever added")
-        for name in entry.names:
-            if self._taken(name):
-                raise Refused(
-                    ALREADY_EXISTS, f"another record of {space.name} is found by the same hash: take another key"
-                )
+        if space.also is not None and second is not None:
+            if self.find(space, second) is not None:
+                raise BrokenInvariant(f"a second record of {space.name} under one {space.also.name}")
+            self._envelope_seconds[space.also.name, second] = key
         del self._stored[key]  # nothing; the layer above has it now
-        self._envelope_names.update(dict.fromkeys(entry.names, key))
-        self._envelope[key] = entry
+        self._envelope[key] = entry._replace(names=names_of(space, key, second))
 
     def delete(self, space: Space[Any], parts: KeyParts) -> None:
         """Remove a value. Raises BrokenInvariant for a space that is not the writer's, or of added records."""
@@ -181,7 +180,7 @@ class StateTransaction:
     def keep(self) -> None:
         """The envelope ends and its changes stand."""
         self._block.update(self._envelope)
-        self._block_names.update(self._envelope_names)
+        self._block_seconds.update(self._envelope_seconds)
         self._end()
 
     def discard(self) -> None:
@@ -211,8 +210,8 @@ class StateTransaction:
 
     def _end(self) -> None:
         self._envelope.clear()
-        self._envelope_names.clear()
-        self._places.clear()
+        self._envelope_seconds.clear()
+        self._named.clear()
 
     def _may_write(self, space: Space[Any]) -> None:
         if space.name not in self.writable:
@@ -223,15 +222,12 @@ class StateTransaction:
             self._load(space, key)
         self._envelope[key] = entry
 
-    def _taken(self, name: bytes) -> bool:
-        """Whether a name leads to a record."""
-        return name in self._envelope_names or name in self._block_names or self._place(name) is not None
-
-    def _place(self, name: bytes) -> bytes | None:
-        """The stored place of a name."""
-        if name not in self._places:
-            self._places[name] = self._place_stored(name)
-        return self._places[name]
+    def _find_named(self, table: Table, name: bytes) -> Sequence[bytes]:
+        """What a name leads to in the tables of names; those of two tables differ in size."""
+        found = self._named.get(name)
+        if found is None:
+            found = self._named[name] = self._named_stored(table, name)
+        return found
 
     def _below(self, key: bytes) -> _Entry:
         return self._block.get(key) or self._stored[key]

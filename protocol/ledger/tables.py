@@ -3,13 +3,18 @@
 Everything derived from final blocks stands in these tables. Execution is a pure function from a `Reader`
 and a block to a `Writes`; whoever owns the store applies the writes at once or not at all (L-26). The
 simulator keeps them in dictionaries, the daemon in one embedded store.
+
+Some are *tables of names*: hashes cut short, and what is found under each. Their rows have one size and no values (a
+store keeps such rows without a head for each), and any number of rows may share a name: a reader looks at what each
+leads to, and takes only what is the thing that was asked for. So a name may be short, and who makes two things with the
+same name has gained nothing by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 
 class Table(Enum):
@@ -22,7 +27,9 @@ class Table(Enum):
     STATE = "state"
     """Encoded state key -> encoded value (L-20)."""
     PLACE = "place"
-    """Name of a record that is only ever added -> the page of the state that holds it: see `added`."""
+    """Name of a record that is only ever added, and its place in a page of the state: see `added`."""
+    ALSO = "also"
+    """The same of its second key."""
     TRIE = "trie"
     """Nibble path -> branch node of the state trie."""
     TRIE_UNDO = "trie_undo"
@@ -32,15 +39,32 @@ class Table(Enum):
     RECEIPT = "receipt"
     """Log index -> encoded receipt."""
     TRANSACTION = "transaction"
-    """Begin of a transaction id -> log index."""
+    """Begin of a transaction id, and log index."""
     SEEN = "seen"
-    """Name of (account, id) -> valid_until_ms and log index (L-7)."""
+    """Name of (account, id), with valid_until_ms and log index (L-7)."""
     SEEN_EXPIRY = "seen_expiry"
     """Latest valid_until_ms -> names: what may be forgotten, in order."""
     ROOTS = "roots"
     """Height -> executed (state root, log size, log root), header hash."""
     HISTORY = "history"
-    """(begin of an account's name, log index) -> nothing: the transactions of an account, in order."""
+    """Begin of an account's name, and log index: the transactions of an account, in order."""
+
+
+class Row(NamedTuple):
+    """Sizes of a table of names: of the name, and of what it leads to, in bytes."""
+
+    name: int
+    rest: int
+
+
+NAMES: Final = {
+    Table.PLACE: Row(8, 8),
+    Table.ALSO: Row(14, 8),
+    Table.TRANSACTION: Row(8, 6),
+    Table.SEEN: Row(12, 13),
+    Table.HISTORY: Row(12, 6),
+}
+"""The tables of names. A row is a key of both parts, its value is empty."""
 
 
 class Reader(Protocol):
@@ -52,6 +76,10 @@ class Reader(Protocol):
 
     def scan(self, table: Table, prefix: bytes, start: bytes = b"", limit: int = 1000) -> Iterable[tuple[bytes, bytes]]:
         """At most `limit` pairs whose key starts with `prefix` and is >= `start`, ascending by key."""
+        ...
+
+    def named(self, table: Table, name: bytes) -> Sequence[bytes]:
+        """What a name leads to in one of the tables of `NAMES`, ascending; the caller does not change it."""
         ...
 
 

@@ -19,7 +19,7 @@ from msgspec.msgpack import Encoder
 
 from protocol.crypto import trie
 from protocol.errors import NOT_FOUND, BrokenInvariant, Refused
-from protocol.ledger.added import Source, newest, second_found
+from protocol.ledger.added import Source, second_found
 from protocol.ledger.index import executed_height, number_key, number_of, read_roots, trie_getter
 from protocol.ledger.spaces import KeyParts, Space
 from protocol.ledger.state import stored_record, stored_value
@@ -86,7 +86,7 @@ class HistoricState:
     @property
     def source(self) -> Source:
         """Where added records of that height are read from: what came later stands in pages that were not there."""
-        return Source(newest(self._reader).place, self.value, is_newest=False)
+        return Source(self._reader.named, self.value, is_newest=False)
 
     def value(self, key: bytes) -> bytes | None:
         """The value of an encoded state key at that height."""

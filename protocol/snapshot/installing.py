@@ -51,8 +51,8 @@ from protocol.ledger.index import (
     pack_base,
     pack_peaks,
     pack_roots,
-    pack_seen,
     seen_key,
+    seen_name,
     transaction_key,
     trie_key,
 )
@@ -108,8 +108,8 @@ class Installing:
         def put_pairs(found: list[pieces.Pair]) -> None:
             for pair in found:
                 self._write(Table.STATE, pair.key, pair.value)
-                for (table, name), place in place_rows(spaces, pair.key, pair.value).items():
-                    self._write(table, name, place)
+                for table, row in place_rows(spaces, pair.key, pair.value):
+                    self._write(table, row, b"")
 
         def put_nodes(nodes: dict[bytes, bytes]) -> None:
             for position, node in nodes.items():
@@ -127,7 +127,7 @@ class Installing:
         for index, data in self._receipts(window.first_receipt):
             receipt = decode(Receipt, data)
             self._write(Table.RECEIPT, number_key(index), data)
-            self._write(Table.TRANSACTION, transaction_key(receipt.transaction), number_key(index))
+            self._write(Table.TRANSACTION, transaction_key(receipt.transaction, index), b"")
             if receipt.height < window.lowest:
                 continue
             if receipt.height not in envelopes:
@@ -146,8 +146,8 @@ class Installing:
         self._write(Table.HISTORY, history_key(body.account, index), b"")
         seen = Seen(body.valid_until_ms, index)
         if seen.holds(state_time_ms):
-            name = seen_key(body.account, body.id)
-            self._write(Table.SEEN, name, pack_seen(seen))
+            name = seen_name(body.account, body.id)
+            self._write(Table.SEEN, seen_key(name, seen), b"")
             self._remembered.append((name, seen))
             if len(self._remembered) >= EXPIRING_TOGETHER:
                 self._expiring()

@@ -21,7 +21,7 @@ from protocol.ledger.genesis import member_account
 from protocol.ledger.index import BASE_KEY, Base, pack_base
 from protocol.ledger.members import MEMBERS
 from protocol.ledger.records import account_name, header_hash
-from protocol.ledger.tables import Table
+from protocol.ledger.tables import NAMES, Table
 from protocol.proofs.verify import verify_state_proof
 from tests.api.serving import DOCUMENT, operation_of, serving
 from tests.ledger.world import key
@@ -134,8 +134,8 @@ async def test_records_that_are_only_ever_added(tmp_path: Path) -> None:
         api.node.make_block(api.node.envelopes(1, 2))
         api.node.make_block([])
         with api.node.store.reader() as reader:
-            ((_, place), *_) = reader.scan(Table.PLACE, b"", limit=1)
-            record = record_at(newest(reader), unpack_place(place))
+            ((row, _), *_) = reader.scan(Table.PLACE, b"", limit=1)
+            record = record_at(newest(reader), unpack_place(row[NAMES[Table.PLACE].name :]))
         assert record is not None
         (owner, identifier), evidence = opened(EVIDENCE, record)
         assert isinstance(owner, bytes)

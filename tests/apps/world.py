@@ -143,4 +143,4 @@ class World:
         self.kept += 1
         pages, places = pack_pages(self.kept, state.added())
         self.tables.apply({(Table.STATE, key): value for key, value in (state.changes() | pages).items()})
-        self.tables.apply({(Table.PLACE, name): place for name, place in places.items()})
+        self.tables.apply(dict.fromkeys(places, b""))

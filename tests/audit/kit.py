@@ -181,6 +181,16 @@ def alter_stored(directory: Path, table: Table, key: bytes, change: Callable[[by
     environment.close()
 
 
+def alter_name(directory: Path, table: Table, row: bytes, other: bytes) -> None:
+    """Put another row in the place of one of a table of names, by hand."""
+    environment = lmdb.open(str(directory), max_dbs=20, map_size=1 << 28)
+    database = environment.open_db(table.value.encode(), create=False)
+    with environment.begin(write=True) as transaction:
+        assert transaction.delete(b"\x01", row, database), f"{table} has no {row.hex()}"
+        transaction.put(b"\x01", other, db=database)
+    environment.close()
+
+
 def alter_receipt(directory: Path, log_index: int, **changes: object) -> None:
     """Change a stored receipt's fields."""
 

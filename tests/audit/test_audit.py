@@ -16,7 +16,7 @@ from daemon.store.segments import Segments
 from protocol.apps.evidence.records import Evidence
 from protocol.codec import decode, encode
 from protocol.errors import OperatorFault
-from protocol.ledger.added import PAGES, read_page
+from protocol.ledger.added import PAGES, read_page, unpack_place
 from protocol.ledger.batch import open_batch
 from protocol.ledger.index import number_key
 from protocol.ledger.records import Block, header_hash
@@ -352,10 +352,12 @@ def test_an_altered_record_of_a_page_is_named(world: World, tmp_path: Path) -> N
 
 def test_an_altered_place_is_named(world: World, tmp_path: Path) -> None:
     path = node_directory(tmp_path / "data", world)
-    name, _ = world.tables.scan(Table.PLACE, b"", limit=1)[0]
-    kit.alter_stored(path / "state", Table.PLACE, name, lambda data: data[:-1] + bytes([data[-1] ^ 1]))
+    row, _ = world.tables.scan(Table.PLACE, b"", limit=1)[0]
+    kit.alter_name(path / "state", Table.PLACE, row, row[:-1] + bytes([row[-1] ^ 1]))
     report = judged(world, path)
-    assert (first(report).record, first(report).field) == (f"place {name.hex()}", "record")
+    height, page, at = unpack_place(row[8:])
+    words = f"place of the record named {row[:8].hex()}: height {height}, page {page}, record {at}"
+    assert (first(report).record, first(report).expected, first(report).found) == (words, "present", "nothing")
 
 
 def test_altered_results_of_a_height(world: World, tmp_path: Path) -> None:

@@ -21,14 +21,17 @@ from protocol.ledger.added import (
     Added,
     AddedPage,
     AddedRecord,
+    Place,
     added_record,
     located,
     names_of,
     newest,
     pack_pages,
-    places_in,
+    pack_place,
+    place_rows,
     read_page,
     second_found,
+    second_of,
     unpack_place,
 )
 from protocol.ledger.index import read_head
@@ -36,7 +39,7 @@ from protocol.ledger.memory import MemoryTables
 from protocol.ledger.records import account_name
 from protocol.ledger.spaces import Also, Part, Space, is_added_key, parse_state_key
 from protocol.ledger.state import StateReader, StateTransaction
-from protocol.ledger.tables import Table
+from protocol.ledger.tables import Table, Writes
 from protocol.ledger.undo import HistoricState
 from protocol.sim.raw import array
 from tests.ledger.world import FACTS, NOTES, UNITS, Fact, Note, Tell, TestApplication, Units, World, key, said
@@ -48,14 +51,14 @@ SPACES = {space.name: space for space in (FACTS, NOTES)}
 def added_fact(name: str, size: int) -> Added:
     parts, fact = (ME, name), Fact(name.encode().ljust(size, b"."))
     state_key = FACTS.key(parts)
-    return Added(AddedRecord(state_key, encode(fact)), names_of(FACTS, state_key, parts, fact))
+    return Added(AddedRecord(state_key, encode(fact)), names_of(FACTS, state_key, second_of(FACTS, parts, fact)))
 
 
 def stored(records: Sequence[Added], height: int = 7) -> MemoryTables:
     tables = MemoryTables()
     pages, places = pack_pages(height, records)
     tables.apply({(Table.STATE, at): value for at, value in pages.items()})
-    tables.apply({(Table.PLACE, name): place for name, place in places.items()})
+    tables.apply(dict.fromkeys(places, b""))
     return tables
 
 
@@ -92,13 +95,12 @@ def test_places_follow_from_the_pages_in_any_order(sizes: list[int], random: Ran
     pages, places = pack_pages(9, [added_fact(f"n{at}", size) for at, size in enumerate(sizes)])
     listed = list(pages.items())
     random.shuffle(listed)
-    found: dict[bytes, bytes] = {}
-    for at, value in listed:
-        found |= places_in(SPACES, at, value)
-    assert found == places
+    found = [row for at, value in listed for row in place_rows(SPACES, at, value)]
+    assert len(set(found)) == len(found) == len(places)
+    assert set(found) == set(places)
 
 
-@given(st.integers(1, limits.U53_MAX), st.lists(st.integers(0, limits.ADDED_VALUE_BYTES_MAX), min_size=1, max_size=4))
+@given(st.integers(1, 2**38 - 1), st.lists(st.integers(0, limits.ADDED_VALUE_BYTES_MAX), min_size=1, max_size=4))
 def test_what_is_charged_covers_the_pages(height: int, sizes: list[int]) -> None:
     """L-12: so the state can't outgrow the quotas."""
     records = [Added(AddedRecord(b"k" * (1 + size % 480), bytes(size)), ()) for size in sizes]
@@ -109,7 +111,7 @@ def test_what_is_charged_covers_the_pages(height: int, sizes: list[int]) -> None
 
 def test_the_largest_record_fits_the_state() -> None:
     longest = AddedRecord(b"k" * limits.STATE_KEY_BYTES_MAX, bytes(limits.ADDED_VALUE_BYTES_MAX))
-    (value,) = pack_pages(limits.U53_MAX, [Added(longest, ())])[0].values()
+    (value,) = pack_pages(2**38 - 1, [Added(longest, ())])[0].values()
     assert len(value) <= limits.STATE_VALUE_BYTES_MAX
     smallest = [Added(AddedRecord(b"k", b""), ())] * 10_000
     assert max(len(read_page(page)) for page in pack_pages(1, smallest)[0].values()) <= limits.ADDED_RECORDS_MAX
@@ -126,7 +128,8 @@ def test_the_largest_record_fits_the_state() -> None:
         (PAGES.key((1, -1)), [AddedRecord(FACTS.key((ME, "a")), encode(Fact(b"")))]),
         (PAGES.key((1, 65_536)), [AddedRecord(FACTS.key((ME, "a")), encode(Fact(b"")))]),
         (PAGES.key((0, 0)), [AddedRecord(FACTS.key((ME, "a")), encode(Fact(b"")))]),
-        (NOTES.key((ME, "a")), [AddedRecord(FACTS.key((ME, "a")), encode(Fact(b"")))]),
+        (PAGES.key((1 << 38, 0)), [AddedRecord(FACTS.key((ME, "a")), encode(Fact(b"")))]),
+        (PAGES.key((1, 0))[:-1], [AddedRecord(FACTS.key((ME, "a")), encode(Fact(b"")))]),
     ],
     ids=[
         "of an ordinary space",
@@ -137,12 +140,13 @@ def test_the_largest_record_fits_the_state() -> None:
         "below",
         "above",
         "genesis",
-        "no page",
+        "far above",
+        "half a key",
     ],
 )
 def test_a_page_that_nobody_vouches_for_is_refused(at: bytes, records: list[AddedRecord]) -> None:
     with pytest.raises(Malformed):
-        places_in(SPACES, at, encode(AddedPage(tuple(records))))
+        list(place_rows(SPACES, at, encode(AddedPage(tuple(records)))))
 
 
 def test_damaged_pages_and_places_are_broken_invariants() -> None:
@@ -222,7 +226,8 @@ def test_layers_equal_a_naive_model(steps: list[tuple[str, str, bytes]], before:
 
 def added_fact_of(name: str, value: bytes) -> Added:
     state_key = FACTS.key((ME, name))
-    return Added(AddedRecord(state_key, encode(Fact(value))), names_of(FACTS, state_key, (ME, name), Fact(value)))
+    fact = Fact(value)
+    return Added(AddedRecord(state_key, encode(fact)), names_of(FACTS, state_key, second_of(FACTS, (ME, name), fact)))
 
 
 def test_nothing_is_added_twice_changed_or_removed() -> None:
@@ -249,25 +254,30 @@ def test_a_record_has_a_largest_size() -> None:
 @pytest.mark.parametrize("where", ["stored", "block", "envelope"])
 @pytest.mark.parametrize("which", ["first", "second"])
 def test_two_keys_of_one_hash(monkeypatch: pytest.MonkeyPatch, where: str, which: str) -> None:
-    """Who makes such a pair is refused the second, and neither is ever taken for the other."""
+    """Neither is ever taken for the other, and nobody is refused for it."""
     if which == "first":
-        monkeypatch.setattr(added, "name_of", lambda _key: bytes(16))
+        monkeypatch.setattr(added, "name_of", lambda _key: bytes(8))
     else:
-        monkeypatch.setattr(added, "second_name", lambda _also, _parts: bytes(28))
-        monkeypatch.setattr("protocol.ledger.state.second_name", added.second_name)
-    state = transaction(stored([added_fact("a", 1)]) if where == "stored" else MemoryTables())
+        monkeypatch.setattr(added, "second_name", lambda _also, _parts: bytes(14))
+    tables = stored([added_fact("a", 1)]) if where == "stored" else MemoryTables()
+    state = transaction(tables)
     if where != "stored":
         state.put(FACTS, (ME, "a"), Fact(b"a"))
     if where == "block":
         state.keep()
     assert state.get(FACTS, (ME, "b")) is None
     assert state.find(FACTS, (said(b"b"), ME)) is None
-    with pytest.raises(Refused) as caught:
-        state.put(FACTS, (ME, "b"), Fact(b"b"))
-    assert caught.value.code == "already_exists"
-    assert state.get(FACTS, (ME, "b")) is None
-    assert state.get(FACTS, (ME, "a")) == Fact(b"a")
-    assert state.find(FACTS, (said(b"a"), ME)) == ((ME, "a"), Fact(b"a"))
+    state.put(FACTS, (ME, "b"), Fact(b"b"))
+    state.keep()
+    pages, places = pack_pages(8, state.added())
+    writes: Writes = {(Table.STATE, at): value for at, value in pages.items()}
+    tables.apply(writes | dict.fromkeys(places, b""))
+    for view in (state, StateReader(tables), transaction(tables)):
+        for name in "ab":
+            assert view.get(FACTS, (ME, name)) == Fact(name.encode())
+            assert view.find(FACTS, (said(name.encode()), ME)) == ((ME, name), Fact(name.encode()))
+        assert view.get(FACTS, (ME, "c")) is None
+        assert view.find(FACTS, (said(b"c"), ME)) is None
 
 
 # -- Blocks -----------------------------------------------------------------------------------------
@@ -328,9 +338,30 @@ def charged(world: World) -> int:
 def test_places_are_rows_for_the_newest_height() -> None:
     world = World()
     world.run(world.tell(1, "a", "b"))
-    places = [unpack_place(place) for _, place in world.tables.scan(Table.PLACE, b"")]
-    assert sorted(places) == sorted([(1, 0, 0), (1, 0, 0), (1, 0, 1), (1, 0, 1)])
-    assert world.replay().scan(Table.PLACE, b"") == world.tables.scan(Table.PLACE, b"")
+    for table in (Table.PLACE, Table.ALSO):
+        rows = world.tables.scan(table, b"")
+        assert sorted(unpack_place(row[-8:]) for row, _ in rows) == [(1, 0, 0), (1, 0, 1)]
+        assert world.replay().scan(table, b"") == rows
+    assert world.tables.named(Table.PLACE, added.name_of(FACTS.key((ME, "b")))) == [pack_place(Place(1, 0, 1))]
+
+
+@given(st.integers(0, (1 << 38) - 1), st.integers(0, (1 << 16) - 1), st.integers(0, (1 << 10) - 1))
+def test_a_place_is_packed_whole(height: int, page: int, at: int) -> None:
+    assert unpack_place(pack_place(Place(height, page, at))) == (height, page, at)
+
+
+@pytest.mark.parametrize("place", [Place(1 << 38, 0, 0), Place(1, 1 << 16, 0), Place(1, 0, 1 << 10)])
+def test_a_place_that_does_not_fit_is_a_broken_invariant(place: Place) -> None:
+    with pytest.raises(BrokenInvariant):
+        pack_place(place)
+
+
+def test_two_records_of_one_second_key_are_a_broken_invariant() -> None:
+    for state in (transaction(stored([added_fact_of("a", b"x")])), transaction(MemoryTables())):
+        if state.get(FACTS, (ME, "a")) is None:
+            state.put(FACTS, (ME, "a"), Fact(b"x"))
+        with pytest.raises(BrokenInvariant):
+            state.put(FACTS, (ME, "b"), Fact(b"x"))
 
 
 def test_a_second_key_has_a_name_of_its_own() -> None:

@@ -12,13 +12,13 @@ from protocol.ledger.index import (
     expiring_names,
     locate,
     read_seen,
-    seen_key,
-    unpack_seen,
+    seen_name,
+    seen_of,
 )
 from protocol.ledger.members import MEMBERS, USAGE, Member, usage_bytes
 from protocol.ledger.records import account_name
 from protocol.ledger.state import StateReader
-from protocol.ledger.tables import Table
+from protocol.ledger.tables import NAMES, Table
 from tests.ledger.world import (
     NOTES,
     Drop,
@@ -123,7 +123,7 @@ def test_envelopes_that_end_at_different_times_are_forgotten_with_the_latest_of_
     again = world.put(2, "b", valid_until_ms=late + 100_000)
     assert codes(world.run(world.put(1, "b"), again)) == ["conflict", "ok"]
     world.block(step_ms=60_000)
-    assert [unpack_seen(value).log_index for _, value in world.tables.scan(Table.SEEN, b"")] == [2]
+    assert [seen_of(row[NAMES[Table.SEEN].name :]).log_index for row, _ in world.tables.scan(Table.SEEN, b"")] == [2]
 
 
 # -- Quotas (L-12) -------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_pruning_an_old_entry_late_leaves_a_newer_one_of_the_same_id() -> None:
     assert codes(world.block(world.batch([again]), step_ms=2_000)) == ["ok"]
     stale = [entry for entry, _ in world.tables.scan(Table.SEEN_EXPIRY, b"") if entry[:8] == until.to_bytes(8, "big")]
     names = [name for entry in stale for name in expiring_names(world.tables.get(Table.SEEN_EXPIRY, entry) or b"")]
-    assert seen_key(MINE, (299).to_bytes(16, "big")) in names, "the old entry waits"
+    assert seen_name(MINE, (299).to_bytes(16, "big")) in names, "the old entry waits"
     world.block()
     assert len(world.tables.scan(Table.SEEN_EXPIRY, b"", limit=9_999)) == 1
     assert codes(world.run(again)) == ["duplicate"]

@@ -9,6 +9,7 @@ import pytest
 
 from daemon.restart import planning
 from protocol.errors import OperatorFault
+from protocol.ledger.memory import MemoryTables
 from tests.ledger.world import key, make_genesis
 
 
@@ -22,6 +23,6 @@ def test_somebody_has_to_be_left_to_vote(
     weighed = cast(Any, SimpleNamespace(witnesses=[SimpleNamespace(voting_key=key(at).public) for at in reported]))
     wishes = planning.Wishes((), 0, remove_members=leaving)
     with pytest.raises(OperatorFault, match="nobody would vote: bring in new ones"):
-        planning._changes(make_genesis(1), cast(Any, None), weighed, wishes)
+        planning._changes(make_genesis(1), MemoryTables(), weighed, wishes)
     stays = cast(Any, SimpleNamespace(witnesses=[SimpleNamespace(voting_key=present[0].voting_key)]))
-    assert planning._changes(make_genesis(1), cast(Any, None), stays, wishes)
+    assert planning._changes(make_genesis(1), MemoryTables(), stays, wishes)

@@ -11,10 +11,10 @@ from protocol.crypto.log import peaks
 from protocol.errors import PROOF_WRONG_PIN, BrokenInvariant, Malformed
 from protocol.ledger.closings import Closing
 from protocol.ledger.execution import execute_block
-from protocol.ledger.index import log_getter, log_key, read_base, read_head, read_roots, unpack_seen
+from protocol.ledger.index import log_getter, log_key, read_base, read_head, read_roots, seen_of
 from protocol.ledger.memory import MemoryTables
 from protocol.ledger.records import Block, Header
-from protocol.ledger.tables import Table
+from protocol.ledger.tables import NAMES, Table
 from protocol.node import interface as node_io
 from protocol.node.joining import (
     GONE_INTERVALS,
@@ -71,11 +71,11 @@ def check_installed(world: World) -> None:
     full = there.driver.tables
     assert read_roots(tables, last) == read_roots(full, last)
     assert rows(tables, Table.PLACE), "the test is about records that are only ever added, too"
-    for table in (Table.STATE, Table.TRIE, Table.PLACE):
+    for table in (Table.STATE, Table.TRIE, Table.PLACE, Table.ALSO):
         assert rows(tables, table) == rows(full, table)
     now = read_head(full).time_ms
     mine_alive, alive = (
-        {name: value for name, value in rows(each, Table.SEEN).items() if unpack_seen(value).valid_until_ms > now}
+        {row for row in rows(each, Table.SEEN) if seen_of(row[NAMES[Table.SEEN].name :]).holds(now)}
         for each in (tables, full)
     )
     assert alive, "the test is about envelopes that are still remembered"

@@ -30,7 +30,12 @@ NETWORK = bytes(range(32))
 ROOT = Path(__file__).parent.parent.parent
 KEYS = st.binary(max_size=4) | st.binary(min_size=KEY_BYTES_MAX - 1, max_size=KEY_BYTES_MAX)
 PLACES = st.tuples(st.sampled_from([Table.STATE, Table.TRIE, Table.META]), KEYS)
-WRITES = st.dictionaries(PLACES, st.none() | st.binary(max_size=40), max_size=30)
+PAIRS = st.dictionaries(PLACES, st.none() | st.binary(max_size=40), max_size=30)
+NAMED = st.sampled_from([bytes([number] * 12) for number in range(4)])
+ROWS = st.builds(lambda name, rest: (Table.SEEN, name + bytes([rest] * 13)), NAMED, st.integers(0, 255))
+WRITES = st.builds(
+    lambda pairs, rows: pairs | rows, PAIRS, st.dictionaries(ROWS, st.none() | st.just(b""), max_size=30)
+)
 
 
 @pytest.fixture
@@ -62,8 +67,13 @@ def test_equals_the_tables_in_memory(commits: list[list[Writes]], prefix: bytes,
             assert reader.height == (len(commits) - 1 if commits else None)
             for table in (Table.STATE, Table.TRIE, Table.META, Table.SEEN):
                 assert reader.scan(table, b"") == memory.scan(table, b"")
+                assert reader.count(table) == len(memory.scan(table, b""))
                 for part in (b"", prefix[:1], prefix):
                     assert reader.scan(table, part, start, limit) == memory.scan(table, part, start, limit)
+                    first = bytes([start[0] % 4] * (25 + len(start) % 3)) if start else b""
+                    assert reader.scan(table, part, first, limit) == memory.scan(table, part, first, limit)
+            for name in (bytes([number] * 12) for number in range(5)):
+                assert reader.named(Table.SEEN, name) == list(memory.named(Table.SEEN, name))
             for writes_list in commits:
                 for writes in writes_list:
                     assert all(reader.get(*place) == memory.get(*place) for place in writes)

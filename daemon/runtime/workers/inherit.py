@@ -76,7 +76,7 @@ def _copy_state(state: StateStore, source: StateReader, spaces: Mapping[str, Spa
         state.fill(writes | {(Table.TRIE, trie_key(position)): node for position, node in nodes.items()})
         places: Writes = {}
         for key, value in rows:
-            places |= place_rows(spaces, key, value)
+            places |= dict.fromkeys(place_rows(spaces, key, value), b"")
             if len(places) >= ROWS_AT_ONCE:
                 state.fill(places)
                 places = {}

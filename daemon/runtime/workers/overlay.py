@@ -6,6 +6,7 @@ those before it wrote: this is the `Reader` that shows it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import merge
 from itertools import islice
 
@@ -50,6 +51,17 @@ class Overlay:
         above = self._over.scan(table, prefix, start, limit)
         below = self._visible_below(table, prefix, start, limit)
         return list(islice(merge(above, below), limit))
+
+    def named(self, table: Table, name: bytes) -> Sequence[bytes]:
+        """What a name leads to in one of the tables of `NAMES`, ascending; the caller does not change it."""
+        below = self._base.named(table, name)
+        if not self._applied:
+            return below
+        removed = self._removed[table]
+        if removed and below:
+            below = [rest for rest in below if name + rest not in removed]
+        above = self._over.named(table, name)
+        return sorted({*above, *below}) if above and below else above or below
 
     def _visible_below(self, table: Table, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Pairs of the base that nothing above hides, read on until there are `limit` of them or no more."""
