@@ -60,6 +60,8 @@ JOURNAL_GROUP_BYTES_MAX: Final = 32 * MIB
 """One frame of the journal; what waits beyond goes into a second one of the same write."""
 JOURNAL_ALLOCATION_BYTES: Final = 4 * MIB
 """Room is reserved in such steps: a sync that does not change the file's length is a third cheaper (journal.py)."""
+UNSQUEEZED_BYTES_MAX: Final = 64 * MIB
+"""What a squeezed block or value opens to (squeeze.py): far above the largest block."""
 SEGMENT_BYTES: Final = 64 * MIB
 """A segment is sealed once it is so large: seconds to scan, a handy object to move elsewhere."""
 STATE_MAP_BYTES: Final = 4 * 1024 * MIB
@@ -259,6 +261,7 @@ assert MEND_WAITING_BYTES >= 2 * SEGMENT_BYTES, "a segment that is lost whole ca
 assert CHUNK_SIGNATURES * KIB <= MIB
 assert JOURNAL_RECORD_BYTES_MAX >= 2 * MESSAGE_BYTES_MAX, "whatever came in one message is one record"
 assert JOURNAL_GROUP_BYTES_MAX > JOURNAL_RECORD_BYTES_MAX, "a record fits into a group"
+assert UNSQUEEZED_BYTES_MAX >= 4 * BLOCK_BYTES_MAX, "every block can be squeezed"
 assert SEGMENT_BYTES >= 4 * BLOCK_BYTES_MAX, "a segment holds several of the largest blocks"
 assert NET_PIECE_BYTES_MIN * CHANNEL_CHUNKS_MAX >= MESSAGE_BYTES_MAX, "pieces are as few as the window reckons with"
 assert NET_BULK_FRAME_BYTES <= FRAME_BYTES_MAX // 2

@@ -18,7 +18,7 @@ from typing import Final
 
 from daemon.store.files import File, OsFiles
 from daemon.store.framing import CHECK_BYTES, HEAD_BYTES, Frame, Seal, body_of, head_at, next_head
-from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader, first_heights, segment_path
+from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader, block_of, first_heights, segment_path
 from protocol import limits
 from protocol.errors import OperatorFault
 
@@ -155,9 +155,9 @@ class BlockStream:
         frame = head_at(file, self._seal, self._offset)
         readable = frame is not None and frame.body_bytes <= BLOCK_FRAME_BYTES_MAX and frame.end <= self._size
         if frame is not None and readable:
-            body = body_of(file, self._seal, frame)
-            if body is not None:
-                found = Found(frame.tag, body, self._path, self._offset)
+            block = block_of(body_of(file, self._seal, frame))
+            if block is not None:
+                found = Found(frame.tag, block, self._path, self._offset)
                 self._offset = frame.end
                 return found
         end = next_head(file, self._seal, self._offset + 1, self._size)
@@ -180,4 +180,7 @@ class BlockStream:
             whole = f"{frame.end - frame.offset} bytes"
             return Damaged(self._path, self._offset, end, "length", whole, f"{len(data)} bytes")
         check = self._seal.check(frame.offset, data[:HEAD_BYTES], data[HEAD_BYTES:-CHECK_BYTES])
+        if check == data[-CHECK_BYTES:]:
+            words = f"{frame.body_bytes} bytes that cannot be opened"
+            return Damaged(self._path, self._offset, end, "content", "a block", words)
         return Damaged(self._path, self._offset, end, "check", check.hex(), data[-CHECK_BYTES:].hex())

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Final
 
 from daemon.store.files import Files
-from daemon.store.framing import make_frame
 from daemon.store.segment_file import (
     SALT_BYTES,
     SEGMENT_HEADER_BYTES,
     SegmentHeader,
+    block_frame,
     index_path,
     scan_segment,
     segment_path,
@@ -65,7 +65,7 @@ def replace_segment(
         file.write_at(0, header.encode())
         seal = header.seal()
         for height, block in enumerate(blocks, first):
-            frame = make_frame(seal, end, height, end, block)
+            frame = block_frame(seal, end, height, end, block)
             file.write_at(end, frame)
             offsets.append(end)
             end += len(frame)

@@ -23,6 +23,7 @@ from daemon.store.segment_file import (
     SALT_BYTES,
     SEGMENT_HEADER_BYTES,
     SegmentHeader,
+    block_of,
     index_path,
     scan_segment,
     segment_path,
@@ -54,10 +55,10 @@ def read_block(file: File, seal: Seal, name: str, height: int, offset: int) -> b
     frame = head_at(file, seal, offset)
     if frame is None or frame.tag != height:
         raise SegmentDamaged(height, name, offset, "the head of its record does not check")
-    body = body_of(file, seal, frame)
-    if body is None:
+    block = block_of(body_of(file, seal, frame))
+    if block is None:
         raise SegmentDamaged(height, name, offset, "its content does not check")
-    return body
+    return block
 
 
 class SealedSegments:

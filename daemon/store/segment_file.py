@@ -17,10 +17,11 @@ from typing import Final
 
 from daemon.store.errors import SegmentDamaged
 from daemon.store.files import File, Files
-from daemon.store.framing import FRAME_OVERHEAD_BYTES, Frame, Scan, Seal, scan
+from daemon.store.framing import FRAME_OVERHEAD_BYTES, Frame, Scan, Seal, make_frame, scan
+from daemon.store.squeeze import Unsqueezable, squeeze, unsqueeze
 from protocol.errors import OperatorFault
 
-SEGMENT_VERSION: Final = 1
+SEGMENT_VERSION: Final = 2
 SALT_BYTES: Final = 16
 _MAGIC: Final = b"papilios"
 _HEADER: Final = struct.Struct("<8sH32sQ16s")
@@ -48,7 +49,7 @@ class SegmentHeader:
 
     @staticmethod
     def decode(data: bytes) -> SegmentHeader | None:
-        """The header, or None if it does not check. Raises OperatorFault for a newer format."""
+        """The header, or None if it does not check. Raises OperatorFault for another format."""
         fields = data[: _HEADER.size]
         if len(data) != SEGMENT_HEADER_BYTES or not data.startswith(_MAGIC):
             return None
@@ -56,9 +57,22 @@ class SegmentHeader:
             return None
         _, version, network_id, first, salt = _HEADER.unpack(fields)
         if version != SEGMENT_VERSION:
-            words = f"a segment has format {version}, this program knows {SEGMENT_VERSION}; run a newer one"
-            raise OperatorFault(words)
+            remedy = "run a newer one" if version > SEGMENT_VERSION else "run the one that wrote it"
+            raise OperatorFault(f"a segment has format {version}, this program knows {SEGMENT_VERSION}; {remedy}")
         return SegmentHeader(network_id, first, salt)
+
+
+def block_frame(seal: Seal, offset: int, height: int, synced: int, block: bytes) -> bytes:
+    """The bytes of a block's frame that will stand at `offset`: its body squeezed (squeeze.py)."""
+    return make_frame(seal, offset, height, synced, squeeze(block))
+
+
+def block_of(body: bytes | None) -> bytes | None:
+    """The block in a frame's body; None if there is none, or what checks cannot be opened."""
+    try:
+        return None if body is None else unsqueeze(body)
+    except Unsqueezable:
+        return None
 
 
 def is_mark(frame: Frame) -> bool:

@@ -1,8 +1,8 @@
 """Segments: the finalized blocks, for ever (L-25). Append-only files of bounded size, never rewritten.
 
-A segment is a header and one frame for each block (framing.py), its tag the height. Heights are contiguous, within a
-file and over all files. Only the last segment is appended to; once a sync finds it larger than `segment_bytes` it is
-sealed: its index is written, and a new one begun.
+A segment is a header and one frame for each block (framing.py), its tag the height, its body squeezed (squeeze.py).
+Heights are contiguous, within a file and over all files. Only the last segment is appended to; once a sync finds it
+larger than `segment_bytes` it is sealed: its index is written, and a new one begun.
 
 **Memory stays flat in history.** Of sealed segments only the first heights are kept (8 bytes each); where a block
 stands is read from the segment's index on demand (segment_index.py). Of the last one the offsets are kept, 8 bytes a
@@ -28,7 +28,7 @@ blocks that were there when it opened.
 **Dropping.** Sealed segments at the front may go, whole (`drop_below`), the lowest first, so that what is left after a
 crash is contiguous. A reader that is in one of them finds nothing there, and no damage.
 
-Deliberately absent: what a block means, which blocks may go (`daemon.store.pruning`), compression.
+Deliberately absent: what a block means, which blocks may go (`daemon.store.pruning`).
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from daemon.store.segment_file import (
     SALT_BYTES,
     SEGMENT_HEADER_BYTES,
     SegmentHeader,
+    block_frame,
     create_segment,
     first_heights,
     index_path,
@@ -186,7 +187,7 @@ class Segments:
                 self._active = self._begin(height)
             active = self._active
             assert height == active.following, f"block {height} comes where {active.following} is due"
-            frame = make_frame(active.seal, active.end, height, active.synced, data)
+            frame = block_frame(active.seal, active.end, height, active.synced, data)
             active.file.write_at(active.end, frame)
             active.offsets.append(active.end)
             active.end += len(frame)

@@ -19,6 +19,11 @@ empty key (the root of the trie) is one as any other, and order is kept. A named
 packs without a head for each (MDB_DUPFIXED). Such a row takes a third of what a pair takes, and a commit touches as
 many fewer pages.
 
+**Long values** of the state, its undo and the receipts are squeezed (squeeze.py). *Pages* of added records
+(`protocol.ledger.added`) are most of the state: they are of a size that then fits LMDB's pages, and stand behind all
+other values, under the byte 0x02, where each new one comes last and LMDB fills its pages. A scan shows them in their
+place.
+
 **The map** is address space, reserved and not filled. When it is full, the commit is repeated with twice as much, once
 all readers of this process are done (gate.py): so readers are short, and a thread with an open one must not commit. In
 other processes the next reader adopts the new size. A map that cannot be moved leaves LMDB unusable: the store then
@@ -48,16 +53,21 @@ from daemon.store.gate import Gate
 from daemon.store.lock import ProcessLock
 from daemon.store.mending import QUARANTINE
 from daemon.store.pages import PageDamaged, glance
+from daemon.store.squeeze import Unsqueezable, squeeze, unsqueeze
 from protocol import limits as protocol_limits
 from protocol.errors import OperatorFault
+from protocol.ledger.added import PAGE_PREFIX
 from protocol.ledger.tables import NAMES, Table, Writes
 
 FORMAT_VERSION: Final = 5
 """Of the whole store, what its tables mean included: an older one is set aside, and made anew from the segments."""
 KEY_BYTES_MAX: Final = 510
 _MARK: Final = b"\x01"
+_MARK_PAGES: Final = b"\x02"
+_BEHIND_PAGES: Final = PAGE_PREFIX[:-1] + bytes([PAGE_PREFIX[-1] + 1])
 _STORE: Final = b"store"
 _FACTS: Final = b"facts"
+_SQUEEZED: Final = (Table.STATE, Table.TRIE_UNDO, Table.RECEIPT)
 _NAMED_MAX: Final = 100_000
 """No name leads to so many: that would take more hashes than there can be."""
 _FACTS_FORM: Final = struct.Struct(">I32sq")
@@ -95,8 +105,9 @@ class StateReader:
         if table in NAMES:
             return b"" if len(key) == sum(NAMES[table]) and self._rows(table, key, key, 1) else None
         try:
-            return self._transaction.get(_MARK + key, db=self._databases[table])
-        except lmdb.Error as error:
+            value = self._transaction.get(_stored_key(table, key), db=self._databases[table])
+            return value if value is None or table not in _SQUEEZED else unsqueeze(value)
+        except (lmdb.Error, Unsqueezable) as error:
             raise _damaged(error) from error
 
     def scan(self, table: Table, prefix: bytes, start: bytes = b"", limit: int = 1000) -> list[tuple[bytes, bytes]]:
@@ -106,20 +117,37 @@ class StateReader:
             size, first = sum(NAMES[table]), max(prefix, start)
             rows = self._rows(table, prefix, first[:size], limit + 1)
             return [(row, b"") for row in rows if row >= start][:limit]
+        first = max(prefix, start)
+        if table is not Table.STATE:
+            return self._range(table, _MARK, prefix, first, limit)
         found: list[tuple[bytes, bytes]] = []
-        stored_prefix = _MARK + prefix
-        first = max(stored_prefix, _MARK + start)[: KEY_BYTES_MAX + 1]
+        if first < PAGE_PREFIX:
+            found = self._range(table, _MARK, prefix, first, limit, PAGE_PREFIX)
+        if len(found) < limit and first < _BEHIND_PAGES:
+            found += self._range(table, _MARK_PAGES, prefix, first, limit - len(found))
+        if len(found) < limit:
+            found += self._range(table, _MARK, prefix, max(first, _BEHIND_PAGES), limit - len(found))
+        return found
+
+    def _range(
+        self, table: Table, mark: bytes, prefix: bytes, first: bytes, limit: int, end: bytes | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """At most `limit` pairs under `mark` whose key starts with `prefix`, is >= `first` and below `end`."""
+        found: list[tuple[bytes, bytes]] = []
+        squeezed = table in _SQUEEZED
+        stored_prefix = mark + prefix
         try:
             with self._transaction.cursor(self._databases[table]) as cursor:
-                more = limit > 0 and cursor.set_range(first)
+                more = limit > 0 and cursor.set_range((mark + first)[: KEY_BYTES_MAX + 1])
                 while more and len(found) < limit:
-                    key, value = cursor.item()
-                    if not key.startswith(stored_prefix):
+                    stored, value = cursor.item()
+                    key = stored[1:]
+                    if not stored.startswith(stored_prefix) or (end is not None and key >= end):
                         break
-                    if key[1:] >= start:
-                        found.append((key[1:], value))
+                    if key >= first:
+                        found.append((key, unsqueeze(value) if squeezed else value))
                     more = cursor.next()
-        except lmdb.Error as error:
+        except (lmdb.Error, Unsqueezable) as error:
             raise _damaged(error) from error
         return found
 
@@ -459,13 +487,17 @@ class StateStore:
             for key, value in sorted(writes.items()):
                 assert len(key) <= KEY_BYTES_MAX, "a key fits the store"
                 assert row is None or (len(key) == sum(row) and not value), "rows of names have one size, and no values"
+                stored = _stored_key(table, key) if row is None else _MARK
                 if value is None:
-                    transaction.delete(_MARK + key if row is None else _MARK, b"" if row is None else key, database)
+                    transaction.delete(stored, b"" if row is None else key, database)
+                elif row is not None:
+                    pairs.append((stored, key))
                 else:
-                    pairs.append((_MARK + key, value) if row is None else (_MARK, key))
-            if pairs:
-                with transaction.cursor(database) as cursor:
-                    cursor.putmulti(pairs, dupdata=True)
+                    pairs.append((stored, squeeze(value) if table in _SQUEEZED else value))
+            with transaction.cursor(database) as cursor:
+                if table is Table.STATE:
+                    _append_pages(cursor, pairs)
+                cursor.putmulti(pairs, dupdata=True)
         self._put_facts(transaction, height)
 
     def _put_facts(self, transaction: lmdb.Transaction[bytes], height: int) -> None:
@@ -482,7 +514,23 @@ def _merged(writes_list: Sequence[Writes]) -> Merged:
     return merged
 
 
-def _damaged(error: lmdb.Error) -> StateDamaged:
+def _stored_key(table: Table, key: bytes) -> bytes:
+    """How LMDB has a key of a table that is not one of names."""
+    return (_MARK_PAGES if table is Table.STATE and key.startswith(PAGE_PREFIX) else _MARK) + key
+
+
+def _append_pages(cursor: lmdb.Cursor[bytes], pairs: list[tuple[bytes, bytes]]) -> None:
+    """Write the pages among these pairs of the state, if they come behind all that is there; the list loses them.
+
+    LMDB is told that they do: else it would leave each of its pages less full, ready for what never comes between.
+    """
+    pages = sorted(pair for pair in pairs if pair[0].startswith(_MARK_PAGES))
+    if pages and (not cursor.last() or cursor.key() < pages[0][0]):
+        cursor.putmulti(pages, append=True)
+        pairs[:] = [pair for pair in pairs if not pair[0].startswith(_MARK_PAGES)]
+
+
+def _damaged(error: lmdb.Error | Unsqueezable) -> StateDamaged:
     return StateDamaged(f"the state cannot be read ({error}); see papilio store check and papilio store repair")
 
 

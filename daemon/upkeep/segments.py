@@ -24,6 +24,7 @@ from daemon.store.history import Beginning
 from daemon.store.segment_file import (
     SEGMENT_HEADER_BYTES,
     SegmentHeader,
+    block_of,
     first_heights,
     index_path,
     is_mark,
@@ -72,7 +73,7 @@ class Survey:
             return None
         file = files.open(place.path, writable=False)
         try:
-            return body_of(file, place.header.seal(), place.frame)
+            return block_of(body_of(file, place.header.seal(), place.frame))
         finally:
             file.close()
 
@@ -261,8 +262,11 @@ def _read_frames(
 
 def _judge_frame(look: _Look, path: Path, header: SegmentHeader, frame: Frame, body: bytes, *, misplaced: bool) -> None:
     survey, height = look.survey, frame.tag
+    block = block_of(body)
     try:
-        judged = look.judge.judge(height, body)
+        if block is None:
+            raise NotFinal("it cannot be opened")
+        judged = look.judge.judge(height, block)
     except NotFinal as fault:
         words = f"the record checks and is not a final block: {fault.words}"
         look.note(Part.SEGMENT, path.name, words, Remedy.FETCH, offset=frame.offset, heights=(height, height))

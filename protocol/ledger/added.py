@@ -14,14 +14,14 @@ verifier who knows no application takes none for absent.
 
 A record is found in two tables of names (`tables`), which follow from the pages and are not under the root:
 
-    PLACE   first 8 bytes of SHA-256(key)                              its place (8)
-    ALSO    8 of SHA-256(second key's name and parts but the last),    the same
-              6 of SHA-256(its last part)                              (so all that share them stand together)
+    PLACE   first 6 bytes of SHA-256(key)                              its place (8)
+    ALSO    6 of SHA-256(second key's name and parts but the last),    the same
+              4 of SHA-256(its last part)                              (so all that share them stand together)
 
 A *place* is height, page of that height and index in the page, packed in one number. Names may be shared, by chance or
-because somebody tried long enough (2^32 for a pair of his own choice): a record is only taken for the one asked for if
-its whole key is, and one more read is all that such a pair costs. A place is written once and for ever, and follows
-from the pages in whatever order they are read.
+because somebody tried long enough (2^24 for two of his own choice; 2^48 to share another's, or 2^32 as an owner of the
+same digest): a record is only taken for the one asked for if its whole key is, and what shares its name costs one more
+read of a page. A place is written once and for ever, and follows from the pages in whatever order they are read.
 
 Deliberately absent: pages that later blocks fill up (each block would carry the page's old value in its undo).
 """
@@ -41,13 +41,14 @@ from protocol.ledger.spaces import Also, KeyParts, Part, Space, is_added_key, pa
 from protocol.ledger.tables import NAMES, Reader, Table
 
 R = TypeVar("R")
-PAGE_BYTES: Final = 4_040
-"""Of a page's records, with 8 bytes for the frame of each: it then fits a page of LMDB's long values (4,080 bytes)."""
+PAGE_BYTES: Final = 5_300
+"""Of a page's records, with 8 bytes for the frame of each. Squeezed to three quarters (daemon.store.squeeze) it fits
+one page of the store, squeezed to three eighths two fit."""
 CHARGED_BYTES: Final = 40
 """What a record is charged beside its key and value (L-12): its frame, and the page's key and head, were it alone."""
 _FRAME_BYTES: Final = 8
 _NAME_BYTES: Final = NAMES[Table.PLACE].name
-_SHARED_BYTES: Final = 8
+_SHARED_BYTES: Final = 6
 _LAST_BYTES: Final = NAMES[Table.ALSO].name - _SHARED_BYTES
 _REMEMBERED: Final = 256
 """Names that were made last: a record's is looked for before it is added under it, and many are of one owner."""
@@ -103,25 +104,25 @@ class Place(NamedTuple):
 
 @lru_cache(_REMEMBERED)
 def name_of(key: bytes) -> bytes:
-    """The name of a record with this state key (8 bytes)."""
+    """The name of a record with this state key (6 bytes)."""
     return sha256(key).digest()[:_NAME_BYTES]
 
 
 def shared_name(also: Also, parts: KeyParts) -> bytes:
-    """What the names begin with (8 bytes) of all records whose second key has these parts before its last."""
+    """What the names begin with (6 bytes) of all records whose second key has these parts before its last."""
     return sha256(state_key(also.name, *parts)).digest()[:_SHARED_BYTES]
 
 
 @lru_cache(_REMEMBERED)
 def second_name(also: Also, parts: KeyParts) -> bytes:
-    """The name of a record by its second key (14 bytes)."""
+    """The name of a record by its second key (10 bytes)."""
     also.check(parts)
     return shared_name(also, parts[:-1]) + last_name(parts[-1])
 
 
 @lru_cache(_REMEMBERED)
 def last_name(last: Any) -> bytes:
-    """How the last part of a second key is told apart (6 bytes)."""
+    """How the last part of a second key is told apart (4 bytes)."""
     return sha256(last).digest()[:_LAST_BYTES]
 
 
@@ -192,7 +193,7 @@ def read_page(value: bytes) -> tuple[AddedRecord, ...]:
 
 def is_page(key: bytes) -> bool:
     """Whether a state key is that of a page."""
-    return key.startswith(_PAGE_PREFIX)
+    return key.startswith(PAGE_PREFIX)
 
 
 def place_rows(spaces: Mapping[str, Space[Any]], key: bytes, value: bytes) -> Iterator[tuple[Table, bytes]]:
@@ -287,5 +288,6 @@ def opened(space: Space[R], one: AddedRecord) -> tuple[KeyParts, R]:
         raise BrokenInvariant(f"a stored record of {space.name} is damaged: {fault.words}") from fault
 
 
-_PAGE_PREFIX: Final = state_key(PAGES.name, 0, 0)[:-2]
+PAGE_PREFIX: Final = state_key(PAGES.name, 0, 0)[:-2]
+"""How the state keys of pages begin, and no other's; behind it their order is that of heights and pages."""
 assert limits.ADDED_RECORDS_MAX <= 1 << _AT_BITS, "every record of a page has a place"

@@ -58,8 +58,8 @@ class Row(NamedTuple):
 
 
 NAMES: Final = {
-    Table.PLACE: Row(8, 8),
-    Table.ALSO: Row(14, 8),
+    Table.PLACE: Row(6, 8),
+    Table.ALSO: Row(10, 8),
     Table.TRANSACTION: Row(8, 6),
     Table.SEEN: Row(12, 13),
     Table.HISTORY: Row(12, 6),

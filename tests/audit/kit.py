@@ -15,11 +15,13 @@ from daemon.audit.places import find_place
 from daemon.store.directory import create
 from daemon.store.files import OsFiles
 from daemon.store.segments import Segments
+from daemon.store.squeeze import unsqueeze
 from daemon.store.tables import StateStore
 from protocol.codec import decode, encode
 from protocol.consensus.rotation import Rotation
 from protocol.consensus.statements import Certificate
 from protocol.consensus.validators import Validators
+from protocol.ledger.added import is_page
 from protocol.ledger.genesis_state import genesis_state
 from protocol.ledger.index import number_key
 from protocol.ledger.members import USAGE
@@ -30,7 +32,7 @@ from tests.proofs.chain import certificate
 from tests.runtime.ledgers import batch, many, real_world
 
 HEIGHT = 8
-SEGMENT_BYTES = 6_000
+SEGMENT_BYTES = 4_000
 """Some blocks a file, so that a history has several."""
 Alter = Callable[[int, Block], Block | None]
 
@@ -171,13 +173,14 @@ def alter_stored(directory: Path, table: Table, key: bytes, change: Callable[[by
     environment = lmdb.open(str(directory), max_dbs=20, map_size=1 << 28)
     database = environment.open_db(table.value.encode(), create=False)
     with environment.begin(write=True) as transaction:
-        before = transaction.get(b"\x01" + key, db=database)
+        stored = (b"\x02" if table is Table.STATE and is_page(key) else b"\x01") + key
+        before = transaction.get(stored, db=database)
         assert before is not None, f"{table} has no {key.hex()}"
-        after = change(before)
+        after = change(unsqueeze(before))
         if after is None:
-            transaction.delete(b"\x01" + key, db=database)
+            transaction.delete(stored, db=database)
         else:
-            transaction.put(b"\x01" + key, after, db=database)
+            transaction.put(stored, after, db=database)
     environment.close()
 
 

@@ -355,8 +355,8 @@ def test_an_altered_place_is_named(world: World, tmp_path: Path) -> None:
     row, _ = world.tables.scan(Table.PLACE, b"", limit=1)[0]
     kit.alter_name(path / "state", Table.PLACE, row, row[:-1] + bytes([row[-1] ^ 1]))
     report = judged(world, path)
-    height, page, at = unpack_place(row[8:])
-    words = f"place of the record named {row[:8].hex()}: height {height}, page {page}, record {at}"
+    height, page, at = unpack_place(row[-8:])
+    words = f"place of the record named {row[:-8].hex()}: height {height}, page {page}, record {at}"
     assert (first(report).record, first(report).expected, first(report).found) == (words, "present", "nothing")
 
 

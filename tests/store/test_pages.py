@@ -12,11 +12,12 @@ import pytest
 
 from daemon.store.pages import PageDamaged, walk
 from daemon.store.tables import StateStore
-from protocol.ledger.tables import Table, Writes
+from protocol.ledger.tables import NAMES, Table, Writes
 
 NETWORK = bytes(32)
 PAGE = 4096
 HEAD = 16
+SIZE = sum(NAMES[Table.PLACE])
 INSIDE, TIGHT = 0x62, 0x22
 """Flags of a page inside an entry, and of a leaf of values of one size, without the mark of a changed one (0x10)."""
 
@@ -27,7 +28,7 @@ def made(directory: Path, rows: int, seed: int = 1) -> Path:
     random = Random(seed)
     with closing(StateStore.open(directory, NETWORK, writer=True)) as store:
         for height in range(3):
-            writes: Writes = {(Table.PLACE, random.randbytes(16)): b"" for _ in range(rows)}
+            writes: Writes = {(Table.PLACE, random.randbytes(SIZE)): b"" for _ in range(rows)}
             store.commit([writes | {(Table.STATE, b"long"): bytes(height + 1) * 5_000}], height)
     return directory / "data.mdb"
 
@@ -39,7 +40,7 @@ def tight_pages(data: bytes, path: Path) -> list[int]:
 
 def is_tight(data: bytes, at: int) -> bool:
     _, size, flags, lower, _ = struct.unpack_from("<QHHHH", data, at)
-    return bool(flags & ~0x10 == TIGHT and size == 16 and lower > HEAD + 2)
+    return bool(flags & ~0x10 == TIGHT and size == SIZE and lower > HEAD + 2)
 
 
 def reached(path: Path, at: int) -> bool:
@@ -70,12 +71,12 @@ def put(form: str, at: int, value: int) -> Damage:
 
 
 def swap_values(data: bytearray, page: int) -> None:
-    first, second = page + HEAD, page + HEAD + 16
-    data[first:second], data[second : second + 16] = data[second : second + 16], data[first:second]
+    first, second = page + HEAD, page + HEAD + SIZE
+    data[first:second], data[second : second + SIZE] = data[second : second + SIZE], data[first:second]
 
 
 def repeat_value(data: bytearray, page: int) -> None:
-    data[page + HEAD : page + HEAD + 16] = data[page + HEAD + 16 : page + HEAD + 32]
+    data[page + HEAD : page + HEAD + SIZE] = data[page + HEAD + SIZE : page + HEAD + 2 * SIZE]
 
 
 def fewer(data: bytearray, page: int) -> None:
@@ -86,9 +87,9 @@ def fewer(data: bytearray, page: int) -> None:
 def strange_value(data: bytearray, page: int) -> None:
     """Belongs to another page, if there are several; else it is content, which the walk does not judge."""
     (lower,) = struct.unpack_from("<H", data, page + 12)
-    last = page + HEAD + ((lower - HEAD) // 2 - 1) * 16
-    data[page + HEAD : page + HEAD + 16] = bytes(16)
-    data[last : last + 16] = b"\xff" * 16
+    last = page + HEAD + ((lower - HEAD) // 2 - 1) * SIZE
+    data[page + HEAD : page + HEAD + SIZE] = bytes(SIZE)
+    data[last : last + SIZE] = b"\xff" * SIZE
 
 
 DAMAGES: dict[str, Damage] = {
@@ -129,7 +130,7 @@ def test_damage_to_a_page_inside_an_entry_is_told(tmp_path: Path, damage: Damage
     found = [
         at
         for at in range(2 * PAGE, len(whole) - HEAD)
-        if struct.unpack_from("<HH", whole, at + 8) in ((16, INSIDE), (16, INSIDE | 0x10))
+        if struct.unpack_from("<HH", whole, at + 8) in ((SIZE, INSIDE), (SIZE, INSIDE | 0x10))
     ]
     told = 0
     for page in found:

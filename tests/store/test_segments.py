@@ -363,12 +363,13 @@ def test_without_room_a_new_index_is_kept_in_memory() -> None:
     assert [segments.read(height) for height in range(1, 10)] == [block(height) for height in range(1, 10)]
 
 
-def test_a_newer_format_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(segment_file, "SEGMENT_VERSION", 2)
-        disk = filled(2)
-    with pytest.raises(OperatorFault, match="format 2, this program knows 1"):
-        open_segments(disk)
+def test_another_format_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, words in ((1, "run the one that wrote it"), (3, "run a newer one")):
+        with monkeypatch.context() as patch:
+            patch.setattr(segment_file, "SEGMENT_VERSION", version)
+            disk = filled(2)
+        with pytest.raises(OperatorFault, match=f"format {version}, this program knows 2; {words}"):
+            open_segments(disk)
 
 
 def test_a_reader_of_another_process_changes_nothing() -> None:
@@ -445,7 +446,7 @@ def test_an_orderly_end_on_a_full_disk_is_one() -> None:
 
 
 def test_golden_bytes_of_a_segment_and_its_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Format 1, byte for byte: a change here is a change of the disk format."""
+    """Format 2, byte for byte: a change here is a change of the disk format."""
     monkeypatch.setattr(os, "urandom", lambda count: bytes(range(count)))
     disk = Disk(directories={PLACE})
     segments = Segments.open(PLACE, disk, NETWORK, segment_bytes=150)

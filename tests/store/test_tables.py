@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from time import monotonic
 from types import SimpleNamespace
@@ -46,7 +47,8 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
 
 
 def pairs(count: int, *, size: int = 100) -> Writes:
-    return {(Table.STATE, number.to_bytes(4, "big")): bytes([number % 256]) * size for number in range(count)}
+    """Values that nothing makes shorter."""
+    return {(Table.STATE, number.to_bytes(4, "big")): Random(number).randbytes(size) for number in range(count)}
 
 
 # -- The interface ------------------------------------------------------------------------------------
