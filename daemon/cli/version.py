@@ -13,7 +13,18 @@ from daemon import VERSION
 from daemon.cli.output import emit, json_option
 
 LIBRARIES: Final = (
-    *("trio", "msgpack", "msgspec", "pynacl", "structlog", "lmdb", "httptools", "pydantic", "typing-extensions"),
+    *(
+        "trio",
+        "msgpack",
+        "msgspec",
+        "pynacl",
+        "structlog",
+        "lmdb",
+        "zstandard",
+        "httptools",
+        "pydantic",
+        "typing-extensions",
+    ),
     *("click", "rich", "httpx", "anyio", "prometheus-client"),
 )
 

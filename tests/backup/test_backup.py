@@ -108,7 +108,7 @@ def test_a_copy_is_cut_where_a_block_was_being_written(node: Node, tmp_path: Pat
 def test_a_damaged_block_is_no_backup(node: Node, tmp_path: Path) -> None:
     segment = next((node.data_directory / "segments").glob("*.seg"))
     data = bytearray(segment.read_bytes())
-    data[data.index(b"block 7block 7")] ^= 1
+    data[data.index(b"block 7")] ^= 1
     segment.write_bytes(bytes(data))
     with pytest.raises(SegmentDamaged):
         take(node, tmp_path / "copy", with_keys=False, progress=quiet)

@@ -170,14 +170,14 @@ class NaiveLedger:
             self.second[second] = key
 
     def _close_pages(self, height: int) -> None:
-        """What the block added, in pages of about 4,040 bytes, each of them a value of the state."""
+        """What the block added, in pages of about 5,300 bytes, each of them a value of the state."""
         pages: list[list[tuple[bytes, bytes]]] = []
         room = 0
         for key, value in self.added:
             takes = len(key) + len(value) + 8
             if not pages or takes > room:
                 pages.append([])
-                room = 4_040
+                room = 5_300
             pages[-1].append((key, value))
             room -= takes
         for number, page in enumerate(pages):
