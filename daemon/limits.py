@@ -28,8 +28,9 @@ LOOP_RUN_MS: Final = 5
 """The driver gives way to other tasks at least this often while inputs wait."""
 
 # -- Runtime: disk ----------------------------------------------------------------------------------
-JOURNAL_GENERATION_BYTES: Final = 8 * MIB
-"""Past this a journal generation is replaced: bounds its disk use, and the time to read it at a start."""
+JOURNAL_GENERATION_BYTES: Final = 3 * MIB
+"""Past this a journal generation is replaced, within the room that was reserved for it: bounds its disk use, and the
+time to read it at a start."""
 SEGMENTS_DIRTY_BYTES: Final = 64 * MIB
 SEGMENTS_DIRTY_SECONDS: Final = 10
 """Appended blocks are synced in the background at least this often; the journal holds them meanwhile."""
@@ -255,6 +256,7 @@ assert INBOX_BULK_BYTES_MAX >= 4 * MESSAGE_BYTES_MAX, "several peers' largest me
 assert WORKER_FRAME_BYTES_MAX >= 4 * BLOCK_BYTES_MAX, "a block and its outcomes fit into one message to a worker"
 assert EXECUTE_IN_FLIGHT_BYTES >= BLOCK_BYTES_MAX + MIB, "the largest block can be handed over"
 assert FINALS_WAITING_BYTES >= 2 * BLOCK_BYTES_MAX, "one block is written while the next waits"
+assert JOURNAL_GENERATION_BYTES < JOURNAL_ALLOCATION_BYTES, "a generation seldom takes a second step of room"
 assert DISK_FREE_LOW_BYTES >= 4 * JOURNAL_GENERATION_BYTES, "there is room to rotate the journal when the disk is low"
 assert DISK_FREE_ENOUGH_BYTES > DISK_FREE_LOW_BYTES
 assert MEND_WAITING_BYTES >= 2 * SEGMENT_BYTES, "a segment that is lost whole can be got again"

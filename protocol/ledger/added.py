@@ -14,14 +14,14 @@ verifier who knows no application takes none for absent.
 
 A record is found in two tables of names (`tables`), which follow from the pages and are not under the root:
 
-    PLACE   first 6 bytes of SHA-256(key)                              its place (8)
+    PLACE   first 7 bytes of SHA-256(key)                              its place (8)
     ALSO    6 of SHA-256(second key's name and parts but the last),    the same
-              4 of SHA-256(its last part)                              (so all that share them stand together)
+              6 of SHA-256(its last part)                              (so all that share them stand together)
 
 A *place* is height, page of that height and index in the page, packed in one number. Names may be shared, by chance or
-because somebody tried long enough (2^24 for two of his own choice; 2^48 to share another's, or 2^32 as an owner of the
-same digest): a record is only taken for the one asked for if its whole key is, and what shares its name costs one more
-read of a page. A place is written once and for ever, and follows from the pages in whatever order they are read.
+because somebody tried long enough (2^28 for two of his own choice, 2^60 for a hundred; 2^56 to share another's): a
+record is only taken for the one asked for if its whole key is, and what shares its name costs one more read of a page.
+A place is written once and for ever, and follows from the pages in whatever order they are read.
 
 Deliberately absent: pages that later blocks fill up (each block would carry the page's old value in its undo).
 """
@@ -104,7 +104,7 @@ class Place(NamedTuple):
 
 @lru_cache(_REMEMBERED)
 def name_of(key: bytes) -> bytes:
-    """The name of a record with this state key (6 bytes)."""
+    """The name of a record with this state key (7 bytes)."""
     return sha256(key).digest()[:_NAME_BYTES]
 
 
@@ -115,14 +115,14 @@ def shared_name(also: Also, parts: KeyParts) -> bytes:
 
 @lru_cache(_REMEMBERED)
 def second_name(also: Also, parts: KeyParts) -> bytes:
-    """The name of a record by its second key (10 bytes)."""
+    """The name of a record by its second key (12 bytes)."""
     also.check(parts)
     return shared_name(also, parts[:-1]) + last_name(parts[-1])
 
 
 @lru_cache(_REMEMBERED)
 def last_name(last: Any) -> bytes:
-    """How the last part of a second key is told apart (4 bytes)."""
+    """How the last part of a second key is told apart (6 bytes)."""
     return sha256(last).digest()[:_LAST_BYTES]
 
 

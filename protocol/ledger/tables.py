@@ -7,7 +7,8 @@ simulator keeps them in dictionaries, the daemon in one embedded store.
 Some are *tables of names*: hashes cut short, and what is found under each. Their rows have one size and no values (a
 store keeps such rows without a head for each), and any number of rows may share a name: a reader looks at what each
 leads to, and takes only what is the thing that was asked for. So a name may be short, and who makes two things with the
-same name has gained nothing by it.
+same name has gained nothing by it. How short is a matter of work: each further thing under a name costs its readers one
+look, so many under one name have to be out of reach (a hundred under one of 7 bytes: 2^60 tries).
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Row(NamedTuple):
 
 
 NAMES: Final = {
-    Table.PLACE: Row(6, 8),
-    Table.ALSO: Row(10, 8),
+    Table.PLACE: Row(7, 8),
+    Table.ALSO: Row(12, 8),
     Table.TRANSACTION: Row(8, 6),
     Table.SEEN: Row(12, 13),
     Table.HISTORY: Row(12, 6),

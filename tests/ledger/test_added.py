@@ -255,9 +255,9 @@ def test_a_record_has_a_largest_size() -> None:
 def test_two_keys_of_one_hash(monkeypatch: pytest.MonkeyPatch, where: str, which: str) -> None:
     """Neither is ever taken for the other, and nobody is refused for it."""
     if which == "first":
-        monkeypatch.setattr(added, "name_of", lambda _key: bytes(6))
+        monkeypatch.setattr(added, "name_of", lambda _key: bytes(7))
     else:
-        monkeypatch.setattr(added, "second_name", lambda _also, _parts: bytes(10))
+        monkeypatch.setattr(added, "second_name", lambda _also, _parts: bytes(12))
     tables = stored([added_fact("a", 1)]) if where == "stored" else MemoryTables()
     state = transaction(tables)
     if where != "stored":

@@ -13,7 +13,7 @@ KEYS = st.binary(max_size=3)
 PLACES = st.tuples(st.sampled_from([Table.STATE, Table.TRIE]), KEYS)
 PAIRS = st.dictionaries(PLACES, st.none() | st.binary(max_size=2), max_size=120)
 NAMED = st.builds(
-    lambda name, rest: (Table.PLACE, bytes([name] * 6 + [rest] * 8)), st.integers(0, 3), st.integers(0, 9)
+    lambda name, rest: (Table.PLACE, bytes([name] * 7 + [rest] * 8)), st.integers(0, 3), st.integers(0, 9)
 )
 WRITES = st.builds(lambda pairs, rows: pairs | rows, PAIRS, st.dictionaries(NAMED, st.none() | st.just(b"")))
 TABLES = st.sampled_from([Table.STATE, Table.TRIE, Table.META, Table.PLACE])
@@ -36,9 +36,9 @@ def test_equals_a_naive_model_after_every_step(steps: list[tuple[Writes, tuple[T
                 model[place] = value
         assert tables.scan(table, prefix, start, limit) == naive_scan(model, table, prefix, start, limit)
         assert all(tables.get(*place) == model.get(place) for place in writes)
-        for name in (bytes([each] * 6) for each in range(4)):
+        for name in (bytes([each] * 7) for each in range(4)):
             rows = naive_scan(model, Table.PLACE, name, b"", 1000)
-            assert list(tables.named(Table.PLACE, name)) == [key[6:] for key, _ in rows]
+            assert list(tables.named(Table.PLACE, name)) == [key[7:] for key, _ in rows]
 
 
 def test_scan_order_is_by_key_and_starts_where_told() -> None:

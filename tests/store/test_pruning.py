@@ -209,7 +209,7 @@ def test_damage_to_a_value_is_found_without_the_old_blocks(subject: Subject, tmp
     "damage",
     [
         lambda row, _: (row, None),
-        lambda row, _: (bytes(6) + row[6:], b""),
+        lambda row, _: (bytes(7) + row[7:], b""),
     ],
     ids=["missing", "one too many"],
 )
