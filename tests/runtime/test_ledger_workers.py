@@ -274,10 +274,17 @@ def test_an_overlay_reads_like_the_store_after_the_commit(
     for change in [*below, *above]:
         for name in change:
             assert overlay.get(Table.STATE, name) == whole.get(Table.STATE, name)
+    for name in (bytes([letter] * 12) for letter in b"ab"):
+        assert list(overlay.named(Table.SEEN, name)) == list(whole.named(Table.SEEN, name))
 
 
 def _writes(change: dict[bytes, bytes | None]) -> Writes:
-    return {(Table.STATE, name): value for name, value in change.items()}
+    """Values, and for each a row in a table of names: `ab` is the row b under the name a."""
+    values: Writes = {(Table.STATE, name): value for name, value in change.items()}
+    rows = {
+        (Table.SEEN, name[:1] * 12 + name[-1:] * 13): None if value is None else b"" for name, value in change.items()
+    }
+    return values | rows
 
 
 def test_the_chain_of_these_tests_has_receipts_and_skips() -> None:

@@ -22,16 +22,28 @@ from hypothesis import strategies as st
 
 from daemon.store import tables
 from daemon.store.errors import DiskFull, StoreFailed
+from daemon.store.pages import walk
 from daemon.store.tables import FORMAT_VERSION, KEY_BYTES_MAX, StateStore
 from protocol.errors import OperatorFault
+from protocol.ledger.added import PAGES
 from protocol.ledger.memory import MemoryTables
 from protocol.ledger.tables import Table, Writes
 
 NETWORK = bytes(range(32))
 ROOT = Path(__file__).parent.parent.parent
-KEYS = st.binary(max_size=4) | st.binary(min_size=KEY_BYTES_MAX - 1, max_size=KEY_BYTES_MAX)
+PAGE = PAGES.key((1, 0))
+PAGE_KEYS = st.builds(lambda height, page: PAGES.key((height, page)), st.integers(0, 300), st.integers(0, 3))
+NEAR_PAGES = st.sampled_from(
+    [PAGE[:1], PAGE[:-3], PAGE[:-2], PAGE[:-3] + b"\xff", b"\x92", b"\x93\xad", PAGE[:-3] + b"e"]
+)
+KEYS = st.one_of(
+    st.binary(max_size=4), st.binary(min_size=KEY_BYTES_MAX - 1, max_size=KEY_BYTES_MAX), PAGE_KEYS, NEAR_PAGES
+)
+VALUES = st.binary(max_size=40) | st.builds(
+    lambda data, times: data * times, st.binary(max_size=3), st.integers(1, 900)
+)
 PLACES = st.tuples(st.sampled_from([Table.STATE, Table.TRIE, Table.META]), KEYS)
-PAIRS = st.dictionaries(PLACES, st.none() | st.binary(max_size=40), max_size=30)
+PAIRS = st.dictionaries(PLACES, st.none() | VALUES, max_size=30)
 NAMED = st.sampled_from([bytes([number] * 12) for number in range(4)])
 ROWS = st.builds(lambda name, rest: (Table.SEEN, name + bytes([rest] * 13)), NAMED, st.integers(0, 255))
 WRITES = st.builds(
@@ -54,7 +66,7 @@ def pairs(count: int, *, size: int = 100) -> Writes:
 # -- The interface ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=60)
 @given(st.lists(st.lists(WRITES, max_size=3), max_size=4), KEYS, KEYS, st.integers(0, 6))
 def test_equals_the_tables_in_memory(commits: list[list[Writes]], prefix: bytes, start: bytes, limit: int) -> None:
     """The simulator's tables and the daemon's give the same answers after the same writes."""
@@ -79,6 +91,7 @@ def test_equals_the_tables_in_memory(commits: list[list[Writes]], prefix: bytes,
             for writes_list in commits:
                 for writes in writes_list:
                     assert all(reader.get(*place) == memory.get(*place) for place in writes)
+        walk(Path(place) / "data.mdb")
         store.close()
 
 
