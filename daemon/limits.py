@@ -63,8 +63,11 @@ JOURNAL_ALLOCATION_BYTES: Final = 4 * MIB
 """Room is reserved in such steps: a sync that does not change the file's length is a third cheaper (journal.py)."""
 UNSQUEEZED_BYTES_MAX: Final = 64 * MIB
 """What a squeezed block or value opens to (squeeze.py): far above the largest block."""
+BLOCK_FRAME_BYTES_MAX: Final = BLOCK_BYTES_MAX + MIB
+"""Longest block of a segment: a longer one is not read, whatever its head says."""
 SEGMENT_BYTES: Final = 64 * MIB
-"""A segment is sealed once it is so large: seconds to scan, a handy object to move elsewhere."""
+"""A segment is sealed once its blocks are so large, not squeezed: seconds to scan, a handy object to move elsewhere,
+and no more in memory while it is mended."""
 STATE_MAP_BYTES: Final = 4 * 1024 * MIB
 """Address space of the state store at first; doubled when full. Neither memory nor disk."""
 STATE_FULL_BYTES: Final = 32 * MIB

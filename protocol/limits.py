@@ -54,7 +54,7 @@ STATE_VALUE_BYTES_MAX: Final = 32 * KIB
 ADDED_VALUE_BYTES_MAX: Final = STATE_VALUE_BYTES_MAX - STATE_KEY_BYTES_MAX - 32
 """A record that is only ever added: it lies in a page, which is a value of the state, with its key."""
 ADDED_RECORDS_MAX: Final = 1_024
-"""Of one page; a record and its frame have more than 4 bytes of the page's 4 KiB."""
+"""Of one page: a record and its frame have far more than 5 bytes of the page's 5,300."""
 ENVELOPE_TTL_MS_MAX: Final = 24 * 3600 * 1000
 """Hard bound of a network's envelope_ttl_max_ms: what has to be remembered against replays."""
 

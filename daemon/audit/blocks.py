@@ -14,16 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
+from daemon import limits
 from daemon.store.files import File, OsFiles
 from daemon.store.framing import CHECK_BYTES, HEAD_BYTES, Frame, Seal, body_of, head_at, next_head
 from daemon.store.segment_file import SEGMENT_HEADER_BYTES, SegmentHeader, block_of, first_heights, segment_path
-from protocol import limits
 from protocol.errors import OperatorFault
-
-BLOCK_FRAME_BYTES_MAX: Final = limits.BLOCK_BYTES_MAX + limits.MIB
-"""Longest record of a block: a longer body is not read, whatever its head says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +149,16 @@ class BlockStream:
 
     def _read(self, file: File) -> Found | Damaged | None:
         frame = head_at(file, self._seal, self._offset)
-        readable = frame is not None and frame.body_bytes <= BLOCK_FRAME_BYTES_MAX and frame.end <= self._size
+        readable = frame is not None and frame.body_bytes <= limits.BLOCK_FRAME_BYTES_MAX and frame.end <= self._size
         if frame is not None and readable:
-            block = block_of(body_of(file, self._seal, frame))
-            if block is not None:
-                found = Found(frame.tag, block, self._path, self._offset)
+            body = body_of(file, self._seal, frame)
+            if body is not None:
+                block, offset = block_of(body), self._offset
                 self._offset = frame.end
-                return found
+                if block is None:
+                    words = f"{len(body)} bytes that cannot be opened"
+                    return Damaged(self._path, offset, frame.end, "content", "a block", words)
+                return Found(frame.tag, block, self._path, offset)
         end = next_head(file, self._seal, self._offset + 1, self._size)
         if self._is_last and end >= self._size:
             self.torn_bytes = self._size - self._offset
@@ -172,15 +171,12 @@ class BlockStream:
         if frame is None:
             head = file.read_at(self._offset, HEAD_BYTES).hex()
             return Damaged(self._path, self._offset, end, "head", "the head of a record", head)
-        if frame.body_bytes > BLOCK_FRAME_BYTES_MAX:
-            longest = f"at most {BLOCK_FRAME_BYTES_MAX}"
+        if frame.body_bytes > limits.BLOCK_FRAME_BYTES_MAX:
+            longest = f"at most {limits.BLOCK_FRAME_BYTES_MAX}"
             return Damaged(self._path, self._offset, end, "length", longest, str(frame.body_bytes))
         data = file.read_at(frame.offset, frame.end - frame.offset)
         if len(data) != frame.end - frame.offset:
             whole = f"{frame.end - frame.offset} bytes"
             return Damaged(self._path, self._offset, end, "length", whole, f"{len(data)} bytes")
         check = self._seal.check(frame.offset, data[:HEAD_BYTES], data[HEAD_BYTES:-CHECK_BYTES])
-        if check == data[-CHECK_BYTES:]:
-            words = f"{frame.body_bytes} bytes that cannot be opened"
-            return Damaged(self._path, self._offset, end, "content", "a block", words)
         return Damaged(self._path, self._offset, end, "check", check.hex(), data[-CHECK_BYTES:].hex())

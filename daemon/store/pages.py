@@ -46,7 +46,8 @@ _LAST: Final = Struct("<QQ")
 _NODE: Final = Struct("<HHHH")
 _BRANCH, _LEAF, _BIG, _ROOTS, _TIGHT, _INSIDE = 0x01, 0x02, 0x04, 0x08, 0x20, 0x40
 """The last two: a leaf of values of one size; a page inside an entry."""
-_KINDS: Final = _BRANCH | _LEAF | _BIG | _ROOTS | _TIGHT | _INSIDE
+_CHANGED: Final = 0x10
+"""Of a page that a transaction has changed: never on disk, except inside of an entry."""
 _BIGDATA, _SUBDATA, _DUPLICATES = 0x01, 0x02, 0x04
 _INTEGER_KEY: Final = 0x08
 _NAMES: Final = 0x04 | 0x10
@@ -146,7 +147,7 @@ class Walk:
         magic, version, address, map_bytes = _META.unpack_from(data, _HEAD.size)
         at = _HEAD.size + _META.size
         page_bytes = int.from_bytes(data[at : at + 4], "little")
-        if (page, flags & _KINDS, magic, version, address) != (number, _ROOTS, MAGIC, VERSION, 0):
+        if (page, flags, magic, version, address) != (number, _ROOTS, MAGIC, VERSION, 0):
             raise PageDamaged(offset, "this is no root record of LMDB")
         if not PAGE_BYTES_LEAST <= page_bytes <= PAGE_BYTES_MOST or page_bytes & (page_bytes - 1):
             raise PageDamaged(offset, f"pages of {page_bytes} bytes")
@@ -154,7 +155,7 @@ class Walk:
         if not (last_page + 1) * page_bytes <= map_bytes <= MAP_BYTES_MOST:
             raise PageDamaged(offset, f"a map of {map_bytes} bytes with {last_page + 1} pages")
         free, main = Tree.read(data, at), Tree.read(data, at + _DB.size)
-        # What the binding makes: keys of the free list are integers, and no tree has duplicates.
+        # What the binding makes: keys of the free list are integers, and neither of these two has duplicates.
         if free.flags != _INTEGER_KEY or main.flags:
             raise PageDamaged(offset, "trees of other kinds than the state's")
         return Roots(offset, page_bytes, map_bytes, free, main, last_page, transaction)
@@ -186,7 +187,8 @@ class Walk:
         _, padding, kind, lower, upper = _HEAD.unpack_from(data)
         tight = depth == 1 and tree.flags == _ONE_SIZE
         wanted = _BRANCH if depth != 1 else _LEAF | _TIGHT if tight else _LEAF
-        if not depth or kind & _KINDS != wanted or padding != (tree.padding if tight else 0):
+        # Of other pages the padding is what a page before in the same memory had.
+        if not depth or kind != wanted or (tight and padding != tree.padding):
             raise PageDamaged(offset, "a page of another kind than the tree needs here")
         if not _HEAD.size <= lower <= upper <= self._page_bytes or lower % 2:
             raise PageDamaged(offset, "the bounds of its entries do not fit the page")
@@ -222,7 +224,7 @@ class Walk:
             if len(value) < _HEAD.size:
                 raise PageDamaged(offset, "a page inside an entry has no head")
             _, size, kind, lower, _ = _HEAD.unpack_from(value)
-            if kind & _KINDS != _LEAF | _TIGHT | _INSIDE or not _HEAD.size <= lower <= len(value) or lower % 2:
+            if kind & ~_CHANGED != _LEAF | _TIGHT | _INSIDE or not _HEAD.size <= lower <= len(value) or lower % 2:
                 raise PageDamaged(offset, "a page inside an entry is of another kind than the tree needs here")
             counts.entries += self._values(value, offset, size, (b"", None))
         elif flags == _DUPLICATES | _SUBDATA and len(value) == _DB.size:
@@ -321,7 +323,7 @@ class Walk:
         offset, data = self._read(number, from_offset)
         _, _, kind, pages = _OVERFLOW.unpack_from(data)
         wanted = -(-(_HEAD.size + size) // self._page_bytes)
-        if kind & _KINDS != _BIG or pages != wanted:
+        if kind != _BIG or pages != wanted:
             raise PageDamaged(offset, "the pages of a long value do not fit it")
         rest = range(number + 1, number + pages)
         if rest and (rest[-1] > self._last_page or not self.seen.isdisjoint(rest)):

@@ -15,10 +15,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
+from daemon import limits
 from daemon.store.errors import SegmentDamaged
 from daemon.store.files import File, Files
-from daemon.store.framing import FRAME_OVERHEAD_BYTES, Frame, Scan, Seal, make_frame, scan
-from daemon.store.squeeze import Unsqueezable, squeeze, unsqueeze
+from daemon.store.framing import FRAME_OVERHEAD_BYTES, HEAD_BYTES, Frame, Scan, Seal, make_frame, scan
+from daemon.store.squeeze import OPENED_HEAD_BYTES, Unsqueezable, opened_bytes, squeeze, unsqueeze
 from protocol.errors import OperatorFault
 
 SEGMENT_VERSION: Final = 2
@@ -70,9 +71,15 @@ def block_frame(seal: Seal, offset: int, height: int, synced: int, block: bytes)
 def block_of(body: bytes | None) -> bytes | None:
     """The block in a frame's body; None if there is none, or what checks cannot be opened."""
     try:
-        return None if body is None else unsqueeze(body)
+        return None if body is None else unsqueeze(body, limits.BLOCK_FRAME_BYTES_MAX)
     except Unsqueezable:
         return None
+
+
+def opened_frame(file: File, frame: Frame) -> int:
+    """How long a frame would be if its body were not squeezed."""
+    head = file.read_at(frame.offset + HEAD_BYTES, OPENED_HEAD_BYTES)
+    return FRAME_OVERHEAD_BYTES + opened_bytes(head, frame.body_bytes)
 
 
 def is_mark(frame: Frame) -> bool:

@@ -1,8 +1,8 @@
 """Segments: the finalized blocks, for ever (L-25). Append-only files of bounded size, never rewritten.
 
 A segment is a header and one frame for each block (framing.py), its tag the height, its body squeezed (squeeze.py).
-Heights are contiguous, within a file and over all files. Only the last segment is appended to; once a sync finds it
-larger than `segment_bytes` it is sealed: its index is written, and a new one begun.
+Heights are contiguous, within a file and over all files. Only the last segment is appended to; once a sync finds its
+blocks, not squeezed, larger than `segment_bytes` it is sealed: its index is written, and a new one begun.
 
 **Memory stays flat in history.** Of sealed segments only the first heights are kept (8 bytes each); where a block
 stands is read from the segment's index on demand (segment_index.py). Of the last one the offsets are kept, 8 bytes a
@@ -45,7 +45,7 @@ from threading import Lock
 from daemon import limits
 from daemon.store.errors import DiskFull, SegmentDamaged, StoreFailed
 from daemon.store.files import File, Files
-from daemon.store.framing import Seal, make_frame
+from daemon.store.framing import FRAME_OVERHEAD_BYTES, Seal, make_frame
 from daemon.store.sealed_segments import SealedSegments, SegmentsReport, read_block
 from daemon.store.segment_file import (
     SALT_BYTES,
@@ -56,6 +56,7 @@ from daemon.store.segment_file import (
     first_heights,
     index_path,
     is_mark,
+    opened_frame,
     scan_segment,
     segment_path,
 )
@@ -65,7 +66,10 @@ from protocol.errors import OperatorFault
 
 @dataclass(slots=True)
 class _Active:
-    """The last segment. `offsets[i]` is where height `first + i` stands, 0 where it is damaged."""
+    """The last segment. `offsets[i]` is where height `first + i` stands, 0 where it is damaged.
+
+    opened: how long it would be if nothing in it were squeezed.
+    """
 
     header: SegmentHeader
     seal: Seal
@@ -73,6 +77,7 @@ class _Active:
     offsets: array[int]
     end: int
     synced: int
+    opened: int
     marked: bool = False
     """Whether what stands last is a mark."""
 
@@ -166,7 +171,8 @@ class Segments:
                 file.truncate(scanned.end)
             file.sync()
         marked = bool(scanned.frames) and is_mark(scanned.frames[-1])
-        return _Active(header, header.seal(), file, offsets, scanned.end, scanned.end, marked)
+        opened = SEGMENT_HEADER_BYTES + sum(opened_frame(file, frame) for frame in scanned.frames)
+        return _Active(header, header.seal(), file, offsets, scanned.end, scanned.end, opened, marked)
 
     def _drop(self, path: Path) -> None:
         if self._writable:
@@ -191,6 +197,7 @@ class Segments:
             active.file.write_at(active.end, frame)
             active.offsets.append(active.end)
             active.end += len(frame)
+            active.opened += FRAME_OVERHEAD_BYTES + len(data)
             active.marked = False
 
     def sync(self) -> int:
@@ -206,7 +213,7 @@ class Segments:
                 active.file.sync()
                 active.synced = active.end
             self._synced_height = self.last_height
-            if active.end >= self._segment_bytes:
+            if active.opened >= self._segment_bytes:
                 self._seal(active)
             return self._synced_height
 
@@ -283,7 +290,8 @@ class Segments:
             self._files.unlink(path)
         header = SegmentHeader(self._network_id, height, os.urandom(SALT_BYTES))
         file = create_segment(self._files, self._directory, header)
-        return _Active(header, header.seal(), file, array("Q"), SEGMENT_HEADER_BYTES, SEGMENT_HEADER_BYTES)
+        size = SEGMENT_HEADER_BYTES
+        return _Active(header, header.seal(), file, array("Q"), end=size, synced=size, opened=size)
 
     def _seal(self, full: _Active) -> None:
         """Write the full segment's index and begin the next. Readers find each block in one of the two throughout."""

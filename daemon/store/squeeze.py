@@ -26,10 +26,11 @@ from daemon import limits
 if TYPE_CHECKING:
     from zstandard import ZstdCompressor, ZstdDecompressor
 
-LEAST_BYTES: Final = 200
-_MARK: Final = 0xC1
-_PREFIX: Final = bytes([_MARK])
+_LEAST_BYTES: Final = 200
+_MARK: Final = b"\xc1"
 _LEVEL: Final = 1
+OPENED_HEAD_BYTES: Final = 19
+"""So many bytes of a value say how long it is once it is opened: the longest head of a frame (RFC 8878, 3.1.1.1)."""
 
 
 class Unsqueezable(Exception):
@@ -51,20 +52,37 @@ _tools: Final = _Tools()
 
 def squeeze(data: bytes) -> bytes:
     """How `data` is stored."""
-    if not data.startswith(_PREFIX) and not LEAST_BYTES <= len(data) <= limits.UNSQUEEZED_BYTES_MAX:
+    marked = data.startswith(_MARK)
+    if not marked and not _LEAST_BYTES <= len(data) <= limits.UNSQUEEZED_BYTES_MAX:
         return data
+    assert len(data) <= limits.UNSQUEEZED_BYTES_MAX, "what is squeezed can be opened"
     compressor = _tools.compressor
     if compressor is None:
         from zstandard import ZstdCompressor
 
         compressor = _tools.compressor = ZstdCompressor(level=_LEVEL, write_checksum=False)
-    squeezed = _PREFIX + compressor.compress(data)
-    return squeezed if len(squeezed) < len(data) or data.startswith(_PREFIX) else data
+    squeezed = _MARK + compressor.compress(data)
+    return squeezed if marked or len(squeezed) < len(data) else data
 
 
-def unsqueeze(stored: bytes) -> bytes:
-    """What was stored. Raises Unsqueezable."""
-    if not stored or stored[0] != _MARK:
+def opened_bytes(head: bytes, stored_bytes: int) -> int:
+    """How long a value is once it is opened, by its first `OPENED_HEAD_BYTES` and its length on disk.
+
+    Not more than a hint: nothing else of it is looked at.
+    """
+    if not head.startswith(_MARK):
+        return stored_bytes
+    import zstandard
+
+    try:
+        return max(stored_bytes, zstandard.frame_content_size(head[1:]))
+    except zstandard.ZstdError:
+        return stored_bytes
+
+
+def unsqueeze(stored: bytes, bytes_max: int = limits.UNSQUEEZED_BYTES_MAX) -> bytes:
+    """What was stored, if that has at most `bytes_max` bytes. Raises Unsqueezable."""
+    if not stored.startswith(_MARK):
         return stored
     import zstandard
 
@@ -74,8 +92,9 @@ def unsqueeze(stored: bytes) -> bytes:
     squeezed = memoryview(stored)[1:]
     try:
         size = zstandard.frame_content_size(squeezed)
-        # A frame without its size (-1) is none of ours: nothing would bound what it opens to.
-        if not 0 <= size <= limits.UNSQUEEZED_BYTES_MAX:
+        # A frame without its size (-1) is none of ours: nothing would bound what it opens to. Nor is one of nothing,
+        # of which the library looks at no more.
+        if not 0 < size <= bytes_max:
             raise Unsqueezable(f"it would open to {size} bytes")
         data: bytes = decompressor.decompress(squeezed, allow_extra_data=False)
     except zstandard.ZstdError as error:

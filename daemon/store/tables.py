@@ -11,9 +11,10 @@ which nothing of the tree under the root before it is overwritten. Were a root r
 for written, the commit after next could overwrite a tree that the disk still needs: so the first commit after a start
 or a failed commit is followed by a sync of its own. The whole argument, and why not others: `decisions/`.
 
-**Keys.** LMDB knows no empty key, and keys of at most 511 bytes; each is stored behind one byte 0x01, so that the
-empty key (the root of the trie) is one as any other, and order is kept. A named database for each table; one more,
-`store`, holds the format, the network id and the height, so that the ledger's META is exactly what execution wrote.
+**Keys.** LMDB knows no empty key, and keys of at most 511 bytes; each is stored behind one byte (0x01, or 0x02, see
+below), so that the empty key (the root of the trie) is one as any other, and order is kept. A named database for each
+table; one more, `store`, holds the format, the network id and the height, so that the ledger's META is exactly what
+execution wrote.
 
 **Tables of names** have rows of one size without values: all stand as duplicates under one key, in pages that LMDB
 packs without a head for each (MDB_DUPFIXED). Such a row takes a third of what a pair takes, and a commit touches as
@@ -39,6 +40,7 @@ import errno
 import os
 import shutil
 import struct
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,8 +70,7 @@ _BEHIND_PAGES: Final = PAGE_PREFIX[:-1] + bytes([PAGE_PREFIX[-1] + 1])
 _STORE: Final = b"store"
 _FACTS: Final = b"facts"
 _SQUEEZED: Final = (Table.STATE, Table.TRIE_UNDO, Table.RECEIPT)
-_NAMED_MAX: Final = 100_000
-"""No name leads to so many: that would take more hashes than there can be."""
+_REMEDY: Final = "see papilio store check and papilio store repair"
 _FACTS_FORM: Final = struct.Struct(">I32sq")
 _NOTHING: Final = -1
 _DATA_NAME: Final = "data.mdb"
@@ -154,22 +155,23 @@ class StateReader:
     def named(self, table: Table, name: bytes) -> list[bytes]:
         """What a name leads to in one of the tables of `NAMES`, ascending."""
         assert len(name) == NAMES[table].name, "a name of this table"
-        rows = self._rows(table, name, name, _NAMED_MAX)
-        assert len(rows) < _NAMED_MAX, "names are hashes, and shared by few"
-        return [row[len(name) :] for row in rows]
+        return [row[len(name) :] for row in self._rows(table, name, name, sys.maxsize)]
 
     def _rows(self, table: Table, prefix: bytes, first: bytes, limit: int) -> list[bytes]:
         """At most `limit` rows of a table of names that start with `prefix` and are >= `first`, which fits one."""
         found: list[bytes] = []
+        size = sum(NAMES[table])
         try:
             cursor = self._cursors.get(table)
             if cursor is None:
                 cursor = self._cursors[table] = self._transaction.cursor(self._databases[table])
-            more = limit > 0 and cursor.set_range_dup(_MARK, first or b"\0")
+            more = limit > 0 and cursor.set_range_dup(_MARK, first or b"\0")  # LMDB takes no empty value here
             while more:
                 row = cursor.value()
                 if not row.startswith(prefix):
                     break
+                if len(row) != size:
+                    raise StateDamaged(f"a row of {table.value} has {len(row)} bytes, not {size}; {_REMEDY}")
                 found.append(row)
                 more = len(found) < limit and cursor.next_dup()
         except lmdb.Error as error:
@@ -178,7 +180,10 @@ class StateReader:
 
     def count(self, table: Table) -> int:
         """How many pairs the table holds."""
-        entries: int = self._transaction.stat(self._databases[table])["entries"]
+        try:
+            entries: int = self._transaction.stat(self._databases[table])["entries"]
+        except lmdb.Error as error:
+            raise _damaged(error) from error
         return entries
 
 
@@ -407,9 +412,12 @@ class StateStore:
         self.commit([writes], height)
 
     def copy_to(self, directory: Path) -> None:
-        """A copy in `directory`, which is new; consistent, whoever writes, and durable on return."""
+        """A copy in `directory`, which is new; consistent, whoever writes, and durable on return.
+
+        With the free pages: the walk that would leave them out (`compact`) dies of tables of names (py-lmdb 3.0.0).
+        """
         directory.mkdir(mode=DIRECTORY_MODE)
-        self._environment.copy(str(directory), compact=True)
+        self._environment.copy(str(directory), compact=False)
         for path in (directory / _DATA_NAME, directory, directory.parent):
             descriptor = os.open(path, os.O_RDONLY)
             try:
@@ -484,6 +492,7 @@ class StateStore:
         for table, writes in merged.items():
             database, row = self._databases[table], NAMES.get(table)
             pairs: list[tuple[bytes, bytes]] = []
+            pages: list[tuple[bytes, bytes]] = []
             for key, value in sorted(writes.items()):
                 assert len(key) <= KEY_BYTES_MAX, "a key fits the store"
                 assert row is None or (len(key) == sum(row) and not value), "rows of names have one size, and no values"
@@ -492,12 +501,16 @@ class StateStore:
                     transaction.delete(stored, b"" if row is None else key, database)
                 elif row is not None:
                     pairs.append((stored, key))
+                elif stored.startswith(_MARK_PAGES):
+                    pages.append((stored, squeeze(value)))
                 else:
                     pairs.append((stored, squeeze(value) if table in _SQUEEZED else value))
-            with transaction.cursor(database) as cursor:
-                if table is Table.STATE:
-                    _append_pages(cursor, pairs)
-                cursor.putmulti(pairs, dupdata=True)
+            if pairs or pages:
+                with transaction.cursor(database) as cursor:
+                    # LMDB is told when pages come behind all that is there: else it would leave each page of its own
+                    # less full, ready for what never comes between.
+                    cursor.putmulti(pages, append=bool(pages) and (not cursor.last() or cursor.key() < pages[0][0]))
+                    cursor.putmulti(pairs, dupdata=True)
         self._put_facts(transaction, height)
 
     def _put_facts(self, transaction: lmdb.Transaction[bytes], height: int) -> None:
@@ -519,19 +532,8 @@ def _stored_key(table: Table, key: bytes) -> bytes:
     return (_MARK_PAGES if table is Table.STATE and key.startswith(PAGE_PREFIX) else _MARK) + key
 
 
-def _append_pages(cursor: lmdb.Cursor[bytes], pairs: list[tuple[bytes, bytes]]) -> None:
-    """Write the pages among these pairs of the state, if they come behind all that is there; the list loses them.
-
-    LMDB is told that they do: else it would leave each of its pages less full, ready for what never comes between.
-    """
-    pages = sorted(pair for pair in pairs if pair[0].startswith(_MARK_PAGES))
-    if pages and (not cursor.last() or cursor.key() < pages[0][0]):
-        cursor.putmulti(pages, append=True)
-        pairs[:] = [pair for pair in pairs if not pair[0].startswith(_MARK_PAGES)]
-
-
 def _damaged(error: lmdb.Error | Unsqueezable) -> StateDamaged:
-    return StateDamaged(f"the state cannot be read ({error}); see papilio store check and papilio store repair")
+    return StateDamaged(f"the state cannot be read ({error}); {_REMEDY}")
 
 
 def _set_aside(directory: Path) -> Path:

@@ -14,14 +14,15 @@ verifier who knows no application takes none for absent.
 
 A record is found in two tables of names (`tables`), which follow from the pages and are not under the root:
 
-    PLACE   first 7 bytes of SHA-256(key)                              its place (8)
-    ALSO    6 of SHA-256(second key's name and parts but the last),    the same
-              6 of SHA-256(its last part)                              (so all that share them stand together)
+    PLACE   first 7 bytes of SHA-256(key)                                    its place (8)
+    ALSO    6 of SHA-256(second key's name and parts but the last),          the same
+              6 of SHA-256(the whole second key)
 
 A *place* is height, page of that height and index in the page, packed in one number. Names may be shared, by chance or
-because somebody tried long enough (2^28 for two of his own choice, 2^60 for a hundred; 2^56 to share another's): a
-record is only taken for the one asked for if its whole key is, and what shares its name costs one more read of a page.
-A place is written once and for ever, and follows from the pages in whatever order they are read.
+because somebody tried long enough: two of PLACE of his own choice take 2^28 tries and a hundred 2^61, to share
+another's 2^56; of ALSO, all that share the first parts stand together, and two names that are equal take 2^48. A record
+is only taken for the one asked for if its whole key is, and what shares its name costs one more read of a page. A place
+is written once and for ever, and follows from the pages in whatever order they are read.
 
 Deliberately absent: pages that later blocks fill up (each block would carry the page's old value in its undo).
 """
@@ -49,11 +50,11 @@ CHARGED_BYTES: Final = 40
 _FRAME_BYTES: Final = 8
 _NAME_BYTES: Final = NAMES[Table.PLACE].name
 _SHARED_BYTES: Final = 6
-_LAST_BYTES: Final = NAMES[Table.ALSO].name - _SHARED_BYTES
+_WHOLE_BYTES: Final = NAMES[Table.ALSO].name - _SHARED_BYTES
 _REMEMBERED: Final = 256
 """Names that were made last: a record's is looked for before it is added under it, and many are of one owner."""
 _HEIGHT_BITS, _PAGE_BITS, _AT_BITS = 38, 16, 10
-"""Of a place: 290 years of thirty blocks a second, 256 MiB of a block's pages."""
+"""Of a place: 290 years of thirty blocks a second; sixty thousand pages of a block, which has no room for so many."""
 _place = Struct(">Q")
 
 
@@ -117,13 +118,7 @@ def shared_name(also: Also, parts: KeyParts) -> bytes:
 def second_name(also: Also, parts: KeyParts) -> bytes:
     """The name of a record by its second key (12 bytes)."""
     also.check(parts)
-    return shared_name(also, parts[:-1]) + last_name(parts[-1])
-
-
-@lru_cache(_REMEMBERED)
-def last_name(last: Any) -> bytes:
-    """How the last part of a second key is told apart (6 bytes)."""
-    return sha256(last).digest()[:_LAST_BYTES]
+    return shared_name(also, parts[:-1]) + sha256(state_key(also.name, *parts)).digest()[:_WHOLE_BYTES]
 
 
 def names_of(space: Space[Any], key: bytes, second: KeyParts | None) -> Names:
@@ -148,7 +143,9 @@ def pack_place(place: Place) -> bytes:
 
 
 def unpack_place(rest: bytes) -> Place:
-    """What a name leads to, opened."""
+    """What a name leads to, opened. Raises BrokenInvariant for another size."""
+    if len(rest) != _place.size:
+        raise BrokenInvariant(f"a name leads to {len(rest)} bytes, which are no place")
     (number,) = _place.unpack(rest)
     height, page = number >> _PAGE_BITS + _AT_BITS, number >> _AT_BITS & (1 << _PAGE_BITS) - 1
     return Place(height, page, number & (1 << _AT_BITS) - 1)
@@ -273,17 +270,17 @@ def second_found(source: Source, space: Space[R], parts: KeyParts) -> tuple[KeyP
     assert also is not None, "the space has a second key"
     for place in map(unpack_place, source.named(Table.ALSO, second_name(also, parts))):
         one = record_at(source, place)
-        if one is not None and parse_state_key(one.key)[0] == space.name:
-            key, value = opened(space, one)
-            if also.of(key, value) == parts:
-                return key, value
+        found = None if one is None else opened(space, one)
+        if found is not None and also.of(*found) == parts:
+            return found
     return None
 
 
-def opened(space: Space[R], one: AddedRecord) -> tuple[KeyParts, R]:
-    """Key and value of a record of this space. Raises BrokenInvariant if it is damaged."""
+def opened(space: Space[R], one: AddedRecord) -> tuple[KeyParts, R] | None:
+    """Key and value of a record, None if it is of another space. Raises BrokenInvariant if it is damaged."""
     try:
-        return parse_state_key(one.key)[1], decode(space.record, one.value)
+        name, parts = parse_state_key(one.key)
+        return (parts, decode(space.record, one.value)) if name == space.name else None
     except Malformed as fault:
         raise BrokenInvariant(f"a stored record of {space.name} is damaged: {fault.words}") from fault
 

@@ -69,7 +69,6 @@ from protocol.ledger.index import (
     receipt_at,
     seen_key,
     seen_name,
-    seen_of,
     transaction_key,
     trie_getter,
     trie_key,
@@ -94,7 +93,7 @@ from protocol.values import frozen
 LEDGER_WRITABLE = frozenset(space.name for space in LEDGER_SPACES)
 _FORGOTTEN_IN_ONE_BLOCK_MIN = 256
 _EXPIRING_ROWS = 8
-"""Read at a time: one holds up to 4 KiB."""
+"""Read at a time, each of some kilobytes."""
 
 
 @frozen
@@ -226,10 +225,10 @@ class BlockWork:
             self._writes[table, key] = None
             left -= len(names)
             for name in names:
-                for seen in map(seen_of, self._reader.named(Table.SEEN, name)):
-                    # A later envelope of the same (account, id) may stand there by now, with its own expiry.
-                    if not seen.holds(now):
-                        self._writes[Table.SEEN, seen_key(name, seen)] = None
+                there = read_named(self._reader, name)
+                # A later envelope of the same (account, id) may stand there by now, with its own expiry.
+                if there is not None and not there.holds(now):
+                    self._writes[Table.SEEN, seen_key(name, there)] = None
 
     def _expiring(self) -> Iterator[tuple[bytes, list[bytes]]]:
         """Keys and names of SEEN_EXPIRY, first what ends first; a few rows are read at a time."""
@@ -353,6 +352,8 @@ class BlockWork:
         writes[Table.RECEIPT, index_key] = data
         writes[Table.TRANSACTION, transaction_key(transaction, log_index)] = b""
         writes[Table.HISTORY, history_key(body.account, log_index)] = b""
+        # What stands there has ended: else this envelope would have been skipped. A name has one row (forget is late).
+        writes.update({(Table.SEEN, name + rest): None for rest in self._reader.named(Table.SEEN, name)})
         writes[Table.SEEN, seen_key(name, seen)] = b""
         self._outcomes.append(
             EnvelopeOutcome(transaction, body.account, body.id, True, receipt.code, log_index, position)

@@ -9,11 +9,11 @@ Values that every envelope writes are packed with fixed layouts, big endian, so 
     RECEIPT       log index (8)                      encoded receipt
     TRANSACTION   first 8 bytes of its id,           nothing
                   log index (6)
-    HISTORY       first 12 of the account,           nothing
+    HISTORY       first 16 of the account,           nothing
                   log index (6)
-    SEEN          name of account and id (12),       nothing
+    SEEN          name of account and id (16),       nothing
                   valid_until_ms (7), log index (6)
-    SEEN_EXPIRY   latest valid_until_ms of those     names (12 each), at most `EXPIRING_TOGETHER`
+    SEEN_EXPIRY   latest valid_until_ms of those     names (16 each), at most `EXPIRING_TOGETHER`
                   that it names (8), log index (8)
     LOG           place of a subtree (8)             hash, of each third level; and of what has no receipts here
     TRIE          b"/", position                     node (a key is never empty, which some stores forbid)
@@ -28,17 +28,18 @@ them: so the log costs a seventh of a hash for each receipt. What a block needs 
 the peaks.
 
 Tables without values are tables of names (`tables`). A receipt is taken for a transaction's only if it says so
-(`locate`). An envelope's *name* in SEEN is a hash cut to 12 bytes, and nothing tells two apart that share one: who
-finds two of his own with the same name (2^48 tries) has kept himself from the second; another's nobody finds (2^96).
-Of one (account, id) there may be two for a while: one that has ended, and one that came afterwards, which counts. A row
-is there to be forgotten: many that end at about the same time stand in one row of SEEN_EXPIRY, under the latest.
+(`locate`). An envelope's *name* in SEEN is a hash cut to 16 bytes, and nothing tells two apart that share one: who
+finds two with the same name (2^64 tries, also where another chooses his id by what one says) has kept the second from
+being final for as long as the first is remembered; another's own nobody finds (2^128). It has one row: that of an
+envelope that came after another had ended takes its place. A row is there to be forgotten: many that end at about the
+same time stand in one row of SEEN_EXPIRY, under the latest. Nor is a name of HISTORY looked behind: who makes two
+accounts of his own with the same first 16 bytes sees the transactions of both at each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
-from operator import itemgetter
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -64,7 +65,6 @@ _INDEX_BYTES: Final = NAMES[Table.TRANSACTION].rest
 _UNTIL_BYTES: Final = 7
 _SEEN_BYTES: Final = NAMES[Table.SEEN].name
 _base = Struct(">QQQ32s")
-_log_index = itemgetter(1)
 
 
 class Roots(NamedTuple):
@@ -158,6 +158,8 @@ def pack_roots(roots: Roots) -> bytes:
 
 def _index(log_index: int) -> bytes:
     """A log index as the tables of names have it (6 bytes): a hundred thousand a second for 89 years."""
+    if log_index >> 8 * _INDEX_BYTES:
+        raise BrokenInvariant(f"receipt {log_index}, which no table of names can hold")
     return log_index.to_bytes(_INDEX_BYTES, "big")
 
 
@@ -167,17 +169,17 @@ def transaction_key(transaction: bytes, log_index: int) -> bytes:
 
 
 def history_key(account: bytes, log_index: int) -> bytes:
-    """Key of HISTORY (18 bytes)."""
+    """Key of HISTORY (22 bytes)."""
     return account[: NAMES[Table.HISTORY].name] + _index(log_index)
 
 
 def seen_name(account: bytes, envelope_id: bytes) -> bytes:
-    """The name of an account's envelope in SEEN (12 bytes)."""
+    """The name of an account's envelope in SEEN (16 bytes)."""
     return sha256(account + envelope_id).digest()[:_SEEN_BYTES]
 
 
 def seen_key(name: bytes, seen: Seen) -> bytes:
-    """Key of SEEN (25 bytes)."""
+    """Key of SEEN (29 bytes)."""
     until_ms, log_index = seen
     return name + until_ms.to_bytes(_UNTIL_BYTES, "big") + _index(log_index)
 
@@ -254,8 +256,9 @@ def read_seen(reader: Reader, account: bytes, envelope_id: bytes) -> Seen | None
 
 
 def read_named(reader: Reader, name: bytes) -> Seen | None:
-    """The same by its name in SEEN: the newest."""
-    return max(map(seen_of, reader.named(Table.SEEN, name)), key=_log_index, default=None)
+    """The same by its name in SEEN, which has one row at most."""
+    found = reader.named(Table.SEEN, name)
+    return seen_of(found[-1]) if found else None
 
 
 def read_receipt(reader: Reader, log_index: int) -> bytes | None:

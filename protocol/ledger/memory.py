@@ -58,6 +58,8 @@ class _Space:
         name, rest = key[: row.name], key[row.name :]
         if value is None:
             self.named[name].remove(rest)
+            if not self.named[name]:
+                del self.named[name]
         else:
             insort(self.named.setdefault(name, []), rest)
 

@@ -41,7 +41,7 @@ from protocol.ledger.added import (
     second_of,
 )
 from protocol.ledger.spaces import KeyParts, Space, parse_state_key
-from protocol.ledger.tables import Reader, Table
+from protocol.ledger.tables import NAMES, Reader, Table
 
 R = TypeVar("R")
 
@@ -92,6 +92,7 @@ class _Entry(NamedTuple):
 _NOTHING = _Entry(None, None)
 _Second = tuple[str, KeyParts]
 """A second key: its name and parts."""
+assert NAMES[Table.PLACE].name != NAMES[Table.ALSO].name, "a name tells by its size of which of the two tables it is"
 
 
 class StateTransaction:
@@ -223,7 +224,7 @@ class StateTransaction:
         self._envelope[key] = entry
 
     def _find_named(self, table: Table, name: bytes) -> Sequence[bytes]:
-        """What a name leads to in the tables of names; those of two tables differ in size."""
+        """What a name leads to in PLACE or ALSO."""
         found = self._named.get(name)
         if found is None:
             found = self._named[name] = self._named_stored(table, name)

@@ -8,7 +8,8 @@ Some are *tables of names*: hashes cut short, and what is found under each. Thei
 store keeps such rows without a head for each), and any number of rows may share a name: a reader looks at what each
 leads to, and takes only what is the thing that was asked for. So a name may be short, and who makes two things with the
 same name has gained nothing by it. How short is a matter of work: each further thing under a name costs its readers one
-look, so many under one name have to be out of reach (a hundred under one of 7 bytes: 2^60 tries).
+look, so many under one name have to be out of reach (a hundred under one of 7 bytes: 2^61 tries). Where what is there
+cannot tell whose it is (SEEN, HISTORY), the name has 16 bytes instead.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ NAMES: Final = {
     Table.PLACE: Row(7, 8),
     Table.ALSO: Row(12, 8),
     Table.TRANSACTION: Row(8, 6),
-    Table.SEEN: Row(12, 13),
-    Table.HISTORY: Row(12, 6),
+    Table.SEEN: Row(16, 13),
+    Table.HISTORY: Row(16, 6),
 }
 """The tables of names. A row is a key of both parts, its value is empty."""
 

@@ -3,7 +3,7 @@
 The tables then hold what executing all blocks would have left, as far as later execution, admission and proofs of new
 things need it:
 
-* STATE and TRIE whole, their root the offer's; PLACE, which follows from the pages of added records;
+* STATE and TRIE whole, their root the offer's; PLACE and ALSO, which follow from the pages of added records;
 * LOG: the complete subtrees that appending needs, and those of the window's receipts; its root the offer's;
 * RECEIPT, TRANSACTION, HISTORY, SEEN, SEEN_EXPIRY of the window's blocks. Which envelopes became final, the receipts
   say; whose they are and until when they are remembered, the blocks;

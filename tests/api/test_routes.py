@@ -137,7 +137,9 @@ async def test_records_that_are_only_ever_added(tmp_path: Path) -> None:
             ((row, _), *_) = reader.scan(Table.PLACE, b"", limit=1)
             record = record_at(newest(reader), unpack_place(row[NAMES[Table.PLACE].name :]))
         assert record is not None
-        (owner, identifier), evidence = opened(EVIDENCE, record)
+        found_here = opened(EVIDENCE, record)
+        assert found_here is not None
+        (owner, identifier), evidence = found_here
         assert isinstance(owner, bytes)
         assert isinstance(identifier, bytes)
         path = f"/v1/state/evidence.record?key={owner.hex()}&key={identifier.hex()}"

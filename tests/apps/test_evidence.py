@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from protocol.apps.common import Origin
+from protocol.apps.evidence import reading
 from protocol.apps.evidence.application import FoundEvidence, evidence_by_id
 from protocol.apps.evidence.reading import evidence_by_digest, evidence_chain
 from protocol.apps.evidence.records import (
@@ -36,7 +37,9 @@ from protocol.errors import (
     EVIDENCE_SUPERSEDED,
     FORBIDDEN,
     NOT_FOUND,
+    Refused,
 )
+from protocol.ledger import added
 from tests.apps.world import START_MS, World, account, id16
 
 A, B, C, D = id16(1), id16(2), id16(3), id16(4)
@@ -67,7 +70,7 @@ def found(world: World, identifier: bytes, owner: str = "ann") -> FoundEvidence:
 
 
 def found_ids(world: World, digest: int, algorithm: int = SHA256) -> set[tuple[bytes, bytes]]:
-    return {(one.owner, one.id) for one in evidence_by_digest(world.tables, algorithm, bytes([digest]) * 32)}
+    return {(one.owner, one.id) for one in evidence_by_digest(world.tables, algorithm, bytes([digest]) * 32).found}
 
 
 @pytest.fixture(name="world")
@@ -92,14 +95,44 @@ def test_whoever_holds_the_document_finds_its_records(world: World) -> None:
     assert found_ids(world, 1) == {(account("ann"), A), (account("ben"), A), (account("eve"), B)}
     assert found_ids(world, 1, SALTED_FIELDS) == set()
     assert found_ids(world, 2) == set()
-    pages: list[bytes] = []
-    while page := evidence_by_digest(
-        world.tables, SHA256, b"\x01" * 32, after_owner=pages[-1] if pages else None, limit=1
-    ):
-        pages.append(page[0].owner)
-    assert sorted(pages) == sorted([account("ann"), account("ben"), account("eve")])
-    whole = evidence_by_digest(world.tables, SHA256, b"\x01" * 32)
-    assert pages == [one.owner for one in whole], "pages and the whole have one order"
+    assert in_pages(world, 1) == found_ids(world, 1)
+
+
+def in_pages(world: World, digest: int) -> set[tuple[bytes, bytes]]:
+    """The same as the whole, looked at one by one."""
+    pages: list[FoundEvidence] = []
+    page = evidence_by_digest(world.tables, SHA256, bytes([digest]) * 32, limit=1)
+    pages.extend(page.found)
+    while page.after is not None:
+        page = evidence_by_digest(world.tables, SHA256, bytes([digest]) * 32, after=page.after, limit=1)
+        pages.extend(page.found)
+    whole = evidence_by_digest(world.tables, SHA256, bytes([digest]) * 32)
+    assert (tuple(pages), None) == whole, "pages and the whole have one order"
+    return {(one.owner, one.id) for one in pages}
+
+
+@pytest.mark.parametrize("name", ["shared_name", "second_name", "name_of"])
+def test_what_shares_a_name_is_told_apart(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Digests, owners and records whose hashes begin alike: nobody is refused, and each finds its own."""
+    size = {"shared_name": 6, "second_name": 12, "name_of": 7}[name]
+    monkeypatch.setattr(added, "second_name", added.second_name.__wrapped__)  # which would remember other names
+    monkeypatch.setattr(added, name, lambda *_given: bytes(size))
+    if name == "second_name":
+        monkeypatch.setattr(added, "shared_name", lambda *_given: bytes(6))
+    monkeypatch.setattr(reading, "shared_name", added.shared_name)
+    world = World()
+    world.run("ann", recorded(A, 1))
+    world.run("ann", recorded(B, 2))
+    world.run("ben", recorded(A, 1))
+    with pytest.raises(Refused, match="recorded this digest"):
+        world.run("ben", recorded(C, 1))
+    with pytest.raises(Refused) as caught:
+        world.run("ben", recorded(A, 3))
+    assert caught.value.code == ALREADY_EXISTS
+    assert in_pages(world, 1) == {(account("ann"), A), (account("ben"), A)}
+    assert in_pages(world, 2) == {(account("ann"), B)}
+    assert in_pages(world, 3) == set()
+    assert found(world, B).evidence.digest == bytes([2]) * 32
 
 
 def test_the_same_bytes_under_two_algorithms_are_two_things(world: World) -> None:

@@ -140,7 +140,7 @@ class EvidenceMachine(RuleBasedStateMachine):
         for digest in range(1, 5):
             latest = [self.latest(owner, digest) for owner in PEOPLE]
             expected = sorted((account(one.owner), id16(one.id)) for one in latest if one is not None)
-            found_here = evidence_by_digest(self.world.tables, SHA256, bytes([digest]) * 32)
+            found_here = evidence_by_digest(self.world.tables, SHA256, bytes([digest]) * 32).found
             assert sorted((one.owner, one.id) for one in found_here) == expected
 
 

@@ -12,6 +12,8 @@ import pytest
 from daemon.audit.blocks import BlockStream, Damaged, Found
 from daemon.audit.findings import Difference, Of, Report
 from daemon.store.files import OsFiles
+from daemon.store.framing import make_frame
+from daemon.store.segment_file import SegmentHeader, segment_path
 from daemon.store.segments import Segments
 from protocol.apps.evidence.records import Evidence
 from protocol.codec import decode, encode
@@ -104,6 +106,23 @@ def test_memory_is_committed_in_groups(world: World, tmp_path: Path, monkeypatch
     report = judged(world, node_directory(tmp_path / "data", world))
     assert report.differences == []
     assert report.executed == world.executed[HEIGHT]
+
+
+def test_a_last_block_that_checks_and_cannot_be_opened_is_damage(tmp_path: Path) -> None:
+    """No torn tail: its check is right."""
+    header = SegmentHeader(bytes(32), 1, bytes(16))
+    content = header.encode()
+    for height, body in enumerate((b"one", b"\xc1junk"), 1):
+        content += make_frame(header.seal(), len(content), height, len(content), body)
+    segment_path(tmp_path, 1).write_bytes(content)
+    stream = BlockStream(tmp_path, bytes(32))
+    first, second = stream.next(), stream.next()
+    assert isinstance(first, Found)
+    assert first.data == b"one"
+    assert isinstance(second, Damaged)
+    assert second.field == "content"
+    assert stream.next() is None
+    assert stream.torn_bytes == 0
 
 
 def test_a_torn_tail_is_no_damage(world: World, tmp_path: Path) -> None:

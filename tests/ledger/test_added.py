@@ -349,6 +349,11 @@ def test_a_place_is_packed_whole(height: int, page: int, at: int) -> None:
     assert unpack_place(pack_place(Place(height, page, at))) == (height, page, at)
 
 
+def test_what_is_no_place_is_a_broken_invariant() -> None:
+    with pytest.raises(BrokenInvariant):
+        unpack_place(bytes(7))
+
+
 @pytest.mark.parametrize("place", [Place(1 << 38, 0, 0), Place(1, 1 << 16, 0), Place(1, 0, 1 << 10)])
 def test_a_place_that_does_not_fit_is_a_broken_invariant(place: Place) -> None:
     with pytest.raises(BrokenInvariant):

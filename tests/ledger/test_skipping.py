@@ -188,7 +188,9 @@ def test_pruning_an_old_entry_late_leaves_a_newer_one_of_the_same_id() -> None:
     assert codes(world.block(world.batch([again]), step_ms=2_000)) == ["ok"]
     stale = [entry for entry, _ in world.tables.scan(Table.SEEN_EXPIRY, b"") if entry[:8] == until.to_bytes(8, "big")]
     names = [name for entry in stale for name in expiring_names(world.tables.get(Table.SEEN_EXPIRY, entry) or b"")]
-    assert seen_name(MINE, (299).to_bytes(16, "big")) in names, "the old entry waits"
+    name = seen_name(MINE, (299).to_bytes(16, "big"))
+    assert name in names, "the old entry waits"
+    assert len(world.tables.named(Table.SEEN, name)) == 1, "of a name there is one row, whoever uses the id how often"
     world.block()
     assert len(world.tables.scan(Table.SEEN_EXPIRY, b"", limit=9_999)) == 1
     assert codes(world.run(again)) == ["duplicate"]

@@ -274,7 +274,7 @@ def test_an_overlay_reads_like_the_store_after_the_commit(
     for change in [*below, *above]:
         for name in change:
             assert overlay.get(Table.STATE, name) == whole.get(Table.STATE, name)
-    for name in (bytes([letter] * 12) for letter in b"ab"):
+    for name in (bytes([letter] * 16) for letter in b"ab"):
         assert list(overlay.named(Table.SEEN, name)) == list(whole.named(Table.SEEN, name))
 
 
@@ -282,7 +282,7 @@ def _writes(change: dict[bytes, bytes | None]) -> Writes:
     """Values, and for each a row in a table of names: `ab` is the row b under the name a."""
     values: Writes = {(Table.STATE, name): value for name, value in change.items()}
     rows = {
-        (Table.SEEN, name[:1] * 12 + name[-1:] * 13): None if value is None else b"" for name, value in change.items()
+        (Table.SEEN, name[:1] * 16 + name[-1:] * 13): None if value is None else b"" for name, value in change.items()
     }
     return values | rows
 

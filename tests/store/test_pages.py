@@ -29,7 +29,7 @@ def made(directory: Path, rows: int, seed: int = 1) -> Path:
     with closing(StateStore.open(directory, NETWORK, writer=True)) as store:
         for height in range(3):
             writes: Writes = {(Table.PLACE, random.randbytes(SIZE)): b"" for _ in range(rows)}
-            store.commit([writes | {(Table.STATE, b"long"): bytes(height + 1) * 5_000}], height)
+            store.commit([writes | {(Table.STATE, b"long"): random.randbytes(5_000)}], height)
     return directory / "data.mdb"
 
 
@@ -64,6 +64,50 @@ def test_tables_of_names_of_every_size_are_walked(tmp_path: Path, rows: int) -> 
     assert roots.main.entries == len(Table) + 1
     with closing(StateStore.open(path.parent, NETWORK, writer=False)) as store, store.reader() as reader:
         assert reader.count(Table.PLACE) == 3 * rows
+
+
+def test_whatever_commits_leave_is_walked(tmp_path: Path) -> None:
+    """Rows that come and go in all tables: leaves merge, and pages are made in memory that had others."""
+    random = Random(3)
+    path = tmp_path / "state"
+    held: Writes = {}
+    with closing(StateStore.open(path, NETWORK, writer=True)) as store:
+        for height in range(40):
+            writes: Writes = dict.fromkeys(random.sample(list(held), len(held) * random.randrange(90) // 100))
+            for table in Table:
+                size = sum(NAMES.get(table, (8,)))
+                for _ in range(random.choice((0, 3, 200))):
+                    value = b"" if table in NAMES else random.randbytes(random.choice((0, 30, 3_000)))
+                    writes[table, random.randbytes(size)] = value
+            store.commit([writes], height)
+            held = {place: value for place, value in (held | writes).items() if value is not None}
+            walk(path / "data.mdb")
+        store.copy_to(tmp_path / "copy")
+        store.clear()
+        walk(path / "data.mdb")
+    walk(tmp_path / "copy" / "data.mdb")
+    with closing(StateStore.open(tmp_path / "copy", NETWORK, writer=False)) as store, store.reader() as reader:
+        there = {(table, key): value for table in Table for key, value in reader.scan(table, b"", limit=100_000)}
+    assert there == held
+    assert NAMES.keys() <= {table for table, _ in there}, "the test is about them"
+
+
+@pytest.mark.parametrize("flag", [0x10, 0x80, 0x4000, 0x8000])
+def test_flags_that_no_page_on_disk_has_are_told(tmp_path: Path, flag: int) -> None:
+    """LMDB would believe that a page is being changed, and write it at its place."""
+    path = made(tmp_path / "state", 2_000)
+    whole = path.read_bytes()
+    kinds: dict[int, int] = {}
+    for at in range(2 * PAGE, len(whole), PAGE):
+        if reached(path, at):
+            kinds.setdefault(struct.unpack_from("<H", whole, at + 10)[0], at)
+    assert kinds.keys() == {0x01, 0x02, 0x04, TIGHT}, "branches, leaves, long values, leaves of names"
+    for kind, at in kinds.items():
+        data = bytearray(whole)
+        struct.pack_into("<H", data, at + 10, kind | flag)
+        path.write_bytes(data)
+        with pytest.raises(PageDamaged):
+            walk(path)
 
 
 def put(form: str, at: int, value: int) -> Damage:

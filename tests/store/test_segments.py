@@ -10,6 +10,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from zstandard import ZstdCompressor
 
 from daemon.store import segment_file
 from daemon.store.errors import DiskFull, SegmentDamaged, StoreFailed
@@ -455,6 +456,40 @@ def test_golden_bytes_of_a_segment_and_its_index(monkeypatch: pytest.MonkeyPatch
     segments.sync()
     assert disk.content(names(disk, ".seg")[0]) == golden("segment")
     assert disk.content(names(disk, ".idx")[0]) == golden("segment index")
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_a_segment_is_sealed_by_what_its_blocks_open_to(close: bool) -> None:
+    """Who mends one has them in memory: so they are bounded, however small they are on disk."""
+    disk = Disk(directories={PLACE})
+    segments = Segments.open(PLACE, disk, NETWORK, segment_bytes=10_000)
+    for height in range(1, 9):
+        segments.append(height, bytes([height]) * 3_000)
+        segments.sync()
+        if close:
+            segments.close()
+            segments = Segments.open(PLACE, disk, NETWORK, segment_bytes=10_000)
+    assert [first for first, _, _ in segments.sealed] == [1, 5]
+    assert all(size < 1_000 for _, _, size in segments.sealed)
+    assert segments.read(8) == bytes([8]) * 3_000
+
+
+@pytest.mark.parametrize("body", [b"\xc1junk", b"\xc1" + ZstdCompressor().compress(b"")], ids=["junk", "nothing"])
+def test_a_block_that_checks_and_cannot_be_opened_is_damage(body: bytes) -> None:
+    disk = Disk(directories={PLACE})
+    header = SegmentHeader(NETWORK, 1, bytes(16))
+    content = header.encode()
+    for height, data in enumerate((block(1), body, block(3)), 1):
+        content += make_frame(header.seal(), len(content), height, len(content), data)
+    disk.put(segment_path(PLACE, 1), content)
+    segments = open_segments(disk)
+    with pytest.raises(SegmentDamaged) as caught:
+        segments.read(2)
+    assert caught.value.height == 2
+    assert segments.damaged == {2}
+    assert segments.read_range(1, 3, 10_000) == [block(1)]
+    segments.mend({2: block(2)})
+    assert segments.read_range(1, 3, 10_000) == [block(1), block(2), block(3)]
 
 
 # -- Heights --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon import limits
-from daemon.store.squeeze import LEAST_BYTES, Unsqueezable, squeeze, unsqueeze
+from daemon.store.squeeze import Unsqueezable, opened_bytes, squeeze, unsqueeze
 
 WORDS = st.lists(st.sampled_from([b"points.activity", b"\xc1", bytes(32), b"evidence.record"]), max_size=200)
 
@@ -28,9 +28,16 @@ def test_what_repeats_gets_shorter_and_what_does_not_stays() -> None:
     assert len(squeeze(b"the same words " * 100)) < 100
     noise = Random(1).randbytes(5_000)
     assert squeeze(noise) is noise
-    short = bytes(LEAST_BYTES - 1)
+    short = bytes(199)
     assert squeeze(short) is short
     assert unsqueeze(b"") == b""
+
+
+@given(st.binary(max_size=300) | WORDS.map(b"".join))
+def test_how_long_it_is_once_opened_is_in_its_head(data: bytes) -> None:
+    stored = squeeze(data)
+    assert opened_bytes(stored[:19], len(stored)) == max(len(data), len(stored))
+    assert opened_bytes(b"\xc1?", 7) == 7
 
 
 def test_what_is_too_long_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,9 +45,8 @@ def test_what_is_too_long_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert squeeze(bytes(1_001)) == bytes(1_001)
     stored = squeeze(bytes(1_000))
     assert len(stored) < 100
-    monkeypatch.setattr(limits, "UNSQUEEZED_BYTES_MAX", 999)
     with pytest.raises(Unsqueezable):
-        unsqueeze(stored)
+        unsqueeze(stored, 999)
 
 
 GOOD = squeeze(b"the same words " * 100)
@@ -55,9 +61,21 @@ GOOD = squeeze(b"the same words " * 100)
         GOOD + b"\0",
         GOOD + GOOD[1:],
         b"\xc1" + zstandard.ZstdCompressor(write_content_size=False).compress(bytes(500)),
+        b"\xc1" + zstandard.ZstdCompressor().compress(b""),
+        b"\xc1" + zstandard.ZstdCompressor().compress(b"") + b"more",
         b"\xc1" + (0x184D2A50).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"skip",
     ],
-    ids=["nothing", "no frame", "cut", "more behind", "two frames", "without its size", "a frame to be skipped"],
+    ids=[
+        "nothing",
+        "no frame",
+        "cut",
+        "more behind",
+        "two frames",
+        "without its size",
+        "of nothing",
+        "of nothing, and more behind",
+        "a frame to be skipped",
+    ],
 )
 def test_what_cannot_be_opened_is_told(stored: bytes) -> None:
     with pytest.raises(Unsqueezable):

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.store import tables
-from daemon.store.errors import DiskFull, StoreFailed
+from daemon.store.errors import DiskFull, StateDamaged, StoreFailed
 from daemon.store.pages import walk
 from daemon.store.tables import FORMAT_VERSION, KEY_BYTES_MAX, StateStore
 from protocol.errors import OperatorFault
@@ -44,7 +44,7 @@ VALUES = st.binary(max_size=40) | st.builds(
 )
 PLACES = st.tuples(st.sampled_from([Table.STATE, Table.TRIE, Table.META]), KEYS)
 PAIRS = st.dictionaries(PLACES, st.none() | VALUES, max_size=30)
-NAMED = st.sampled_from([bytes([number] * 12) for number in range(4)])
+NAMED = st.sampled_from([bytes([number] * 16) for number in range(4)])
 ROWS = st.builds(lambda name, rest: (Table.SEEN, name + bytes([rest] * 13)), NAMED, st.integers(0, 255))
 WRITES = st.builds(
     lambda pairs, rows: pairs | rows, PAIRS, st.dictionaries(ROWS, st.none() | st.just(b""), max_size=30)
@@ -84,9 +84,9 @@ def test_equals_the_tables_in_memory(commits: list[list[Writes]], prefix: bytes,
                 assert reader.count(table) == len(memory.scan(table, b""))
                 for part in (b"", prefix[:1], prefix):
                     assert reader.scan(table, part, start, limit) == memory.scan(table, part, start, limit)
-                    first = bytes([start[0] % 4] * (25 + len(start) % 3)) if start else b""
+                    first = bytes([start[0] % 4] * (29 + len(start) % 3)) if start else b""
                     assert reader.scan(table, part, first, limit) == memory.scan(table, part, first, limit)
-            for name in (bytes([number] * 12) for number in range(5)):
+            for name in (bytes([number] * 16) for number in range(5)):
                 assert reader.named(Table.SEEN, name) == list(memory.named(Table.SEEN, name))
             for writes_list in commits:
                 for writes in writes_list:
@@ -136,6 +136,45 @@ def test_a_reader_sees_one_height_while_another_is_committed(store: StateStore) 
     with store.reader() as reader:
         assert reader.height == 2
         assert reader.scan(Table.STATE, b"") == []
+
+
+def test_a_row_of_another_size_is_damage(tmp_path: Path) -> None:
+    StateStore.open(tmp_path, NETWORK, writer=True).close()
+    environment = lmdb.open(str(tmp_path), max_dbs=20, map_size=1 << 24)
+    database = environment.open_db(b"place", create=False)
+    with environment.begin(write=True) as transaction:
+        transaction.put(b"\x01", bytes(14), db=database)
+    environment.close()
+    store = StateStore.open(tmp_path, NETWORK, writer=True)
+    with store.reader() as reader:
+        with pytest.raises(StateDamaged):
+            reader.named(Table.PLACE, bytes(7))
+        with pytest.raises(StateDamaged):
+            reader.scan(Table.PLACE, b"")
+    store.close()
+
+
+def test_a_squeezed_value_that_cannot_be_opened_is_damage(tmp_path: Path) -> None:
+    store = StateStore.open(tmp_path, NETWORK, writer=True)
+    store.commit([{(Table.STATE, b"a"): b"long " * 1_000, (Table.STATE, PAGE): b"page " * 1_000}], 0)
+    store.close()
+    environment = lmdb.open(str(tmp_path), max_dbs=20, map_size=1 << 24)
+    database = environment.open_db(b"state", create=False)
+    with environment.begin(write=True) as transaction:
+        for key in (b"\x01a", b"\x02" + PAGE):
+            stored = transaction.get(key, db=database)
+            assert stored is not None
+            assert stored[:1] == b"\xc1"
+            transaction.put(key, stored[:-1], db=database)
+    environment.close()
+    store = StateStore.open(tmp_path, NETWORK, writer=True)
+    with store.reader() as reader:
+        for damaged in (b"a", PAGE):
+            with pytest.raises(StateDamaged):
+                reader.get(Table.STATE, damaged)
+            with pytest.raises(StateDamaged):
+                reader.scan(Table.STATE, damaged)
+    store.close()
 
 
 # -- Formats and places ---------------------------------------------------------------------------------

@@ -79,12 +79,12 @@ class Snapshots(Checker):
             if there != ledger.log.leaves[index] and (there is not None or at >= host.disk.blocks.first):
                 yield f"receipt {index} did not come with a snapshot as it is in the log"
             if valid_until_ms > time_ms:
-                remembered[sha256(name).digest()[:12]] = valid_until_ms.to_bytes(7, "big") + index.to_bytes(6, "big")
+                remembered[sha256(name).digest()[:16]] = valid_until_ms.to_bytes(7, "big") + index.to_bytes(6, "big")
         rows = sorted(name + rest for name, rest in remembered.items())
         if [row for row, _ in tables.scan(Table.SEEN, b"", limit=len(rows) + 1)] != rows:
             yield f"what is remembered of envelopes at height {height} is not what it was"
         for key, names in tables.scan(Table.SEEN_EXPIRY, b""):
-            for name in (names[at : at + 12] for at in range(0, len(names), 12)):
+            for name in (names[at : at + 16] for at in range(0, len(names), 16)):
                 if int.from_bytes(remembered.pop(name, b"")[:7], "big") > int.from_bytes(key[:8], "big"):
                     yield f"an envelope that is remembered at height {height} would be forgotten too early"
         if remembered:
