@@ -160,7 +160,8 @@ class BlockStream:
                     return Damaged(self._path, offset, frame.end, "content", "a block", words)
                 return Found(frame.tag, block, self._path, offset)
         end = next_head(file, self._seal, self._offset + 1, self._size)
-        if self._is_last and end >= self._size:
+        long = frame is not None and not readable and frame.end <= self._size
+        if self._is_last and end >= self._size and not long:
             self.torn_bytes = self._size - self._offset
             return None
         damaged = self._damaged(file, frame, end)

@@ -68,7 +68,7 @@ from protocol.errors import OperatorFault
 class _Active:
     """The last segment. `offsets[i]` is where height `first + i` stands, 0 where it is damaged.
 
-    opened: how long it would be if nothing in it were squeezed.
+    opened: how long it would be if nothing in it were squeezed; of damage, what is there.
     """
 
     header: SegmentHeader
@@ -161,9 +161,13 @@ class Segments:
             raise OperatorFault(f"{path} belongs to another network, or was renamed; see papilio store check")
         try:
             scanned, offsets = scan_segment(file, header)
-        except SegmentDamaged:
+            opened = SEGMENT_HEADER_BYTES + sum(
+                opened_frame(file, each) for each in scanned.frames if not is_mark(each)
+            )
+        except (SegmentDamaged, StoreFailed):
             file.close()
             raise
+        opened += sum(hole.end - hole.start for hole in scanned.damage)
         self.report.torn_bytes = scanned.torn_bytes
         self.report.damaged += [f"{path.name}: bytes {hole.start} to {hole.end}" for hole in scanned.damage]
         if self._writable:
@@ -171,7 +175,6 @@ class Segments:
                 file.truncate(scanned.end)
             file.sync()
         marked = bool(scanned.frames) and is_mark(scanned.frames[-1])
-        opened = SEGMENT_HEADER_BYTES + sum(opened_frame(file, frame) for frame in scanned.frames)
         return _Active(header, header.seal(), file, offsets, scanned.end, scanned.end, opened, marked)
 
     def _drop(self, path: Path) -> None:
@@ -187,7 +190,7 @@ class Segments:
         Raises DiskFull (nothing happened, and it may be called again) or StoreFailed.
         """
         assert height >= 1, "blocks have heights from 1"
-        assert data, "a frame without content is a mark"
+        assert 0 < len(data) <= limits.BLOCK_FRAME_BYTES_MAX, "a frame without content is a mark, a longer one not read"
         with self._exclusive():
             if self._active is None:
                 self._active = self._begin(height)

@@ -75,13 +75,14 @@ def opened_bytes(head: bytes, stored_bytes: int) -> int:
     import zstandard
 
     try:
-        return max(stored_bytes, zstandard.frame_content_size(head[1:]))
+        size = zstandard.frame_content_size(head[1:])
     except zstandard.ZstdError:
         return stored_bytes
+    return max(stored_bytes, size) if size <= limits.UNSQUEEZED_BYTES_MAX else stored_bytes
 
 
 def unsqueeze(stored: bytes, bytes_max: int = limits.UNSQUEEZED_BYTES_MAX) -> bytes:
-    """What was stored, if that has at most `bytes_max` bytes. Raises Unsqueezable."""
+    """What was stored; what is squeezed opens to at most `bytes_max` bytes. Raises Unsqueezable."""
     if not stored.startswith(_MARK):
         return stored
     import zstandard

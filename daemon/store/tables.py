@@ -165,13 +165,14 @@ class StateReader:
             cursor = self._cursors.get(table)
             if cursor is None:
                 cursor = self._cursors[table] = self._transaction.cursor(self._databases[table])
+                # All rows have the size of one, and with a wrong one a search finds nothing.
+                if cursor.set_key(_MARK) and len(cursor.value()) != size:
+                    raise StateDamaged(f"rows of {table.value} have {len(cursor.value())} bytes, not {size}; {_REMEDY}")
             more = limit > 0 and cursor.set_range_dup(_MARK, first or b"\0")  # LMDB takes no empty value here
             while more:
                 row = cursor.value()
                 if not row.startswith(prefix):
                     break
-                if len(row) != size:
-                    raise StateDamaged(f"a row of {table.value} has {len(row)} bytes, not {size}; {_REMEDY}")
                 found.append(row)
                 more = len(found) < limit and cursor.next_dup()
         except lmdb.Error as error:
@@ -412,18 +413,36 @@ class StateStore:
         self.commit([writes], height)
 
     def copy_to(self, directory: Path) -> None:
-        """A copy in `directory`, which is new; consistent, whoever writes, and durable on return.
+        """A copy in `directory`, which is new; consistent, and durable on return; nothing is left if it fails.
 
-        With the free pages: the walk that would leave them out (`compact`) dies of tables of names (py-lmdb 3.0.0).
+        Another process may write meanwhile, a thread of this one may not. With the free pages: the walk that would
+        leave them out (`compact`) dies of tables of names (py-lmdb 3.0.0). Raises StoreFailed.
         """
         directory.mkdir(mode=DIRECTORY_MODE)
-        self._environment.copy(str(directory), compact=False)
+        try:
+            self._copy_data(directory)
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
         for path in (directory / _DATA_NAME, directory, directory.parent):
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+    def _copy_data(self, directory: Path) -> None:
+        while True:
+            try:
+                self._environment.copy(str(directory), compact=False)
+            except lmdb.MapResizedError:
+                (directory / _DATA_NAME).unlink(missing_ok=True)
+                with self._gate.closed():
+                    self._set_map(0)
+            except lmdb.Error as error:
+                raise StoreFailed(f"copying the state: {error}") from error
+            else:
+                return
 
     def clear(self) -> None:
         """Remove everything, in one transaction: the height is None then."""

@@ -280,7 +280,11 @@ def opened(space: Space[R], one: AddedRecord) -> tuple[KeyParts, R] | None:
     """Key and value of a record, None if it is of another space. Raises BrokenInvariant if it is damaged."""
     try:
         name, parts = parse_state_key(one.key)
-        return (parts, decode(space.record, one.value)) if name == space.name else None
+        if name != space.name:
+            return None
+        if not space.fits(parts):
+            raise Malformed("key", "other parts than the space's")
+        return parts, decode(space.record, one.value)
     except Malformed as fault:
         raise BrokenInvariant(f"a stored record of {space.name} is damaged: {fault.words}") from fault
 

@@ -165,6 +165,12 @@ def test_damaged_pages_and_places_are_broken_invariants() -> None:
     )
 
 
+@pytest.mark.parametrize("state_key", [array(None, "test.fact"), array(None, "test.fact", 5, "a"), b"?"], ids=str)
+def test_a_stored_record_with_a_damaged_key_is_a_broken_invariant(state_key: bytes) -> None:
+    with pytest.raises(BrokenInvariant):
+        added.opened(FACTS, AddedRecord(state_key, encode(Fact(b""))))
+
+
 def test_keys_of_added_records_are_told_from_others() -> None:
     assert is_added_key(FACTS.key((ME, "a")))
     assert not is_added_key(NOTES.key((ME, "a")))

@@ -38,6 +38,8 @@ def test_how_long_it_is_once_opened_is_in_its_head(data: bytes) -> None:
     stored = squeeze(data)
     assert opened_bytes(stored[:19], len(stored)) == max(len(data), len(stored))
     assert opened_bytes(b"\xc1?", 7) == 7
+    absurd = b"\xc1" + (0xFD2FB528).to_bytes(4, "little") + bytes([0xE0]) + (1 << 60).to_bytes(8, "little")
+    assert opened_bytes(absurd, 7) == 7
 
 
 def test_what_is_too_long_stays(monkeypatch: pytest.MonkeyPatch) -> None:

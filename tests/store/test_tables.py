@@ -146,12 +146,41 @@ def test_a_row_of_another_size_is_damage(tmp_path: Path) -> None:
         transaction.put(b"\x01", bytes(14), db=database)
     environment.close()
     store = StateStore.open(tmp_path, NETWORK, writer=True)
-    with store.reader() as reader:
-        with pytest.raises(StateDamaged):
-            reader.named(Table.PLACE, bytes(7))
-        with pytest.raises(StateDamaged):
-            reader.scan(Table.PLACE, b"")
+    with store.reader() as reader, pytest.raises(StateDamaged):
+        reader.named(Table.PLACE, b"another")
+    with store.reader() as reader, pytest.raises(StateDamaged):
+        reader.scan(Table.PLACE, b"z")
     store.close()
+
+
+def test_a_copy_follows_a_map_that_grew_and_leaves_nothing_if_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = StateStore.open(tmp_path / "state", NETWORK, writer=True)
+    store.commit([pairs(5)], 3)
+    environment, faults = store._environment, [lmdb.MapResizedError("grown"), lmdb.DiskError("no room")]
+
+    class Faulty:
+        def copy(self, path: str, *, compact: bool) -> None:
+            if faults:
+                (Path(path) / "data.mdb").touch(exist_ok=False)  # as LMDB does first
+                raise faults.pop(0)
+            environment.copy(path, compact=compact)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(environment, name)
+
+    monkeypatch.setattr(store, "_environment", Faulty())
+    with pytest.raises(StoreFailed, match="no room"):
+        store.copy_to(tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    store.copy_to(tmp_path / "copy")
+    monkeypatch.undo()
+    store.close()
+    copy = StateStore.open(tmp_path / "copy", NETWORK, writer=False)
+    with copy.reader() as reader:
+        assert dict(reader.scan(Table.STATE, b"")) == {key: value for (_, key), value in pairs(5).items()}
+    copy.close()
 
 
 def test_a_squeezed_value_that_cannot_be_opened_is_damage(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def evidence_by_digest(
     with it (see `ledger.tables`) counts, so a page may have less, or nothing, and others follow all the same.
     """
     assert EVIDENCE.also is not None, "records of evidence are found by their digest"
+    assert limit > 0, "a page looks at something"
     state, source = StateReader(reader), newest(reader)
     shared = shared_name(EVIDENCE.also, (algorithm, digest))
     start = shared if after is None else after + b"\0"
