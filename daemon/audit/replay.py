@@ -20,7 +20,8 @@ from typing import Final
 
 from daemon.runtime.workers.inherit import inherit
 from daemon.runtime.workers.overlay import Overlay
-from daemon.store.tables import StateReader, StateStore
+from daemon.store.rows import StateReader
+from daemon.store.tables import StateStore
 from protocol.apps.registry import rules_at
 from protocol.codec import decode
 from protocol.ledger.execution import Execution, execute_block

@@ -25,7 +25,8 @@ from typing import Any, Final
 import lmdb
 
 from daemon.runtime.workers.frames import READ_BYTES, Unframer, pack
-from daemon.store.tables import StateReader, StateStore
+from daemon.store.rows import StateReader
+from daemon.store.tables import StateStore
 from protocol.errors import PapilioError
 from protocol.ledger.tables import Table
 from protocol.limits import MIB

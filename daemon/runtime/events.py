@@ -19,7 +19,8 @@ from typing import NamedTuple
 import trio
 
 from daemon import limits
-from daemon.store.tables import StateReader, StateStore
+from daemon.store.rows import StateReader
+from daemon.store.tables import StateStore
 from protocol.codec import decode
 from protocol.ledger.index import Roots, number_key, number_of, read_roots
 from protocol.ledger.records import Executed, Receipt

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from daemon.runtime.service import BlockReader, refuse_pruned
-from daemon.store.tables import StateReader
+from daemon.store.rows import StateReader
 from protocol.codec import decode
 from protocol.consensus.statements import Certificate
 from protocol.errors import NOT_COVERED, NOT_FOUND, BrokenInvariant, Refused

@@ -26,8 +26,8 @@ from daemon.store.directory import Store
 from daemon.store.errors import SegmentDamaged
 from daemon.store.history import HISTORY_NAME
 from daemon.store.journal import JournalHealth, JournalState
+from daemon.store.rows import StateReader
 from daemon.store.segments import Segments
-from daemon.store.tables import StateReader
 from protocol.codec import decode, encode
 from protocol.errors import BrokenInvariant, OperatorFault
 from protocol.ledger.closings import Closing

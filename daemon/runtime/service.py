@@ -25,7 +25,8 @@ import trio
 from daemon import limits
 from daemon.net.interface import PeerStatus
 from daemon.runtime.events import BlockStream, Progress, TransactionStream
-from daemon.store.tables import StateReader, StateStore
+from daemon.store.rows import StateReader
+from daemon.store.tables import StateStore
 from protocol import errors
 from protocol.ledger.admission import Known, outcome_of
 from protocol.ledger.genesis import Genesis

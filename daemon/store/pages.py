@@ -9,7 +9,7 @@ anything.
 That finds damage to the structure, and says at which byte. Damage inside a value has no check in LMDB: content is
 compared by executing again (daemon.upkeep).
 
-Tables of names (`daemon.store.tables`) are *duplicates of one size*: each has one key, under which stands either a
+Tables of names (`daemon.store.rows`) are *duplicates of one size*: each has one key, under which stands either a
 small page inside the entry, or the record of a tree of its own, whose leaves hold values of that size and nothing else.
 
 The layout is that of LMDB 0.9 (data format 1) on a little-endian machine of 64 bits, as lmdb.h and mdb.c describe it.

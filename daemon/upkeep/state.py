@@ -23,7 +23,8 @@ from daemon.runtime.workers.execute import Ledger
 from daemon.runtime.workers.kinds import ExecuteNeeds
 from daemon.snapshots.heap_file import heap_of
 from daemon.store.pages import PageDamaged, walk
-from daemon.store.tables import StateReader, StateStore
+from daemon.store.rows import StateReader
+from daemon.store.tables import StateStore
 from daemon.upkeep.findings import Finding, Part, Progress, Remedy, Report, Tell
 from protocol.apps.registry import rules_at
 from protocol.codec import decode, encode

@@ -16,9 +16,10 @@ from daemon.store import directory as store_directory
 from daemon.store.files import OsFiles
 from daemon.store.history import Beginning, read_beginning, write_beginning
 from daemon.store.pruning import Plan, plan_pruning, prune
+from daemon.store.rows import StateReader
 from daemon.store.segment_file import segment_path
 from daemon.store.segments import Segments
-from daemon.store.tables import StateReader, StateStore
+from daemon.store.tables import StateStore
 from daemon.upkeep.check import Subject, check_directory
 from protocol.codec import decode
 from protocol.errors import OperatorFault

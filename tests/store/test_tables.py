@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from daemon.store import tables
 from daemon.store.errors import DiskFull, StateDamaged, StoreFailed
 from daemon.store.pages import walk
-from daemon.store.tables import FORMAT_VERSION, KEY_BYTES_MAX, StateStore
+from daemon.store.rows import KEY_BYTES_MAX
+from daemon.store.tables import FORMAT_VERSION, StateStore
 from protocol.errors import OperatorFault
 from protocol.ledger.added import PAGES
 from protocol.ledger.memory import MemoryTables

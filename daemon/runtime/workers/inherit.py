@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from daemon.store.errors import StateDamaged
-from daemon.store.tables import StateReader, StateStore
+from daemon.store.rows import StateReader
+from daemon.store.tables import StateStore
 from protocol import limits
 from protocol.apps.registry import rules_at
 from protocol.crypto import log, trie
