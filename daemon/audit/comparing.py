@@ -229,12 +229,12 @@ def _record_name(table: Table, key: bytes, value: bytes | None) -> str:
         case Table.ROOTS:
             return f"results of height {number_of(key)}"
         case Table.TRANSACTION:
-            name = NAMES[table].name
-            return f"place of transaction {key[:name].hex()}: receipt {int.from_bytes(key[name:], 'big')}"
+            name, rest = NAMES[table].split(key)
+            return f"place of transaction {name.hex()}: receipt {int.from_bytes(rest, 'big')}"
         case Table.PLACE | Table.ALSO:
-            name = NAMES[table].name
-            height, page, at = unpack_place(key[name:])
-            return f"place of the record named {key[:name].hex()}: height {height}, page {page}, record {at}"
+            name, rest = NAMES[table].split(key)
+            height, page, at = unpack_place(rest)
+            return f"place of the record named {name.hex()}: height {height}, page {page}, record {at}"
         case Table.STATE:
             return f"state value {_state_name(key)}"
         case _:

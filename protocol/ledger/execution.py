@@ -254,24 +254,26 @@ class BlockWork:
     def _run_envelope(self, envelope: ParsedEnvelope, member: str) -> None:
         position = len(self._outcomes)
         name = seen_name(envelope.body.account, envelope.body.id)
-        code = self._reason_to_skip(envelope, name)
+        before = self._seen.get(name) or read_named(self._reader, name)
+        code = self._reason_to_skip(envelope, before)
         if code is None:
             receipt = self._apply(envelope, member, position)
             if receipt is not None:
+                if before is not None:  # it has ended: a name has one row, and `forget` may be late
+                    self._writes[Table.SEEN, seen_key(name, before)] = None
                 self._record(envelope, name, receipt, position)
                 return
             code = QUOTA_EXCEEDED
         body = envelope.body
         self._outcomes.append(EnvelopeOutcome(envelope.transaction, body.account, body.id, False, code, None, position))
 
-    def _reason_to_skip(self, envelope: ParsedEnvelope, name: bytes) -> str | None:
-        """The code by which the envelope is skipped before it runs, or None (L-7)."""
+    def _reason_to_skip(self, envelope: ParsedEnvelope, seen: Seen | None) -> str | None:
+        """The code by which the envelope is skipped before it runs, or None (L-7). seen: what stands under its name."""
         body, now = envelope.body, self._header.time_ms
         if body.valid_until_ms <= now:
             return EXPIRED
         if body.valid_until_ms > now + self._parameters.envelope_ttl_max_ms:
             return TOO_FAR_AHEAD
-        seen = self._seen.get(name) or read_named(self._reader, name)
         if seen is not None and seen.holds(now):
             return DUPLICATE if self._transaction_at(seen.log_index) == envelope.transaction else CONFLICT
         if not authorised(body.account, body.signers, self._state):
@@ -352,8 +354,6 @@ class BlockWork:
         writes[Table.RECEIPT, index_key] = data
         writes[Table.TRANSACTION, transaction_key(transaction, log_index)] = b""
         writes[Table.HISTORY, history_key(body.account, log_index)] = b""
-        # What stands there has ended: else this envelope would have been skipped. A name has one row (forget is late).
-        writes.update({(Table.SEEN, name + rest): None for rest in self._reader.named(Table.SEEN, name)})
         writes[Table.SEEN, seen_key(name, seen)] = b""
         self._outcomes.append(
             EnvelopeOutcome(transaction, body.account, body.id, True, receipt.code, log_index, position)

@@ -277,8 +277,9 @@ def account_history(reader: Reader, account: bytes, first_log_index: int = 0, li
     if first_log_index >> 8 * _INDEX_BYTES:
         return []
     start = history_key(account, first_log_index)
-    name = start[: NAMES[Table.HISTORY].name]
-    return [int.from_bytes(key[len(name) :], "big") for key, _ in reader.scan(Table.HISTORY, name, start, limit)]
+    split = NAMES[Table.HISTORY].split
+    found = reader.scan(Table.HISTORY, split(start)[0], start, limit)
+    return [int.from_bytes(split(key)[1], "big") for key, _ in found]
 
 
 def log_getter(reader: Reader) -> Callable[[int, int], bytes | None]:

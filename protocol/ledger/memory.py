@@ -55,7 +55,7 @@ class _Space:
     def _name(self, row: Row, key: bytes, value: bytes | None) -> None:
         assert len(key) == sum(row), "rows of a table of names have one size"
         assert not value, "and no values"
-        name, rest = key[: row.name], key[row.name :]
+        name, rest = row.split(key)
         if value is None:
             self.named[name].remove(rest)
             if not self.named[name]:

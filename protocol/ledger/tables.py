@@ -58,6 +58,10 @@ class Row(NamedTuple):
     name: int
     rest: int
 
+    def split(self, key: bytes) -> tuple[bytes, bytes]:
+        """A row of the table: its name, and what that leads to."""
+        return key[: self.name], key[self.name :]
+
 
 NAMES: Final = {
     Table.PLACE: Row(7, 8),

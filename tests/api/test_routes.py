@@ -135,7 +135,7 @@ async def test_records_that_are_only_ever_added(tmp_path: Path) -> None:
         api.node.make_block([])
         with api.node.store.reader() as reader:
             ((row, _), *_) = reader.scan(Table.PLACE, b"", limit=1)
-            record = record_at(newest(reader), unpack_place(row[NAMES[Table.PLACE].name :]))
+            record = record_at(newest(reader), unpack_place(NAMES[Table.PLACE].split(row)[1]))
         assert record is not None
         found_here = opened(EVIDENCE, record)
         assert found_here is not None

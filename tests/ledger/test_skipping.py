@@ -123,7 +123,7 @@ def test_envelopes_that_end_at_different_times_are_forgotten_with_the_latest_of_
     again = world.put(2, "b", valid_until_ms=late + 100_000)
     assert codes(world.run(world.put(1, "b"), again)) == ["conflict", "ok"]
     world.block(step_ms=60_000)
-    assert [seen_of(row[NAMES[Table.SEEN].name :]).log_index for row, _ in world.tables.scan(Table.SEEN, b"")] == [2]
+    assert [seen_of(NAMES[Table.SEEN].split(row)[1]).log_index for row, _ in world.tables.scan(Table.SEEN, b"")] == [2]
 
 
 # -- Quotas (L-12) -------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from protocol.dissemination import wants
 from protocol.ledger import blocks
 from protocol.ledger.envelope import ParsedEnvelope
 from protocol.ledger.execution import BlockWork
+from protocol.ledger.index import Seen
 from protocol.ledger.records import Receipt
 from protocol.ledger.tables import Table
 from protocol.node import ordering
@@ -168,8 +169,8 @@ def test_validity_envelopes_run_that_are_to_be_skipped(monkeypatch: pytest.Monke
     """L-7: all nodes agree on the wrong result, so agreement has nothing to say."""
     whole = BlockWork._reason_to_skip
 
-    def careless(work: BlockWork, envelope: ParsedEnvelope, name: bytes) -> str | None:
-        found = whole(work, envelope, name)
+    def careless(work: BlockWork, envelope: ParsedEnvelope, seen: Seen | None) -> str | None:
+        found = whole(work, envelope, seen)
         return None if found == code else found
 
     monkeypatch.setattr(BlockWork, "_reason_to_skip", careless)

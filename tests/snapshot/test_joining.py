@@ -75,7 +75,7 @@ def check_installed(world: World) -> None:
         assert rows(tables, table) == rows(full, table)
     now = read_head(full).time_ms
     mine_alive, alive = (
-        {row for row in rows(each, Table.SEEN) if seen_of(row[NAMES[Table.SEEN].name :]).holds(now)}
+        {row for row in rows(each, Table.SEEN) if seen_of(NAMES[Table.SEEN].split(row)[1]).holds(now)}
         for each in (tables, full)
     )
     assert alive, "the test is about envelopes that are still remembered"

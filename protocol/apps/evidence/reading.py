@@ -38,7 +38,7 @@ def evidence_by_digest(
     rows = [row for row, _ in reader.scan(Table.ALSO, shared, start, limit)]
     found: list[FoundEvidence] = []
     for row in rows:
-        first = record_at(source, unpack_place(row[NAMES[Table.ALSO].name :]))
+        first = record_at(source, unpack_place(NAMES[Table.ALSO].split(row)[1]))
         if first is None:
             raise BrokenInvariant("a digest leads to evidence which is not there")
         record = opened(EVIDENCE, first)
