@@ -29,7 +29,7 @@ import lmdb
 from daemon.store.errors import StateDamaged
 from daemon.store.squeeze import Unsqueezable, squeeze, unsqueeze
 from protocol import limits
-from protocol.ledger.added import PAGE_PREFIX
+from protocol.ledger.added import PAGE_PREFIX, is_page
 from protocol.ledger.tables import NAMES, Table
 
 KEY_BYTES_MAX: Final = 510
@@ -180,7 +180,7 @@ def put_rows(
 
 def _stored_key(table: Table, key: bytes) -> bytes:
     """How LMDB has a key of a table that is not one of names."""
-    return (_MARK_PAGES if table is Table.STATE and key.startswith(PAGE_PREFIX) else _MARK) + key
+    return (_MARK_PAGES if table is Table.STATE and is_page(key) else _MARK) + key
 
 
 def _damaged(error: lmdb.Error | Unsqueezable) -> StateDamaged:
